@@ -1,0 +1,3 @@
+//! Reads Compose files.
+
+pub mod model;

@@ -1,0 +1,50 @@
+//! The canonical project: what a Compose file means once every short form, default and variable is resolved.
+//!
+//! Plain data, serialisable, so that a project can be sent to the supervisor and stored as desired state. It holds no
+//! spans: where a value came from is kept beside it in [`crate::Locations`], keyed by path, so that two projects compare
+//! equal when they mean the same.
+
+mod name;
+mod network;
+mod service;
+mod storage;
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+pub use name::{InvalidName, ProjectName, ServiceName};
+pub use network::{
+    Attachment, ExtraHost, IpamSubnet, Network, NetworkMode, Port, PortProtocol, PublishedPort,
+};
+pub use service::{
+    Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource, Logging, Namespace,
+    PullPolicy, Resources, RestartPolicy, Service, Ulimit,
+};
+pub use storage::{
+    BindOptions, FileGrant, FileObject, FileSource, Mount, MountSource, TmpfsOptions, Volume,
+};
+
+/// A Compose project in canonical form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Project {
+    /// Identifies the project on this host; prefixes the names of its objects.
+    pub name: ProjectName,
+    /// Directory of the first Compose file (or `--project-directory`): base of relative paths.
+    pub working_dir: PathBuf,
+    /// The Compose files that were read, in merge order.
+    pub files: Vec<PathBuf>,
+    /// Active services by name, in the order of the file.
+    pub services: IndexMap<ServiceName, Service>,
+    /// Networks by key; unused ones are pruned.
+    pub networks: IndexMap<String, Network>,
+    /// Volumes by key; unused ones are pruned.
+    pub volumes: IndexMap<String, Volume>,
+    /// Secrets by key; unused ones are pruned.
+    pub secrets: IndexMap<String, FileObject>,
+    /// Configs by key; unused ones are pruned.
+    pub configs: IndexMap<String, FileObject>,
+    /// Top-level `x-*` values as given.
+    pub extensions: IndexMap<String, serde_json::Value>,
+}

@@ -1,0 +1,132 @@
+//! What a container does now: the record that its monitor writes and everybody reads.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a container does. Times are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum ContainerState {
+    /// It was never started. `container::spawn` moves it on.
+    Created,
+    /// Its process runs. The monitor moves it on when the process ends.
+    Running {
+        /// Host pid of the container's PID 1.
+        pid: i32,
+        /// Start of this run.
+        since_ms: u64,
+        /// Outcome of the probes.
+        health: Health,
+    },
+    /// Frozen. `Resume` moves it on.
+    Paused {
+        /// Host pid of the container's PID 1.
+        pid: i32,
+        /// Start of this run.
+        since_ms: u64,
+        /// Health before the pause.
+        health: Health,
+    },
+    /// The process ended and will be started again. The monitor's timer moves it on.
+    Restarting {
+        /// Attempt number from 1.
+        attempt: u32,
+        /// Time of the next attempt.
+        until_ms: u64,
+        /// How the last run ended.
+        last: ExitStatus,
+    },
+    /// The process ended for good. A new start moves it on.
+    Exited {
+        /// How it ended.
+        status: ExitStatus,
+        /// When.
+        at_ms: u64,
+    },
+    /// It cannot be known how it ended: machine and monitor are gone. A new start moves it on.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitStatus {
+    /// Exit code; 128 + signal when a signal ended it, as shells report it.
+    pub code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The kernel's out-of-memory killer struck in its control group.
+    pub oom_killed: bool,
+    /// `stop` or `kill` was asked for.
+    pub requested: bool,
+}
+
+/// Outcome of the probes so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "health")]
+pub enum Health {
+    /// The container has no probe.
+    None,
+    /// No success yet, and not enough failures.
+    Starting {
+        /// Failures in a row.
+        failing: u32,
+        /// The last probe.
+        last: Option<ProbeResult>,
+    },
+    /// The last probe succeeded, or too few failed since.
+    Healthy {
+        /// Failures in a row.
+        failing: u32,
+        /// The last probe.
+        last: Option<ProbeResult>,
+    },
+    /// `retries` probes in a row failed.
+    Unhealthy {
+        /// Failures in a row.
+        failing: u32,
+        /// The last probe.
+        last: Option<ProbeResult>,
+    },
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeResult {
+    /// Exit code; -1 = timed out or could not be started.
+    pub code: i32,
+    /// The first 4096 bytes of its output.
+    pub output: String,
+    /// When it ended, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// `state.json` in a container's directory. Only its monitor writes it: a temporary file and a rename, with an fsync when the state is `Exited`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRecord {
+    /// Schema version.
+    pub version: u32,
+    /// /proc/sys/kernel/random/boot_id of the boot that wrote it; another boot makes a live state [`ContainerState::Lost`].
+    pub boot_id: String,
+    /// Pid of the monitor.
+    pub monitor_pid: i32,
+    /// Start time of the container's PID 1 in clock ticks (field 22 of /proc/pid/stat): tells a reused pid.
+    pub init_start_ticks: Option<u64>,
+    /// What it does.
+    #[serde(flatten)]
+    pub state: ContainerState,
+    /// Restarts by policy since the last start by the user.
+    pub restarts: u32,
+    /// First start of the container, milliseconds since the Unix epoch.
+    pub started_at_ms: Option<u64>,
+}
+
+impl StateRecord {
+    /// The schema version that this build writes.
+    pub const VERSION: u32 = 1;
+}

@@ -1,0 +1,33 @@
+//! `stack` reads a Compose file and makes it true on this Linux host, and keeps it true.
+//!
+//! Layers; a module may use those to the right of its arrow and nothing else (`tests/it/layering.rs` checks it):
+//!
+//! ```text
+//! L1  model      -> compose_spec, runtime::spec        store -> model
+//! L2  plan       -> compose_spec, model, runtime::spec                  PURE
+//! L3  image      -> store, model                       volume -> store, model
+//!     network    -> store, model, runtime              container -> store, model, runtime
+//! L4  build      -> image, container, store, model
+//! L5  observe    -> image, network, volume, container, store, model
+//!     apply      -> plan, build, image, network, volume, container, store, model, protocol
+//! L6  supervisor -> observe, plan, apply, container, store, model, protocol, compose_spec
+//! L7  client     -> protocol, store                    ui -> model, protocol, plan
+//! L8  cli        -> client, ui, compose_spec, plan, observe, container (monitor clients), store, model, protocol
+//!     protocol   -> model, compose_spec
+//! ```
+
+pub mod apply;
+pub mod build;
+pub mod cli;
+pub mod client;
+pub mod container;
+pub mod image;
+pub mod model;
+pub mod network;
+pub mod observe;
+pub mod plan;
+pub mod protocol;
+pub mod store;
+pub mod supervisor;
+pub mod ui;
+pub mod volume;

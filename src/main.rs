@@ -1,0 +1,2 @@
+//! Starts `stack`.
+fn main() {}

@@ -1,0 +1,99 @@
+//! Containers: the record that the supervisor writes when it makes one.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use compose_spec::model::{PortProtocol, ProjectName, Service, ServiceName};
+use indexmap::IndexMap;
+use runtime::spec::ContainerSpec;
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerId, ImageId, Timestamp};
+
+/// `record.json` in a container's directory: everything needed to run it again and to say why it differs from what is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// Schema version.
+    pub version: u32,
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, unique on the host: `<project>-<service>-<n>`, or `container_name`.
+    pub name: String,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its service.
+    pub service: ServiceName,
+    /// Replica, or one-off.
+    pub role: ContainerRole,
+    /// The service as it was wanted when the container was made; drift is told field by field against it.
+    pub wanted: Service,
+    /// Digest of the content of its secrets and configs: they are part of what is wanted.
+    pub files_digest: String,
+    /// The image it was made from.
+    pub image: ImageId,
+    /// The reference it was made from, for people.
+    pub image_reference: String,
+    /// What the runtime runs.
+    pub spec: ContainerSpec,
+    /// Its endpoints, eth0 first; empty for host, none and shared networks.
+    pub endpoints: Vec<EndpointRecord>,
+    /// Its published ports.
+    pub published: Vec<PublishedAddress>,
+    /// Anonymous volumes: target -> volume name.
+    pub anonymous_volumes: IndexMap<String, String>,
+    /// Named volumes it mounts, full names.
+    pub volumes: Vec<String>,
+    /// All labels: image's, service's, `com.docker.compose.*`.
+    pub labels: IndexMap<String, String>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl ContainerRecord {
+    /// The schema version that this build writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// What a container is to its service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerRole {
+    /// Replica number, from 1.
+    Replica(u32),
+    /// Made by `stack run`; the random part of its name.
+    OneOff {
+        /// 12 hexadecimal digits.
+        slug: String,
+        /// Remove it when it has ended.
+        remove: bool,
+    },
+}
+
+/// A container's seat on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointRecord {
+    /// Full name of the network.
+    pub network: String,
+    /// Address on it.
+    pub address: Ipv4Addr,
+    /// MAC address.
+    pub mac: [u8; 6],
+    /// Name of the interface in the container.
+    pub interface: String,
+    /// DNS names on this network: service, aliases, container name, short id.
+    pub names: Vec<String>,
+    /// Whether the default route goes through it.
+    pub default_route: bool,
+}
+
+/// A published port as it is bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedAddress {
+    /// Host address; unspecified = all.
+    pub host_ip: IpAddr,
+    /// Port on the host.
+    pub host_port: u16,
+    /// Port in the container.
+    pub target: u16,
+    /// Transport.
+    pub protocol: PortProtocol,
+}

@@ -1,0 +1,20 @@
+//! Plain data shared by planning, the protocol and the effects.
+//!
+//! Values only: no files, no clock, no tokio. Everything is serialisable, so that a bug report (an `Observed` and a
+//! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
+
+mod container;
+mod id;
+mod image;
+mod network;
+mod observed;
+mod time;
+mod volume;
+
+pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
+pub use id::{ContainerId, Digest, ImageId, InvalidId};
+pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
+pub use network::NetworkRecord;
+pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
+pub use time::Timestamp;
+pub use volume::VolumeRecord;

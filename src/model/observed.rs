@@ -1,0 +1,66 @@
+//! What is there: the input of every plan, read from disk and kernel, never remembered.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use compose_spec::model::PortProtocol;
+use runtime::spec::ContainerState;
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerRecord, ImageRecord, NetworkRecord, VolumeRecord};
+
+/// What is there for one project, and what of the host it must avoid.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Containers of the project, one-offs and orphans included.
+    pub containers: Vec<ObservedContainer>,
+    /// Networks of the project, and external ones that it names, by full name.
+    pub networks: BTreeMap<String, NetworkRecord>,
+    /// Volumes of the project, and external ones that it names, by full name.
+    pub volumes: BTreeMap<String, VolumeRecord>,
+    /// Images in the store by the reference that the project uses.
+    pub images: BTreeMap<String, ImageRecord>,
+    /// What of the host is taken.
+    pub taken: HostUse,
+}
+
+/// A container and what it does now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedContainer {
+    /// Its record.
+    pub record: ContainerRecord,
+    /// What it does.
+    pub state: ContainerState,
+    /// Restarts by policy since its last start.
+    pub restarts: u32,
+    /// Whether its kernel-side network (netns, endpoints) is as recorded.
+    pub network_intact: bool,
+}
+
+/// What of the host is taken by others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUse {
+    /// Subnets that routes, interfaces, name servers or other networks of ours use.
+    pub subnets: Vec<(Ipv4Addr, u8)>,
+    /// Addresses of containers by full network name (all projects).
+    pub addresses: BTreeMap<String, Vec<Ipv4Addr>>,
+    /// Container names of other projects.
+    pub container_names: Vec<String>,
+    /// Published ports of other projects' containers.
+    pub ports: Vec<PortUse>,
+}
+
+/// A published port of another project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortUse {
+    /// Host address; unspecified = all.
+    pub host_ip: IpAddr,
+    /// Port on the host.
+    pub host_port: u16,
+    /// Transport.
+    pub protocol: PortProtocol,
+    /// Name of the container that has it.
+    pub container: String,
+}

@@ -1,0 +1,137 @@
+//! What a call answers: progress, then one outcome.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// A step moved on.
+    Step(Progress),
+    /// Something that the user should know.
+    Warning {
+        /// One sentence.
+        text: String,
+    },
+    /// Output of a build step or a hook, as it comes.
+    Output {
+        /// Whose: the service or step.
+        source: String,
+        /// One line.
+        line: String,
+    },
+    /// The last line.
+    Finished(Outcome),
+}
+
+/// A step of the work on one subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Identifies the subject in the stream; one subject has one row.
+    pub subject: Subject,
+    /// Where it is.
+    pub state: StepState,
+    /// Milliseconds since the subject's first step, once it is done or failed.
+    pub took_ms: Option<u64>,
+}
+
+/// What a step works on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subject {
+    /// Kind.
+    pub kind: SubjectKind,
+    /// Name as people know it: `shop-web-1`, `shop_default`, `redis:7-alpine`.
+    pub name: String,
+}
+
+/// Kinds of subjects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectKind {
+    /// An image.
+    Image,
+    /// A layer of an image that is being pulled; its name starts with the image's reference.
+    Layer,
+    /// A step of a build.
+    BuildStep,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+    /// A container.
+    Container,
+}
+
+/// Where a step is. `text` is a verb phrase: `creating`, `created`, `waiting for db to be healthy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum StepState {
+    /// Not begun.
+    Waiting {
+        /// What will be done, or what it waits for.
+        text: String,
+    },
+    /// In work.
+    Working {
+        /// What is being done.
+        text: String,
+        /// Bytes done, where that means something.
+        current: Option<u64>,
+        /// Bytes in all, where known.
+        total: Option<u64>,
+    },
+    /// Finished.
+    Done {
+        /// What was done.
+        text: String,
+    },
+    /// Did not work; the reason is in the outcome.
+    Failed {
+        /// What went wrong, short.
+        text: String,
+    },
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Why it failed; empty = it did what was asked.
+    pub errors: Vec<ErrorReport>,
+    /// For `run`: id of the container.
+    pub container: Option<String>,
+    /// References or ids that the call made or removed, for the commands that print them.
+    pub names: Vec<String>,
+}
+
+/// One error for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    /// Decides the exit code.
+    pub kind: FailureKind,
+    /// Intent, then causes, outermost first; printed joined with `: `.
+    pub chain: Vec<String>,
+    /// The next thing to do or look at, one line each.
+    pub hints: Vec<String>,
+    /// Last log lines of the service that failed, if any.
+    pub log: Vec<String>,
+    /// Path in the project that the error is about (`services.web.ports[0]`): the CLI points at it.
+    pub config_path: Option<String>,
+}
+
+/// Kind of a failure; the CLI's exit codes follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Anything else: exit code 1.
+    Operation,
+    /// Pull or build: 4.
+    Image,
+    /// A service did not become ready: 5.
+    Unhealthy,
+    /// Time is up: 6.
+    Timeout,
+    /// A port, name, subnet or lock is taken: 7.
+    Conflict,
+    /// The host cannot do it, or does not permit it: 8.
+    Unsupported,
+}

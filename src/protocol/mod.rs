@@ -1,0 +1,21 @@
+//! What the CLI and the supervisor say to each other.
+//!
+//! HTTP/1.1 and JSON over the unix socket `supervisor.sock`. Every call is `POST /v1/<name>` with the request as body; `image/load` has the archive
+//! as body instead. The answer is a stream of [`Event`]s, one JSON document a line, and its last line is always [`Event::Finished`]. Reading commands
+//! (`ps`, `logs`, `config`, `images`, `port`, `top`) do not come here: they read the state root.
+//! A client sends the header `stack-protocol: <VERSION>`; a supervisor of another version answers 426 and the client replaces it when it is older.
+
+mod event;
+mod request;
+
+pub use event::{
+    ErrorReport, Event, FailureKind, Outcome, Progress, StepState, Subject, SubjectKind,
+};
+pub use request::{
+    BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
+    LifecycleAction, LifecycleRequest, PullRequest, Recreate, RemoveImages, Request, RunRequest,
+    UpRequest,
+};
+
+/// Version of the protocol; raised when an old client would misunderstand a new supervisor.
+pub const VERSION: u32 = 1;

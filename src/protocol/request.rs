@@ -1,0 +1,223 @@
+//! Calls of the supervisor.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use compose_spec::model::{Project, ProjectName, PullPolicy, ServiceName};
+use serde::{Deserialize, Serialize};
+
+/// Every call, tagged with its path below `/v1/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "call", content = "body")]
+pub enum Request {
+    /// Make the project true and keep it true.
+    Up(Box<UpRequest>),
+    /// Take the project away.
+    Down(DownRequest),
+    /// Start, stop, restart, kill, pause or remove containers that exist.
+    Lifecycle(LifecycleRequest),
+    /// Make and start a one-off container. `Outcome::container` tells which; the client then attaches to its monitor.
+    Run(Box<RunRequest>),
+    /// Pull images.
+    Pull(PullRequest),
+    /// Build images.
+    Build(Box<BuildRequest>),
+    /// Load an archive that the supervisor can open.
+    ImageLoad(ImageLoadRequest),
+    /// Remove images.
+    ImageRemove(ImageRemoveRequest),
+    /// Give an image another name.
+    ImageTag(ImageTagRequest),
+}
+
+/// `stack up`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpRequest {
+    /// The whole project; services not in `services` are left as they are.
+    pub project: Project,
+    /// Services named by the user; empty = all. Their dependencies come too unless `no_deps`.
+    pub services: Vec<ServiceName>,
+    /// Leave dependencies alone.
+    pub no_deps: bool,
+    /// Build before starting even when the image exists.
+    pub build: bool,
+    /// Never build.
+    pub no_build: bool,
+    /// Overrides every service's policy.
+    pub pull: Option<PullPolicy>,
+    /// When to recreate containers.
+    pub recreate: Recreate,
+    /// Do not carry anonymous volumes over.
+    pub renew_anonymous_volumes: bool,
+    /// Remove containers of services that the project no longer has.
+    pub remove_orphans: bool,
+    /// Replica counts by service (`--scale`).
+    pub scale: BTreeMap<ServiceName, u32>,
+    /// Create but do not start.
+    pub no_start: bool,
+    /// Finish only when every service is ready: running, healthy or completed.
+    pub wait: bool,
+    /// Give up after this many milliseconds (0 = never).
+    pub wait_timeout_ms: u64,
+    /// Grace of stops in milliseconds, in place of each service's.
+    pub grace_ms: Option<u64>,
+    /// Plan only: answer with the steps as `Waiting`, change nothing.
+    pub dry_run: bool,
+}
+
+/// When `up` recreates containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recreate {
+    /// When they differ from what is wanted.
+    #[default]
+    Diverged,
+    /// Always.
+    Force,
+    /// Never.
+    Never,
+}
+
+/// `stack down`. Works without a Compose file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DownRequest {
+    /// Name of the project.
+    pub project: ProjectName,
+    /// Services named by the user; empty = everything, networks included.
+    pub services: Vec<ServiceName>,
+    /// Services of the Compose file, to tell orphans; empty when there is no file (then nothing is an orphan).
+    pub known_services: Vec<ServiceName>,
+    /// Remove volumes: named ones of the file and anonymous ones.
+    pub volumes: bool,
+    /// Remove images.
+    pub images: RemoveImages,
+    /// Remove containers of services that the project does not have.
+    pub remove_orphans: bool,
+    /// Grace of stops in milliseconds.
+    pub grace_ms: Option<u64>,
+    /// Plan only.
+    pub dry_run: bool,
+}
+
+/// Which images `down` removes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoveImages {
+    /// None.
+    #[default]
+    None,
+    /// Those without a custom `image:` name.
+    Local,
+    /// All that services use.
+    All,
+}
+
+/// `stack start|stop|restart|kill|rm|pause|unpause`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifecycleRequest {
+    /// Name of the project.
+    pub project: ProjectName,
+    /// Services named by the user; empty = all.
+    pub services: Vec<ServiceName>,
+    /// What to do.
+    pub action: LifecycleAction,
+}
+
+/// What to do with containers that exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifecycleAction {
+    /// Start, in the order of dependencies.
+    Start,
+    /// Stop, dependents first.
+    Stop {
+        /// Grace in milliseconds.
+        grace_ms: Option<u64>,
+    },
+    /// Stop and start.
+    Restart {
+        /// Grace in milliseconds.
+        grace_ms: Option<u64>,
+    },
+    /// Send a signal.
+    Kill {
+        /// Signal name or number.
+        signal: String,
+    },
+    /// Freeze.
+    Pause,
+    /// Thaw.
+    Unpause,
+    /// Remove stopped containers.
+    Remove {
+        /// Stop running ones first.
+        stop: bool,
+        /// Remove their anonymous volumes.
+        volumes: bool,
+    },
+}
+
+/// `stack run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// The whole project. The service's entry is already changed as the flags say (command, environment, ports, tty, …).
+    pub project: Project,
+    /// The service.
+    pub service: ServiceName,
+    /// Leave dependencies alone.
+    pub no_deps: bool,
+    /// Remove the container when it has ended.
+    pub remove: bool,
+    /// Name in place of `<project>-<service>-run-<slug>`.
+    pub name: Option<String>,
+    /// Build before starting even when the image exists.
+    pub build: bool,
+}
+
+/// `stack pull`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// References as written, with the platform that each service asks for.
+    pub images: Vec<(String, Option<String>)>,
+    /// Pull even when the store has it.
+    pub always: bool,
+}
+
+/// `stack build`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildRequest {
+    /// The whole project.
+    pub project: Project,
+    /// Services to build; empty = all with a `build:` section.
+    pub services: Vec<ServiceName>,
+    /// Ignore the cache.
+    pub no_cache: bool,
+    /// Ask the registry for newer bases.
+    pub pull: bool,
+    /// Build arguments over those of the file.
+    pub args: BTreeMap<String, Option<String>>,
+}
+
+/// `stack image load -i FILE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageLoadRequest {
+    /// Absolute path of a docker-archive, an OCI archive or an OCI layout directory.
+    pub path: PathBuf,
+}
+
+/// `stack image rm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRemoveRequest {
+    /// References, ids or unique prefixes of ids.
+    pub images: Vec<String>,
+    /// Remove all names of an id, and images of stopped containers.
+    pub force: bool,
+}
+
+/// `stack image tag`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageTagRequest {
+    /// Reference, id or unique prefix of an id.
+    pub source: String,
+    /// The new reference.
+    pub target: String,
+}

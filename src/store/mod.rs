@@ -1,0 +1,24 @@
+//! The state root: every path, locks, and files that are either old or new but never half-written.
+//!
+//! ```text
+//! <root>/                      /var/lib/stack, or --root / STACK_ROOT
+//!   blobs/sha256/<hex>         immutable: manifests, configs, compressed layers
+//!   layers/<hex>/              unpacked layers, overlay-ready (owner: image)
+//!   images.json                references and images (owner: image)
+//!   build/                     build cache (owner: build)
+//!   volumes/<name>/{volume.json,_data}
+//!   networks/<name>.json
+//!   projects/<name>/desired.json
+//!   containers/<id>/{record.json,spec.json,state.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
+//!   logs/<project>/<service>-<n>/{current.log,1.log,…}
+//!   tmp/                       everything unfinished; wiped when nobody holds it
+//! <run>/                       /run/stack, or <root>/run when the root was moved
+//!   supervisor.sock  supervisor.lock  supervisor.log
+//!   netns/<id>                 pinned network namespaces
+//! ```
+
+mod file;
+mod paths;
+
+pub use file::{Lock, StoreError, lock, read_json, remove_tree, try_lock, write_json};
+pub use paths::Root;

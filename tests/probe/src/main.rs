@@ -1,0 +1,2 @@
+//! Static helper that the kernel tests run inside containers.
+fn main() {}

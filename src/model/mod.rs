@@ -8,6 +8,7 @@ mod id;
 mod image;
 mod network;
 mod observed;
+mod subject;
 mod time;
 mod volume;
 
@@ -16,5 +17,6 @@ pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
 pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
+pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
 pub use volume::VolumeRecord;

@@ -1,1 +1,5 @@
-//! (to be written)
+//! Decides what to do. Pure: values in, values out.
+
+mod action;
+
+pub use action::{Action, ContainerRef, Edge, ImageInput, NewContainer, Plan, Step, StepId};

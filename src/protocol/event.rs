@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Subject;
+
 /// One line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -33,33 +35,6 @@ pub struct Progress {
     pub state: StepState,
     /// Milliseconds since the subject's first step, once it is done or failed.
     pub took_ms: Option<u64>,
-}
-
-/// What a step works on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Subject {
-    /// Kind.
-    pub kind: SubjectKind,
-    /// Name as people know it: `shop-web-1`, `shop_default`, `redis:7-alpine`.
-    pub name: String,
-}
-
-/// Kinds of subjects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SubjectKind {
-    /// An image.
-    Image,
-    /// A layer of an image that is being pulled; its name starts with the image's reference.
-    Layer,
-    /// A step of a build.
-    BuildStep,
-    /// A network.
-    Network,
-    /// A volume.
-    Volume,
-    /// A container.
-    Container,
 }
 
 /// Where a step is. `text` is a verb phrase: `creating`, `created`, `waiting for db to be healthy`.

@@ -8,9 +8,8 @@
 mod event;
 mod request;
 
-pub use event::{
-    ErrorReport, Event, FailureKind, Outcome, Progress, StepState, Subject, SubjectKind,
-};
+pub use crate::model::{Subject, SubjectKind};
+pub use event::{ErrorReport, Event, FailureKind, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
     LifecycleAction, LifecycleRequest, PullRequest, Recreate, RemoveImages, Request, RunRequest,

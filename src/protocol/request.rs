@@ -167,6 +167,8 @@ pub struct RunRequest {
     pub no_deps: bool,
     /// Remove the container when it has ended.
     pub remove: bool,
+    /// Start at once; otherwise the monitor waits for the first `Attach` before it starts the process, so that no output is missed.
+    pub detach: bool,
     /// Name in place of `<project>-<service>-run-<slug>`.
     pub name: Option<String>,
     /// Build before starting even when the image exists.

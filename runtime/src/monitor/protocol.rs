@@ -134,6 +134,8 @@ pub enum Ready {
         /// Things that work less well than asked for (clamped limits, missing controllers), for people.
         warnings: Vec<String>,
     },
+    /// The socket is bound; the program starts with the first `Attach` (`await_attach`).
+    Waiting,
     /// It could not be started; nothing is left behind.
     Failed {
         /// What and why, for people: `step: subject: errno text`.

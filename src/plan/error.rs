@@ -224,6 +224,24 @@ pub enum PlanError {
         /// The other service.
         owner: ServiceName,
     },
+    /// A service waits for the health of another one that is not probed.
+    #[error(
+        "service `{service}` waits until `{dependency}` is healthy, which has no healthcheck configured"
+    )]
+    NoHealthCheck {
+        /// The service.
+        service: ServiceName,
+        /// What it waits for.
+        dependency: ServiceName,
+    },
+    /// A volume must be made anew while a container that the call is not about mounts it.
+    #[error("volume `{name}` has changed and cannot be made anew: container {container} uses it")]
+    VolumeInUse {
+        /// Its full name.
+        name: String,
+        /// The container.
+        container: String,
+    },
     /// A signal does not exist.
     #[error("unknown signal `{signal}`")]
     UnknownSignal {
@@ -259,6 +277,7 @@ impl PlanError {
             | Self::SubnetTaken { .. }
             | Self::PoolsExhausted { .. }
             | Self::NetworkInUse { .. }
+            | Self::VolumeInUse { .. }
             | Self::NetworkOfOtherProject { .. }
             | Self::AddressesExhausted { .. }
             | Self::AddressRefused { .. } => PlanErrorKind::Conflict,
@@ -309,7 +328,12 @@ impl PlanError {
             Self::DependencyCycle { services } => {
                 format!("services.{}.depends_on", services.first()?)
             }
-            Self::UnknownService { .. }
+            Self::NoHealthCheck {
+                service,
+                dependency,
+            } => format!("services.{service}.depends_on.{dependency}"),
+            Self::VolumeInUse { .. }
+            | Self::UnknownService { .. }
             | Self::NoContainer { .. }
             | Self::AddressesExhausted { .. }
             | Self::UnknownSignal { .. } => return None,

@@ -126,6 +126,10 @@ impl Stopped {
                 .is_none_or(|service| service.restart != RestartPolicy::Always)
         });
     }
+
+    pub(super) fn covers(&self, service: &ServiceName, container: &str) -> bool {
+        self.services.contains(service) || self.containers.contains(container)
+    }
 }
 
 /// What of the host matters to planning and lowering.
@@ -133,8 +137,10 @@ impl Stopped {
 pub struct HostFacts {
     /// MTU of the default route's link: a larger one inside would hang transfers.
     pub uplink_mtu: u32,
-    /// Number of CPUs, the limit of `cpus`.
+    /// Number of CPUs: a higher limit has no effect.
     pub cpus: u32,
+    /// The host's name, which containers on its network have; empty = they have their own.
+    pub hostname: String,
     /// Ranges from which subnets of new networks are cut, in this order.
     pub pools: Vec<(Ipv4Addr, u8)>,
     /// Prefix length of new networks.
@@ -146,6 +152,7 @@ impl Default for HostFacts {
         Self {
             uplink_mtu: 1500,
             cpus: 1,
+            hostname: String::new(),
             pools: vec![
                 (Ipv4Addr::new(10, 201, 0, 0), 16),
                 (Ipv4Addr::new(172, 16, 0, 0), 12),

@@ -5,50 +5,76 @@
 //! of a state that is as wanted is empty.
 
 mod action;
+mod addresses;
+mod create;
+mod depends;
+mod display;
+mod down;
+pub mod drift;
+mod emit;
 mod error;
+mod graph;
+mod images;
 mod inputs;
+mod lifecycle;
 pub mod lower;
+mod networks;
+mod orphans;
+mod ports;
+mod run;
+mod scale;
+mod selection;
+mod services;
+mod up;
+mod volumes;
 
 pub use action::{
     Action, ContainerRef, Edge, ImageInput, Joins, NamespaceOwner, NewContainer, Plan, Step, StepId,
 };
+pub use display::display;
 pub use error::{PlanError, PlanErrorKind};
+pub use images::image_reference;
 pub use inputs::{
     ChangedVolumes, DownInputs, DownOptions, HostFacts, Inputs, LifecycleAction, LifecycleInputs,
     Mode, Recreate, RemoveImages, RunInputs, Stopped, UpOptions,
 };
 
-/// The plan of `stack run`, and which of its steps are about the one-off container.
+pub use selection::selected_services;
+
+/// The plan of `stack run`.
 #[derive(Debug, Clone)]
 pub struct RunPlan {
     /// All steps.
     pub plan: Plan,
-    /// The step that makes the container.
+    /// The steps of the one-off container; `None` = what it needs must be settled first: apply this plan and plan the run again.
+    pub container: Option<RunSteps>,
+}
+
+/// The steps of a one-off container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunSteps {
+    /// Makes it.
     pub create: StepId,
-    /// The step that starts it.
+    /// Starts it.
     pub start: StepId,
 }
 
 /// Plans `up`, and what the loop does after it.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    let _ = inputs;
-    Err(Vec::new())
+    up::plan(inputs)
 }
 
 /// Plans `down`.
 pub fn down(inputs: &DownInputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    let _ = inputs;
-    Err(Vec::new())
+    down::plan(inputs)
 }
 
 /// Plans `start`, `stop`, `restart`, `kill`, `pause`, `unpause` and `rm`.
 pub fn lifecycle(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    let _ = inputs;
-    Err(Vec::new())
+    lifecycle::plan(inputs)
 }
 
-/// Plans a one-off container.
+/// Plans a one-off container and what it needs.
 pub fn run(inputs: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
-    let _ = inputs;
-    Err(Vec::new())
+    run::plan(inputs)
 }

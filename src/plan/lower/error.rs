@@ -87,36 +87,45 @@ pub enum Refusal {
     },
 }
 
-/// Where in a service a check looks; makes errors that name the place.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::plan) struct Place<'a> {
-    /// The service.
-    pub(in crate::plan) service: &'a ServiceName,
+/// Collects what is wrong with one service, so that the user sees all of it at once.
+#[derive(Debug)]
+pub(super) struct Checks<'a> {
+    service: &'a ServiceName,
+    pub(super) errors: Vec<LowerError>,
+    pub(super) warnings: Vec<String>,
 }
 
-impl Place<'_> {
-    /// Makes an error about `services.<name>.<below>`.
-    pub(in crate::plan) fn refuse(self, below: &str, refusal: Refusal) -> LowerError {
-        LowerError {
-            service: self.service.clone(),
-            path: format!("services.{}.{below}", self.service),
-            refusal,
+impl<'a> Checks<'a> {
+    pub(super) fn new(service: &'a ServiceName) -> Self {
+        Self {
+            service,
+            errors: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
-    /// Makes an error about something that is not supported.
-    pub(in crate::plan) fn unsupported(self, below: &str, what: impl Into<String>) -> LowerError {
-        self.refuse(below, Refusal::Unsupported { what: what.into() })
+    /// Notes an error about `services.<name>.<below>`.
+    pub(super) fn refuse(&mut self, below: impl AsRef<str>, refusal: Refusal) {
+        self.errors.push(LowerError {
+            service: self.service.clone(),
+            path: self.path(below),
+            refusal,
+        });
     }
 
-    /// Makes an error about a malformed value.
-    pub(in crate::plan) fn invalid(
-        self,
-        below: &str,
+    /// Notes something that is not supported.
+    pub(super) fn unsupported(&mut self, below: impl AsRef<str>, what: impl Into<String>) {
+        self.refuse(below, Refusal::Unsupported { what: what.into() });
+    }
+
+    /// Notes a malformed value.
+    pub(super) fn invalid(
+        &mut self,
+        below: impl AsRef<str>,
         kind: &'static str,
         text: impl Into<String>,
         reason: impl Into<String>,
-    ) -> LowerError {
+    ) {
         self.refuse(
             below,
             Refusal::Invalid {
@@ -124,6 +133,28 @@ impl Place<'_> {
                 text: text.into(),
                 reason: reason.into(),
             },
-        )
+        );
+    }
+
+    /// Notes two settings that exclude each other.
+    pub(super) fn conflict(&mut self, below: impl AsRef<str>, first: &str, second: &str) {
+        self.refuse(
+            below,
+            Refusal::Conflict {
+                first: first.to_owned(),
+                second: second.to_owned(),
+            },
+        );
+    }
+
+    /// Notes something that works less well than asked for.
+    pub(super) fn warn(&mut self, text: impl Into<String>) {
+        self.warnings
+            .push(format!("service `{}`: {}", self.service, text.into()));
+    }
+
+    /// Returns the path in the project of something below the service.
+    pub(super) fn path(&self, below: impl AsRef<str>) -> String {
+        format!("services.{}.{}", self.service, below.as_ref())
     }
 }

@@ -4,15 +4,33 @@
 //! nothing: what must exist before the container can run (volumes, bind sources, files) is returned as data.
 
 mod error;
+mod health;
+mod labels;
+mod limits;
+mod mounts;
+mod network;
+mod objects;
+mod process;
+mod security;
+mod signal;
 
 use std::path::PathBuf;
 
 use compose_spec::model::{FileSource, Project};
+use runtime::spec::{ContainerSpec, Rootfs, Stdio};
 
+use self::error::Checks;
 use super::{HostFacts, NewContainer};
-use crate::model::{ContainerId, ContainerRecord, ImageRecord, Timestamp, VolumeRecord};
+use crate::model::{
+    ContainerId, ContainerRecord, Digest, ImageConfig, ImageRecord, Timestamp, VolumeRecord,
+};
 
 pub use error::{LowerError, Refusal};
+pub(super) use health::is_probed;
+pub use signal::signal_number;
+
+/// Size of /dev/shm without `shm_size`, as in Docker.
+const SHM_BYTES: u64 = 64 << 20;
 
 /// Everything that [`lower`] looks at.
 #[derive(Debug, Clone, Copy)]
@@ -134,11 +152,131 @@ pub enum FileContent {
 
 /// Lowers a container to what the runtime runs, or says everything that is wrong with its service.
 pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
-    let place = error::Place {
-        service: &input.new.service.name,
+    let new = input.new;
+    let service = &new.service;
+    let mut checks = Checks::new(&service.name);
+    let checks = &mut checks;
+    let host_name = process::host_name(input, checks);
+    network::check(service, checks);
+    security::devices(service, checks);
+    let mounts = mounts::lower(input, &host_name, checks);
+    let spec = ContainerSpec {
+        version: ContainerSpec::VERSION,
+        id: input.id.as_str().to_owned(),
+        domainname: service.domainname.clone(),
+        rootfs: Rootfs::Overlay {
+            lowers: input.image.layers.clone(),
+            upper: input.places.container.join("upper"),
+            work: input.places.container.join("work"),
+            mount_point: input.places.container.join("rootfs"),
+        },
+        rootfs_read_only: service.read_only,
+        process: process::lower(input, &host_name, checks),
+        init: service.init,
+        namespaces: network::namespaces(input, checks),
+        shm_size_bytes: service.shm_size_bytes.unwrap_or(SHM_BYTES),
+        cgroup: limits::cgroup(input, checks),
+        resources: limits::resources(input, checks),
+        rlimits: limits::rlimits(service, checks),
+        sysctls: security::sysctls(service, checks),
+        oom_score_adj: limits::oom_score_adj(service, checks),
+        security: security::lower(service, checks),
+        stdio: Stdio {
+            tty: service.tty,
+            stdin: service.stdin_open,
+        },
+        restart: process::restart(service.restart),
+        probe: health::lower(&service.health, &input.image.config, checks),
+        stop: process::stop(service, &input.image.config, checks),
+        log: limits::log(input, checks),
+        hostname: host_name,
+        mounts: mounts.mounts,
     };
-    Err(vec![
-        place.unsupported("", "lowering in this build"),
-        place.invalid("", "service", "", ""),
-    ])
+    if !checks.errors.is_empty() {
+        return Err(std::mem::take(&mut checks.errors));
+    }
+    let record = ContainerRecord {
+        version: ContainerRecord::VERSION,
+        id: input.id.clone(),
+        name: new.name.clone(),
+        project: input.project.name.clone(),
+        service: service.name.clone(),
+        role: new.role.clone(),
+        wanted: service.clone(),
+        files_digest: new.files_digest.clone(),
+        image: input.image.id.clone(),
+        image_reference: new.image_reference.clone(),
+        spec,
+        endpoints: network::endpoints(input),
+        published: new.published.clone(),
+        anonymous_volumes: mounts.anonymous,
+        volumes: mounts.named,
+        labels: labels::lower(input),
+        created: input.now,
+    };
+    Ok(Lowered {
+        record,
+        volumes: mounts.volumes,
+        binds: mounts.binds,
+        files: mounts.files,
+        warnings: std::mem::take(&mut checks.warnings),
+    })
+}
+
+/// Checks everything about a container that does not depend on its image, so that nothing is touched for one that cannot run.
+pub(super) fn check(
+    project: &Project,
+    new: &NewContainer,
+    host: &HostFacts,
+) -> Result<Vec<String>, Vec<LowerError>> {
+    let id = ContainerId::from_bytes([0; 32]);
+    let image = ImageRecord {
+        id: Digest::from_sha256(&[0; 32]),
+        manifest: None,
+        config: ImageConfig {
+            cmd: Some(vec!["true".to_owned()]),
+            ..ImageConfig::default()
+        },
+        platform: String::new(),
+        layers: Vec::new(),
+        diff_ids: Vec::new(),
+        created: Timestamp(0),
+        size_bytes: 0,
+    };
+    let somewhere = || Some(PathBuf::from("/"));
+    let places = Places {
+        container: "/".into(),
+        volumes: "/".into(),
+        files: "/".into(),
+        netns: "/".into(),
+        log: "/".into(),
+        cgroup_parent: "stack".to_owned(),
+        joined: JoinedPlaces {
+            network: somewhere(),
+            network_files: somewhere(),
+            pid: somewhere(),
+            ipc: somewhere(),
+        },
+    };
+    // A cleared command is the image's business only when it has an entrypoint, which is not known here.
+    let lowered = lower(&LowerInput {
+        project,
+        new,
+        id: &id,
+        image: &image,
+        places: &places,
+        host,
+        now: Timestamp(0),
+    });
+    match lowered {
+        Ok(lowered) => Ok(lowered.warnings),
+        Err(mut errors) => {
+            errors.retain(|error| error.refusal != Refusal::NoCommand);
+            if errors.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err(errors)
+            }
+        }
+    }
 }

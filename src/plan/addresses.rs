@@ -31,8 +31,8 @@ impl FromStr for Subnet {
     fn from_str(text: &str) -> Result<Self, String> {
         let invalid = || format!("`{text}` is not a subnet as in 10.1.0.0/24");
         let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| invalid())?;
-        let prefix: u8 = prefix.parse().map_err(|_| invalid())?;
+        let address: Ipv4Addr = address.parse().map_err(|_error| invalid())?;
+        let prefix: u8 = prefix.parse().map_err(|_error| invalid())?;
         if prefix > 32 {
             return Err(invalid());
         }

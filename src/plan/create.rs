@@ -84,16 +84,16 @@ pub(super) fn reserved(project: &Project) -> BTreeMap<String, BTreeSet<Ipv4Addr>
 /// Designs one container; what is wrong with it goes to `errors`.
 pub(super) fn design<'a>(
     inputs: &Inputs<'a>,
-    request: Request<'_, 'a>,
+    request: &Request<'_, 'a>,
     supplies: &mut Supplies<'_>,
     errors: &mut Vec<PlanError>,
 ) -> Design<'a> {
     let service = request.service;
     let project = &inputs.project.name;
-    let name = name(inputs, &request);
+    let name = name(inputs, request);
     let mut before = BTreeSet::new();
     take_name(service, &name, supplies, (&mut before, errors));
-    let endpoints = endpoints(&request, &name, supplies, (&mut before, errors));
+    let endpoints = endpoints(request, &name, supplies, (&mut before, errors));
     let (published, freed) =
         supplies
             .ports
@@ -221,7 +221,7 @@ fn endpoints(
         let wanted_mac = attachment
             .mac_address
             .as_deref()
-            .or(service.mac_address.as_deref().filter(|_| result.is_empty()))
+            .or_else(|| service.mac_address.as_deref().filter(|_| result.is_empty()))
             .filter(|_| request.one_off.is_none());
         let interface = attachment
             .interface_name
@@ -267,7 +267,7 @@ fn check_attachment(
     let mac = attachment
         .mac_address
         .as_deref()
-        .or(service.mac_address.as_deref().filter(|_| first));
+        .or_else(|| service.mac_address.as_deref().filter(|_| first));
     if let Some(mac) = mac {
         if parse_mac(mac).is_none() {
             refuse(

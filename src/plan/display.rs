@@ -1,6 +1,6 @@
 //! A plan as text: for `--dry-run`, for logs and for tests.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use petgraph::{Direction, visit::EdgeRef};
 
@@ -26,10 +26,10 @@ pub fn display(plan: &Plan) -> String {
         let mut line = format!("{} {} {}", number(*id), verb(step), step.subject.name);
         let details = details(step);
         if !details.is_empty() {
-            line += &format!(" {details}");
+            push(&mut line, format_args!(" {details}"));
         }
         if !step.cause.is_empty() {
-            line += &format!(" ({})", step.cause);
+            push(&mut line, format_args!(" ({})", step.cause));
         }
         for (edge, word) in [(Edge::Needs, "needs"), (Edge::After, "after")] {
             let mut earlier: Vec<usize> = plan
@@ -41,7 +41,7 @@ pub fn display(plan: &Plan) -> String {
             earlier.sort_unstable();
             if !earlier.is_empty() {
                 let numbers: Vec<String> = earlier.iter().map(usize::to_string).collect();
-                line += &format!(" {word} {}", numbers.join(","));
+                push(&mut line, format_args!(" {word} {}", numbers.join(",")));
             }
         }
         line.push('\n');
@@ -49,7 +49,7 @@ pub fn display(plan: &Plan) -> String {
     }
     let mut extra = |kind: &str, lines: &[String]| {
         for line in lines {
-            writeln!(text, "{kind}: {line}").expect("writing to a String cannot fail");
+            push(&mut text, format_args!("{kind}: {line}\n"));
         }
     };
     extra("confirm", &plan.confirmations);
@@ -58,6 +58,11 @@ pub fn display(plan: &Plan) -> String {
         text += "deferred\n";
     }
     text
+}
+
+fn push(text: &mut String, piece: fmt::Arguments<'_>) {
+    text.write_fmt(piece)
+        .expect("writing to a String cannot fail");
 }
 
 /// Topological, among free steps by their making, so that the text is stable.

@@ -20,7 +20,7 @@ use super::{
     up::Decisions,
     volumes,
 };
-use crate::model::{ObservedContainer, SubjectKind};
+use crate::model::{EndpointRecord, ObservedContainer, SubjectKind};
 
 /// Makes all steps.
 pub(super) fn all<'a>(
@@ -28,7 +28,7 @@ pub(super) fn all<'a>(
     decisions: &mut Decisions<'a>,
     draft: &mut Draft,
 ) -> Result<Finals<'a>, Vec<PlanError>> {
-    let ungated = ungated(decisions);
+    let ungated = ungated(inputs, decisions);
     removals(inputs, decisions, draft);
     renewals(inputs, decisions, draft)?;
     let mut finals = Finals::new();
@@ -80,24 +80,42 @@ pub(super) fn one_off<'a>(
 }
 
 /// Services whose containers something else waits to be gone.
-fn ungated(decisions: &Decisions<'_>) -> BTreeSet<ServiceName> {
+fn ungated(inputs: &Inputs<'_>, decisions: &Decisions<'_>) -> BTreeSet<ServiceName> {
     let mut ungated = BTreeSet::new();
-    let changing = |name: &ServiceName| decisions.works.get(name).is_some_and(Work::is_changing);
+    let stops = |member: &Member<'_>| {
+        matches!(
+            member.verdict,
+            Verdict::Recreate(_) | Verdict::Restart(_) | Verdict::Remove(_)
+        )
+    };
+    let is_stopped = |name: &ServiceName| {
+        let work = decisions.works.get(name);
+        work.is_some_and(|work| work.members.iter().any(stops))
+    };
+    let is_renewed = |endpoints: &[EndpointRecord], volumes: &[String]| {
+        endpoints
+            .iter()
+            .any(|e| decisions.networks.is_renewed(&e.network))
+            || volumes
+                .iter()
+                .any(|v| decisions.renewed_volumes.contains_key(v))
+    };
     for (name, work) in &decisions.works {
         let mut restarts = work.service.depends_on.iter().filter(|(_, d)| d.restart);
         let mut owners = namespace_owners(work.service);
-        let renewed = work.members.iter().any(|member| {
+        let before = work.members.iter().any(|member| {
             let record = &member.container.record;
-            let mut networks = record.endpoints.iter();
-            networks.any(|e| decisions.networks.is_renewed(&e.network))
-                || record
-                    .volumes
-                    .iter()
-                    .any(|v| decisions.renewed_volumes.contains_key(v))
+            is_renewed(&record.endpoints, &record.volumes)
         });
-        if restarts.any(|(name, _)| changing(name))
-            || owners.any(|(_, owner)| changing(owner))
-            || renewed
+        let designs = decisions.designs.get(name).into_iter().flatten();
+        let mounted = volumes::names(&inputs.project.volumes, work.service);
+        let after = designs
+            .into_iter()
+            .any(|d| is_renewed(&d.new.endpoints, &mounted));
+        if restarts.any(|(name, _)| is_stopped(name))
+            || owners.any(|(_, owner)| is_stopped(owner))
+            || before
+            || after
         {
             ungated.insert(name.clone());
         }

@@ -121,7 +121,8 @@ fn decide<'a>(
             Decision::Leave
         });
     }
-    if !must_have && !(up && policy == PullPolicy::Always) {
+    let asked = up && policy == PullPolicy::Always;
+    if !must_have && !asked {
         return Ok(Decision::Leave);
     }
     Ok(match policy {

@@ -78,3 +78,6 @@ pub fn lifecycle(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>> {
 pub fn run(inputs: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
     run::plan(inputs)
 }
+
+#[cfg(test)]
+mod tests;

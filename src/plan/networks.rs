@@ -168,7 +168,9 @@ fn plan_one(
         });
     };
     if draft.images_first {
-        return Ok(keep(None));
+        return Ok(keep(
+            down.then(|| ensure(draft, known, "its bridge is gone")),
+        ));
     }
     renew(inputs, (key, known), (wanted, cause), draft)
 }

@@ -68,7 +68,7 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let stock = (&decisions.networks, &decisions.orphans);
     let mut supplies = up::stock(&inputs, &decisions.works, stock, &mut errors);
-    let design = design(&inputs, request, &mut supplies, &mut errors);
+    let design = design(&inputs, &request, &mut supplies, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }

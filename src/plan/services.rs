@@ -109,6 +109,16 @@ pub(super) fn decide<'a>(
         scale::apply(inputs, &mut work)?;
     }
     settle_image(inputs, &mut work, draft)?;
+    if !owners_run(context, service) {
+        // A namespace of processes cannot be joined before there are any; the container is made once its owner runs.
+        work.missing.clear();
+        work.may_start = false;
+        for member in &mut work.members {
+            if matches!(member.verdict, Verdict::Recreate(_)) {
+                member.verdict = Verdict::Keep;
+            }
+        }
+    }
     if work.held {
         work.may_start = false;
         for member in &mut work.members {
@@ -122,6 +132,27 @@ pub(super) fn decide<'a>(
         draft.plan.deferred |= waits || unstarted;
     }
     Ok(work)
+}
+
+/// Tells whether every service whose process or IPC namespace is joined runs, or will by this plan.
+fn owners_run(context: &Context<'_, '_>, service: &Service) -> bool {
+    drift::namespace_owners(service)
+        .filter(|(field, _)| *field != "network_mode")
+        .filter_map(|(_, owner)| context.works.get(owner))
+        .all(|owner| {
+            let name = &owner.service.name;
+            let stopped = context.inputs.stopped.services.contains(name);
+            let starts = owner.may_start && !stopped && !context.inputs.options.no_start;
+            match owner
+                .members
+                .first()
+                .map(|first| (first.container, &first.verdict))
+            {
+                Some((container, Verdict::Keep | Verdict::Unpause(_))) => is_live(container),
+                Some((_, Verdict::Remove(_))) | None => starts && owner.count > 0,
+                Some((_, Verdict::Start(_) | Verdict::Restart(_) | Verdict::Recreate(_))) => starts,
+            }
+        })
 }
 
 fn is_coming(work: &Work<'_>) -> bool {

@@ -236,7 +236,7 @@ fn designs<'a>(
                     replaces,
                     one_off: None,
                 };
-                design(inputs, request, &mut supplies, &mut errors)
+                design(inputs, &request, &mut supplies, &mut errors)
             })
             .collect();
         designs.insert((*name).clone(), made);

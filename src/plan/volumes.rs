@@ -152,9 +152,7 @@ fn difference(known: &VolumeRecord, volume: &Volume) -> Option<String> {
     if driver(old) != driver(volume) {
         return Some(format!("driver {} -> {}", driver(old), driver(volume)));
     }
-    let keys = old.driver_opts.keys().chain(volume.driver_opts.keys());
-    let changed = keys
-        .filter(|key| old.driver_opts.get(*key) != volume.driver_opts.get(*key))
-        .next()?;
+    let mut keys = old.driver_opts.keys().chain(volume.driver_opts.keys());
+    let changed = keys.find(|key| old.driver_opts.get(*key) != volume.driver_opts.get(*key))?;
     Some(format!("driver_opts.{changed} changed"))
 }

@@ -71,14 +71,17 @@ pub fn drift(record: &ContainerRecord, wanted: &Wanted<'_>) -> Drift {
         .iter()
         .map(|e| e.network.as_str())
         .collect();
-    if networks != wanted.networks {
+    // What the service says of it is told already.
+    let told =
+        |changes: &[Change], field| changes.iter().any(|change| change.path.starts_with(field));
+    if networks != wanted.networks && !told(&changes, "network") {
         changes.push(Change::between(
             "networks",
             &networks.join(", "),
             &wanted.networks.join(", "),
         ));
     }
-    if record.volumes != wanted.volumes {
+    if record.volumes != wanted.volumes && !told(&changes, "mounts") {
         changes.push(Change::between(
             "volumes",
             &record.volumes.join(", "),
@@ -118,10 +121,10 @@ pub(super) fn stale_join(
         let (Some(owner), spec::Namespace::Join(path)) = (find(owner), namespace) else {
             continue;
         };
-        let pid = match owner.state {
-            spec::ContainerState::Running { pid, .. }
-            | spec::ContainerState::Paused { pid, .. } => pid,
-            _ => continue,
+        let (spec::ContainerState::Running { pid, .. } | spec::ContainerState::Paused { pid, .. }) =
+            owner.state
+        else {
+            continue;
         };
         let expected = format!("/proc/{pid}/ns/{field}");
         if path.as_os_str() != expected.as_str() {
@@ -144,17 +147,14 @@ pub(super) fn namespace_owners(
         NetworkMode::Service(owner) => Some(("network_mode", owner)),
         _ => None,
     };
-    let other = |field, namespace| match namespace {
-        &Namespace::Service(ref owner) => Some((field, owner)),
-        _ => None,
-    };
-    [
-        network,
-        other("pid", &service.pid),
-        other("ipc", &service.ipc),
-    ]
-    .into_iter()
-    .flatten()
+    let others = [("pid", &service.pid), ("ipc", &service.ipc)];
+    let others = others
+        .into_iter()
+        .filter_map(|(field, namespace)| match namespace {
+            Namespace::Service(owner) => Some((field, owner)),
+            _ => None,
+        });
+    network.into_iter().chain(others)
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub(super) fn lower(
         // Zero means "not set" in both places.
         milliseconds(
             own.filter(|own| !own.is_zero())
-                .or(inherited.filter(|inherited| !inherited.is_zero()))
+                .or_else(|| inherited.filter(|inherited| !inherited.is_zero()))
                 .unwrap_or(default),
         )
     };
@@ -89,7 +89,7 @@ pub(super) fn lower(
         retries: check
             .retries
             .filter(|retries| *retries > 0)
-            .or(base.map(|b| b.retries).filter(|retries| *retries > 0))
+            .or_else(|| base.map(|b| b.retries).filter(|retries| *retries > 0))
             .unwrap_or(RETRIES),
     })
 }

@@ -190,7 +190,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         stop: process::stop(service, &input.image.config, checks),
         log: limits::log(input, checks),
         hostname: host_name,
-        mounts: mounts.mounts,
+        mounts: mounts.all,
     };
     if !checks.errors.is_empty() {
         return Err(std::mem::take(&mut checks.errors));

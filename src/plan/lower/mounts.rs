@@ -22,7 +22,7 @@ const TMPFS_OPTIONS: [&str; 3] = ["noexec", "nosuid", "nodev"];
 /// All mounts of a container, the shallowest first, and what must be there for them.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
-    pub(super) mounts: Vec<Mount>,
+    pub(super) all: Vec<Mount>,
     pub(super) volumes: Vec<VolumeUse>,
     pub(super) named: Vec<String>,
     pub(super) anonymous: IndexMap<String, String>,
@@ -45,13 +45,13 @@ pub(super) fn lower(input: &LowerInput<'_>, host_name: &str, checks: &mut Checks
     objects::lower(input, &mut result, checks);
     result.add_etc(input, host_name);
     // A mount must come after the one that holds its target. Stable: what the user wrote first stays first.
-    result.mounts.sort_by_key(|mount| depth(&mount.target));
+    result.all.sort_by_key(|mount| depth(&mount.target));
     result
 }
 
 impl Mounts {
     pub(super) fn has(&self, target: &str) -> bool {
-        self.mounts.iter().any(|mount| mount.target == target)
+        self.all.iter().any(|mount| mount.target == target)
     }
 
     fn add_wanted(
@@ -91,7 +91,7 @@ impl Mounts {
                     target.clone(),
                     &volume.name,
                     wanted.read_only,
-                    subpath,
+                    subpath.as_ref(),
                 );
                 if !self.named.contains(&volume.name) {
                     self.named.push(volume.name.clone());
@@ -125,13 +125,13 @@ impl Mounts {
         target: String,
         name: &str,
         read_only: bool,
-        subpath: &Option<String>,
+        subpath: Option<&String>,
     ) {
-        self.mounts.push(Mount {
+        self.all.push(Mount {
             target,
             kind: MountKind::Bind {
                 source: input.places.volumes.join(name).join("_data"),
-                subpath: subpath.clone(),
+                subpath: subpath.cloned(),
                 recursive: true,
                 propagation: Propagation::Rprivate,
             },
@@ -158,7 +158,7 @@ impl Mounts {
                     .hex()
                     .to_owned()
             });
-        self.add_volume(input, target.clone(), &name, read_only, &None);
+        self.add_volume(input, target.clone(), &name, read_only, None);
         self.volumes.push(VolumeUse {
             anonymous: Some(VolumeRecord {
                 version: VolumeRecord::VERSION,
@@ -230,7 +230,7 @@ impl Mounts {
             path: checks.path(path),
         });
         self.bind_file(target, host, read_only);
-        let last = self.mounts.last_mut().expect("a bind was just added");
+        let last = self.all.last_mut().expect("a bind was just added");
         if let MountKind::Bind {
             recursive: own_recursive,
             propagation: own_propagation,
@@ -257,7 +257,7 @@ impl Mounts {
                 "ro" => read_only = true,
                 "rw" | "defaults" | "" => {}
                 "exec" | "suid" | "dev" => {
-                    options.retain(|default| *default != format!("no{name}"))
+                    options.retain(|default| *default != format!("no{name}"));
                 }
                 "noexec" | "nosuid" | "nodev" => {}
                 "uid" | "gid" | "nr_inodes" | "nr_blocks" | "huge" | "mpol" | "size" | "mode"
@@ -278,7 +278,7 @@ impl Mounts {
                 "at most 7777",
             );
         }
-        self.mounts.push(Mount {
+        self.all.push(Mount {
             target,
             kind: MountKind::Tmpfs {
                 size_bytes: wanted.size_bytes.filter(|bytes| *bytes > 0),
@@ -291,7 +291,7 @@ impl Mounts {
 
     /// Binds one host path as it is.
     pub(super) fn bind_file(&mut self, target: String, source: &Path, read_only: bool) {
-        self.mounts.push(Mount {
+        self.all.push(Mount {
             target,
             kind: MountKind::Bind {
                 source: source.to_owned(),

@@ -56,13 +56,15 @@ pub(super) fn namespaces(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> Nam
         NetworkMode::Networks(_) => Namespace::Join(input.places.netns.clone()),
         NetworkMode::Host => Namespace::Host,
         NetworkMode::None => Namespace::Private,
-        NetworkMode::Service(_) | NetworkMode::Container(_) => match &joined.network {
-            Some(path) => Namespace::Join(path.clone()),
-            None => {
+        NetworkMode::Service(_) | NetworkMode::Container(_) => {
+            if joined.network.is_none() {
                 checks.unsupported("network_mode", "joining a network that cannot be found");
-                Namespace::Private
             }
-        },
+            joined
+                .network
+                .clone()
+                .map_or(Namespace::Private, Namespace::Join)
+        }
     };
     let mut other = |field: &str, wanted: &Wanted, path: Option<&std::path::PathBuf>| match wanted {
         Wanted::Private | Wanted::Shareable => Namespace::Private,

@@ -20,7 +20,11 @@ pub struct Error {
 impl Error {
     /// Makes an error.
     pub fn new(step: Step, subject: impl Into<String>, source: impl Into<Errno>) -> Self {
-        Self { step, subject: subject.into(), source: source.into() }
+        Self {
+            step,
+            subject: subject.into(),
+            source: source.into(),
+        }
     }
 
     /// Returns the exit code that shells and Docker report for it: 127 = program not found, 126 = found but not executable, 125 = the rest.
@@ -35,7 +39,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { step, subject, source } = self;
+        let Self {
+            step,
+            subject,
+            source,
+        } = self;
         match (step, source.0) {
             (Step::FindUser, libc::ENOENT) => {
                 write!(f, "user `{subject}` is not in /etc/passwd of the container")
@@ -218,9 +226,15 @@ mod tests {
     #[test]
     fn displays_step_subject_and_reason() {
         let error = Error::new(Step::Mount, "proc on /proc", Errno(libc::EPERM));
-        assert_eq!(error.to_string(), "mount proc on /proc: operation not permitted");
+        assert_eq!(
+            error.to_string(),
+            "mount proc on /proc: operation not permitted"
+        );
         let error = Error::new(Step::FindUser, "web", Errno(libc::ENOENT));
-        assert_eq!(error.to_string(), "user `web` is not in /etc/passwd of the container");
+        assert_eq!(
+            error.to_string(),
+            "user `web` is not in /etc/passwd of the container"
+        );
         assert_eq!(Errno(libc::EIO).to_string(), "I/O error");
     }
 

@@ -1,5 +1,6 @@
 //! Processes of a container: the first one ([`launch`]) and later ones ([`exec`]).
 
+pub(crate) mod handover;
 pub mod limits;
 pub mod user;
 

@@ -1,1 +1,3 @@
-//! (to be written)
+//! What confines a container's processes beyond its namespaces.
+
+pub mod seccomp;

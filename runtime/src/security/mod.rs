@@ -1,3 +1,4 @@
-//! What confines a container's processes beyond its namespaces.
+//! Confinement: capabilities and system call filter.
 
+pub mod capabilities;
 pub mod seccomp;

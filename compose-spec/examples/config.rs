@@ -7,7 +7,6 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::exit,
     reason = "a command line program that is not part of the product"
 )]
 

@@ -97,7 +97,15 @@ fn resolve(
                     .cloned()
             }
         }
-        Some(other) => from_file(&other, name, &base_name, span, place, chain, context),
+        Some(other) => {
+            let wanted = Wanted {
+                file: &other,
+                by: name,
+                service: &base_name,
+                span,
+            };
+            from_file(wanted, place, chain, context)
+        }
     };
     chain.pop();
     if let (Some(base), Some(service)) = (base, services.get_mut(name)) {
@@ -110,16 +118,28 @@ fn resolve(
     }
 }
 
+/// A base in another file: which, who wants it, and where that is said.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    file: &'a Path,
+    by: &'a str,
+    service: &'a str,
+    span: Span,
+}
+
 /// Reads the base from another file.
 fn from_file(
-    file: &Path,
-    name: &str,
-    base_name: &str,
-    span: Span,
+    wanted: Wanted<'_>,
     place: Place<'_>,
     chain: &mut Vec<Step>,
     context: &mut Context<'_>,
 ) -> Option<Node> {
+    let Wanted {
+        file,
+        by,
+        service: base_name,
+        span,
+    } = wanted;
     if in_circle(chain, file, base_name, context) {
         return None;
     }
@@ -129,7 +149,7 @@ fn from_file(
     }
     let mut found: Option<Mapping> = None;
     let mut names: Vec<String> = Vec::new();
-    let directory = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let directory = file.parent().unwrap_or(file).to_path_buf();
     let place = Place {
         directory: &directory,
         environment: place.environment,
@@ -151,7 +171,7 @@ fn from_file(
     if services.get(base_name).is_none() {
         if !names.iter().any(|known| known == base_name) {
             report_missing(
-                name,
+                by,
                 base_name,
                 span,
                 names.iter().map(String::as_str),

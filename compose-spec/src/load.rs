@@ -88,7 +88,7 @@ fn pipeline(request: &Request, context: &mut Context<'_>) -> Option<Outcome> {
     if context.sink.errors() > 0 {
         return None;
     }
-    let project = project::build(&tree, name, &origin, &mut context.sink);
+    let project = project::build(&tree, &name, &origin, &mut context.sink);
     let canonical = render::canonical(&selection.restrict(tree));
     Some(Outcome {
         project: project?,

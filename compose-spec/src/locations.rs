@@ -46,7 +46,7 @@ impl Locations {
             Value::Mapping(mapping) => self.walk_mapping(mapping, path, sources),
             Value::Sequence(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    path.push_str(&format!("[{index}]"));
+                    push_index(path, index);
                     self.places
                         .insert(path.clone(), sources.location(item.span));
                     self.walk(item, path, sources);
@@ -76,4 +76,11 @@ impl Locations {
             path.truncate(length);
         }
     }
+}
+
+/// Adds `[index]` to the path of a value.
+pub(crate) fn push_index(path: &mut String, index: usize) {
+    path.push('[');
+    path.push_str(&index.to_string());
+    path.push(']');
 }

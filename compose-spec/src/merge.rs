@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink},
+    locations::push_index,
     schema::{Items, Kind, List, Section, Twice},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
@@ -38,7 +39,7 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
         Kind::Any if base.as_mapping().is_some() && over.as_mapping().is_some() => {
             fold(base, over, sink, |_| &Kind::Any)
         }
-        Kind::Any => append(base, over, |below, above| below.extend(above)),
+        Kind::Any => append(base, over, Vec::extend),
         Kind::List(List { replace: true, .. }) => over,
         Kind::List(list) => append(base, over, |below, above| add_texts(list, below, above)),
         Kind::Items(items) => append(base, over, |below, above| add_items(items, below, above)),
@@ -243,7 +244,7 @@ fn each_item(node: &mut Node, path: &mut String, mut settle: impl FnMut(&mut Nod
     };
     for (index, item) in items.iter_mut().enumerate() {
         let length = path.len();
-        path.push_str(&format!("[{index}]"));
+        push_index(path, index);
         settle(item, path);
         path.truncate(length);
     }

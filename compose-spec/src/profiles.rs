@@ -46,18 +46,15 @@ pub(crate) fn select(
     }
     let known = tree.get("services").and_then(Node::as_mapping);
     for name in &request.services {
-        match known.and_then(|services| services.get(name)) {
-            Some(service) => {
-                active.extend(profiles(service).map(str::to_owned));
-            }
-            None => {
-                let names = known.into_iter().flat_map(Mapping::keys);
-                sink.push(
-                    Diagnostic::error(Code::UnknownService, format!("no such service: `{name}`"))
-                        .did_you_mean(name, names),
-                );
-            }
+        if let Some(service) = known.and_then(|services| services.get(name)) {
+            active.extend(profiles(service).map(str::to_owned));
+            continue;
         }
+        let names = known.into_iter().flat_map(Mapping::keys);
+        sink.push(
+            Diagnostic::error(Code::UnknownService, format!("no such service: `{name}`"))
+                .did_you_mean(name, names),
+        );
     }
     let mut disabled = BTreeSet::new();
     if let Some(services) = services_mut(tree) {

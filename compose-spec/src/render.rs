@@ -13,20 +13,25 @@ pub(crate) fn canonical(tree: &Node) -> Json {
 }
 
 fn section(section: &'static Section, node: &Node) -> Json {
+    node.as_mapping()
+        .map_or(Json::Null, |mapping| fields(section, mapping))
+}
+
+fn fields(section: &'static Section, mapping: &Mapping) -> Json {
     let empty = Mapping::default();
-    let mapping = node.as_mapping().unwrap_or(&empty);
     let mut out = Map::new();
     for field in section.fields {
         let value = match (mapping.get(field.name), field.empty) {
             (Some(node), _) => value(&field.kind, node),
             (None, Empty::Null) => Json::Null,
             (None, Empty::Section) => match &field.kind {
-                Kind::Section(inner) => self::section(inner, node_without_fields(node).as_ref()),
+                Kind::Section(inner) => fields(inner, &empty),
                 _ => continue,
             },
             (None, _) => continue,
         };
         let written = match field.empty {
+            Empty::Drop if matches!(field.kind, Kind::Size) => value != "0" && value != "",
             Empty::Drop => !is_zero(&value),
             Empty::Keep => !value.is_null(),
             Empty::Null | Empty::Section => true,
@@ -47,11 +52,6 @@ fn section(section: &'static Section, node: &Node) -> Json {
         }
     }
     Json::Object(out)
-}
-
-/// Returns an empty mapping at the place of a node.
-fn node_without_fields(node: &Node) -> Box<Node> {
-    Box::new(Node::new(Value::Mapping(Mapping::default()), node.span))
 }
 
 fn value(kind: &'static Kind, node: &Node) -> Json {

@@ -133,16 +133,20 @@ pub(crate) fn uts(text: &str) -> Result<(), String> {
 
 /// An IPv4 address.
 pub(crate) fn ipv4(text: &str) -> Result<(), String> {
-    text.parse::<Ipv4Addr>()
-        .map(drop)
-        .map_err(|_| "is not an IPv4 address".to_owned())
+    if text.parse::<Ipv4Addr>().is_ok() {
+        Ok(())
+    } else {
+        Err("is not an IPv4 address".to_owned())
+    }
 }
 
 /// An IPv6 address.
 pub(crate) fn ipv6(text: &str) -> Result<(), String> {
-    text.parse::<Ipv6Addr>()
-        .map(drop)
-        .map_err(|_| "is not an IPv6 address".to_owned())
+    if text.parse::<Ipv6Addr>().is_ok() {
+        Ok(())
+    } else {
+        Err("is not an IPv6 address".to_owned())
+    }
 }
 
 fn other(text: &str) -> bool {

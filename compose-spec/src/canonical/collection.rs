@@ -24,9 +24,11 @@ impl Reader<'_> {
         let mut seen: HashMap<Rc<str>, Span> = HashMap::new();
         for (index, mut item) in items.into_iter().enumerate() {
             self.unmark(&mut item);
-            let read = self.at_index(index, |reader| match item.is_null() {
-                true if !list.item.takes_null() => reader.wrong_form(&item, list.item.expects()),
-                _ => reader.kind(&list.item, item),
+            let read = self.at_index(index, |reader| {
+                if item.is_null() && !list.item.takes_null() {
+                    return reader.wrong_form(&item, list.item.expects());
+                }
+                reader.kind(&list.item, item)
             });
             let Some(item) = read else { continue };
             if list.single && item.as_text() == Some("") {
@@ -147,8 +149,8 @@ impl Reader<'_> {
         let mut out = Mapping::default();
         for (key, Entry { key_span, value }) in mapping {
             let text = self.at_key(&key, |reader| match scalar_text(&value) {
-                Some(text) => Some(text.unwrap_or_else(|| "".into())),
-                None => reader.wrong_form(&value, "a text or a number"),
+                Ok(text) => Some(text.unwrap_or_else(|| "".into())),
+                Err(NotScalar) => reader.wrong_form(&value, "a text or a number"),
             });
             if let Some(text) = text {
                 out.insert(
@@ -183,8 +185,10 @@ impl Reader<'_> {
                         continue;
                     }
                     let text = self.at_key(&key, |reader| match scalar_text(&value) {
-                        Some(text) => Some(text),
-                        None => reader.wrong_form(&value, "a text, number, boolean or nothing"),
+                        Ok(text) => Some(text),
+                        Err(NotScalar) => {
+                            reader.wrong_form(&value, "a text, number, boolean or nothing")
+                        }
                     });
                     if let Some(text) = text {
                         self.pair(pairs, &mut out, (key, key_span), (text, value.span));
@@ -282,13 +286,16 @@ fn expects(single: bool) -> &'static str {
     }
 }
 
-/// Returns the text of any scalar as written; inner `None` for nothing, outer `None` for a list or mapping.
-pub(super) fn scalar_text(node: &Node) -> Option<Option<Rc<str>>> {
+/// A list or mapping where a scalar is wanted.
+struct NotScalar;
+
+/// Returns the text of any scalar as written; `None` for nothing.
+fn scalar_text(node: &Node) -> Result<Option<Rc<str>>, NotScalar> {
     match &node.value {
-        Value::Scalar(scalar) => Some(text_or_nothing(scalar)),
-        Value::Text(text) => Some(Some(Rc::clone(text))),
-        Value::Null => Some(None),
-        _ => None,
+        Value::Scalar(scalar) => Ok(text_or_nothing(scalar)),
+        Value::Text(text) => Ok(Some(Rc::clone(text))),
+        Value::Null => Ok(None),
+        _ => Err(NotScalar),
     }
 }
 

@@ -19,6 +19,7 @@ use std::{path::Path, rc::Rc};
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
     env::Environment,
+    locations::push_index,
     schema::{Effect, Field, Kind, Section},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
@@ -71,7 +72,7 @@ impl Reader<'_> {
         }
         let mark = node.mark;
         let node = match kind {
-            Kind::Any => Some(self.any(node)),
+            Kind::Any => Some(any(node)),
             Kind::List(list) => self.list(list, node),
             Kind::Pairs(pairs) => self.pairs(*pairs, node),
             Kind::Options => self.options(node),
@@ -106,7 +107,7 @@ impl Reader<'_> {
         let mut out = Mapping::default();
         for (key, Entry { key_span, value }) in mapping {
             if section.extensions && key.starts_with("x-") {
-                let value = self.any(value);
+                let value = any(value);
                 out.insert(key, key_span, value);
                 continue;
             }
@@ -158,26 +159,6 @@ impl Reader<'_> {
         if self.path.is_empty() { "" } else { "." }
     }
 
-    /// Turns a value of any form into typed scalars.
-    fn any(&mut self, node: Node) -> Node {
-        let value = match node.value {
-            Value::Scalar(scalar) => scalar::typed(&scalar),
-            Value::Sequence(items) => {
-                Value::Sequence(items.into_iter().map(|item| self.any(item)).collect())
-            }
-            Value::Mapping(mapping) => {
-                let mut out = Mapping::default();
-                for (key, entry) in mapping {
-                    let value = self.any(entry.value);
-                    out.insert(key, entry.key_span, value);
-                }
-                Value::Mapping(out)
-            }
-            value => value,
-        };
-        Node { value, ..node }
-    }
-
     /// Runs `read` with a key added to the path.
     pub(crate) fn at_key<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
@@ -191,7 +172,7 @@ impl Reader<'_> {
     /// Runs `read` with an index added to the path.
     pub(crate) fn at_index<T>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
-        self.path.push_str(&format!("[{index}]"));
+        push_index(&mut self.path, index);
         let out = read(self);
         self.path.truncate(length);
         out
@@ -236,4 +217,21 @@ impl Reader<'_> {
         )
         .into()
     }
+}
+
+/// Turns a value of any form into typed scalars.
+fn any(node: Node) -> Node {
+    let value = match node.value {
+        Value::Scalar(scalar) => scalar::typed(&scalar),
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(any).collect()),
+        Value::Mapping(mapping) => {
+            let mut out = Mapping::default();
+            for (key, entry) in mapping {
+                out.insert(key, entry.key_span, any(entry.value));
+            }
+            Value::Mapping(out)
+        }
+        value => value,
+    };
+    Node { value, ..node }
 }

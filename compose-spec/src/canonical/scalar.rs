@@ -48,13 +48,12 @@ impl Reader<'_> {
                     ..node
                 });
             }
-            (Kind::AnyScalar, value) if value != Resolved::Null => &scalar.text,
             (
                 Kind::TextOrNumber | Kind::Size | Kind::Mode | Kind::Number | Kind::Float,
                 Resolved::Int(_) | Resolved::Float(_),
             )
             | (Kind::Int(..), Resolved::Int(_))
-            | (Kind::Flag | Kind::StrictFlag, Resolved::Bool(_)) => &scalar.text,
+            | (Kind::Flag | Kind::StrictFlag | Kind::TextOrFlag, Resolved::Bool(_)) => &scalar.text,
             (Kind::StrictFlag, _) => return self.wrong_form(&node, kind.expects()),
             (_, Resolved::Text(_)) => &scalar.text,
             (Kind::Text, Resolved::Int(_) | Resolved::Float(_) | Resolved::Bool(_)) => {
@@ -87,7 +86,8 @@ impl Reader<'_> {
             (Kind::Size, resolved) => {
                 let size = match resolved {
                     Resolved::Int(value) => Some(value),
-                    Resolved::Float(value) => units::whole(value),
+                    Resolved::Float(value) if value.fract() == 0.0 => units::whole(value),
+                    Resolved::Float(_) => None,
                     _ => units::parse_size(&text),
                 };
                 Value::Text(

@@ -1,7 +1,5 @@
 //! Findings as plain text: for logs, tests and places without a terminal. The CLI draws richer ones from the same data.
 
-use std::fmt::Write as _;
-
 use super::{Diagnostic, Label, Severity, Sources};
 
 /// Returns one finding with its excerpts as text.
@@ -10,41 +8,41 @@ pub fn plain(diagnostic: &Diagnostic, sources: &Sources) -> String {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let mut out = format!("{word}[{}]: {}\n", diagnostic.code, diagnostic.message);
+    let mut lines = vec![format!(
+        "{word}[{}]: {}",
+        diagnostic.code, diagnostic.message
+    )];
     if let Some(label) = &diagnostic.primary {
-        excerpt(&mut out, label, '^', sources);
+        lines.extend(excerpt(label, '^', sources));
     }
     for label in &diagnostic.secondary {
-        excerpt(&mut out, label, '-', sources);
+        lines.extend(excerpt(label, '-', sources));
     }
-    for help in &diagnostic.help {
-        let _ = writeln!(out, "  help: {help}");
-    }
-    out
+    lines.extend(diagnostic.help.iter().map(|help| format!("  help: {help}")));
+    lines.push(String::new());
+    lines.join("\n")
 }
 
-fn excerpt(out: &mut String, label: &Label, mark: char, sources: &Sources) {
+fn excerpt(label: &Label, mark: char, sources: &Sources) -> [String; 3] {
     let place = sources.location(label.span);
     let line = sources.source(label.span.source).line(place.line);
-    let rest = line
-        .chars()
-        .count()
-        .saturating_sub(place.column as usize - 1);
+    let before = place.column as usize - 1;
+    let rest = line.chars().count().saturating_sub(before);
     let marks = sources
         .slice(label.span)
         .lines()
         .next()
         .map_or(0, |first| first.chars().count());
-    let marks = marks.min(rest).max(1);
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "  --> {}:{}:{}", place.file, place.line, place.column);
-    let _ = writeln!(out, "   | {line}");
+    let marks: String = std::iter::repeat_n(mark, marks.min(rest).max(1)).collect();
     let gap: String = line
         .chars()
-        .take(place.column as usize - 1)
+        .take(before)
         .map(|c| if c == '\t' { c } else { ' ' })
         .collect();
-    let marks: String = std::iter::repeat_n(mark, marks).collect();
     let drawn = format!("   | {gap}{marks} {}", label.text);
-    let _ = writeln!(out, "{}", drawn.trim_end());
+    [
+        format!("  --> {}:{}:{}", place.file, place.line, place.column),
+        format!("   | {line}"),
+        drawn.trim_end().to_owned(),
+    ]
 }

@@ -96,7 +96,8 @@ impl Reader<'_> {
             if !self.rest().starts_with('#') {
                 return !self.rest().is_empty();
             }
-            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+            let rest = self.rest();
+            self.at += rest.find('\n').unwrap_or(rest.len());
         }
     }
 
@@ -107,10 +108,8 @@ impl Reader<'_> {
             self.at = self.text.len() - after.trim_start_matches([' ', '\t']).len();
         }
         let start = self.at;
-        let length = self
-            .rest()
-            .find(['=', ':', '\n'])
-            .unwrap_or(self.rest().len());
+        let rest = self.rest();
+        let length = rest.find(['=', ':', '\n']).unwrap_or(rest.len());
         let name = self.rest()[..length].trim_end().to_owned();
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']');
         if name.is_empty() || !name.chars().all(allowed) {
@@ -138,34 +137,31 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, statement: usize) -> Result<String, LineError> {
-        match self.rest().chars().next() {
-            Some(quote @ ('"' | '\'')) => {
-                let Some((inner, length)) = quoted(self.rest(), quote) else {
-                    return Err(LineError {
-                        start: statement,
-                        end: self.at + 1,
-                        message: "the quoted value has no end".to_owned(),
-                    });
-                };
-                self.at += length;
-                if quote == '\'' {
-                    Ok(inner)
-                } else {
-                    self.expand(&unescape(&inner), statement)
-                }
-            }
-            _ => {
-                let length = self.rest().find('\n').unwrap_or(self.rest().len());
-                let line = &self.rest()[..length];
-                let value = line
-                    .split_once(" #")
-                    .map_or(line, |(value, _)| value)
-                    .trim_end();
-                let value = value.to_owned();
-                self.at = (self.at + length + 1).min(self.text.len());
-                self.expand(&value, statement)
-            }
+        let rest = self.rest();
+        if let Some(quote @ ('"' | '\'')) = rest.chars().next() {
+            let Some((inner, length)) = quoted(rest, quote) else {
+                return Err(LineError {
+                    start: statement,
+                    end: self.at + 1,
+                    message: "the quoted value has no end".to_owned(),
+                });
+            };
+            self.at += length;
+            return if quote == '\'' {
+                Ok(inner)
+            } else {
+                self.expand(&unescape(&inner), statement)
+            };
         }
+        let length = rest.find('\n').unwrap_or(rest.len());
+        let line = &rest[..length];
+        let value = line
+            .split_once(" #")
+            .map_or(line, |(value, _)| value)
+            .trim_end();
+        let value = value.to_owned();
+        self.at = (self.at + length + 1).min(self.text.len());
+        self.expand(&value, statement)
     }
 
     fn expand(&self, value: &str, statement: usize) -> Result<String, LineError> {

@@ -117,9 +117,9 @@ fn service(node: &mut Node, origin: &Origin) -> bool {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     }
     if let Some(Value::Sequence(hooks)) = service.get_mut("pre_start").map(|node| &mut node.value) {
-        hooks
-            .iter_mut()
-            .for_each(|hook| complete_init_hook(hook, image.as_ref()));
+        for hook in hooks {
+            complete_init_hook(hook, image.as_ref());
+        }
     }
     default_network
 }

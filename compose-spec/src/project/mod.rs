@@ -19,14 +19,14 @@ use crate::{
 /// Builds the project; `None` when a finding was reported.
 pub(crate) fn build(
     tree: &Node,
-    name: ProjectName,
+    name: &ProjectName,
     origin: &Origin,
     sink: &mut Sink,
 ) -> Option<Project> {
     let errors = sink.errors();
     let mut builder = Builder {
         tree,
-        project: &name,
+        project: name,
         environment: &origin.environment,
         sink,
     };

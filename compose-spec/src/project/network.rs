@@ -108,17 +108,14 @@ impl Builder<'_> {
         }
         out
     }
-
-    pub(super) fn ports(&mut self, node: &Node) -> Vec<Port> {
-        node.items_at("ports").iter().filter_map(port).collect()
-    }
 }
 
 fn is_bridge(mode: &str) -> bool {
     matches!(mode, "bridge" | "default")
 }
 
-fn port(node: &Node) -> Option<Port> {
+/// Returns one published port.
+pub(super) fn port(node: &Node) -> Option<Port> {
     let published = match text(node, "published").as_deref().map(Range::parse) {
         None | Some(None | Some(Range { first: 0, last: 0 })) => PublishedPort::Ephemeral,
         Some(Some(Range { first, last })) if first == last => PublishedPort::Fixed(first),

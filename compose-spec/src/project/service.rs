@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
-    Builder, command, duration, extensions, extra_hosts, flag, int, optional_pairs, pairs, size,
-    text, texts,
+    Builder, command, duration, extensions, extra_hosts, flag, int, network::port, optional_pairs,
+    pairs, size, storage::grants, text, texts,
 };
 use crate::{
     canonical::check,
@@ -24,7 +24,7 @@ const NANOS_PER_CPU: f64 = 1e9;
 impl Builder<'_> {
     pub(super) fn service(&mut self, name: ServiceName, node: &Node) -> Service {
         Service {
-            image: self.image(node),
+            image: image(node),
             pull_policy: pull_policy(node),
             platform: text(node, "platform"),
             command: command(node, "command"),
@@ -42,7 +42,7 @@ impl Builder<'_> {
             stop_grace: duration(node, "stop_grace_period"),
             depends_on: dependencies(node),
             network: self.network_mode(&name, node),
-            ports: self.ports(node),
+            ports: node.items_at("ports").iter().filter_map(port).collect(),
             expose: texts(node, "expose"),
             extra_hosts: extra_hosts(node),
             dns: texts(node, "dns"),
@@ -50,8 +50,8 @@ impl Builder<'_> {
             dns_opt: texts(node, "dns_opt"),
             mac_address: text(node, "mac_address"),
             mounts: self.mounts(node),
-            secrets: self.grants(node, "secrets"),
-            configs: self.grants(node, "configs"),
+            secrets: grants(node, "secrets"),
+            configs: grants(node, "configs"),
             read_only: flag(node, "read_only"),
             shm_size_bytes: size(node, "shm_size"),
             health: health(node),
@@ -84,18 +84,18 @@ impl Builder<'_> {
             name,
         }
     }
+}
 
-    fn image(&self, node: &Node) -> ImageSource {
-        let image = text(node, "image");
-        match node.get("build") {
-            None => ImageSource::Pull {
-                image: image.unwrap_or_default(),
-            },
-            Some(section) => ImageSource::Build {
-                image,
-                build: Box::new(build(section)),
-            },
-        }
+fn image(node: &Node) -> ImageSource {
+    let image = text(node, "image");
+    match node.get("build") {
+        None => ImageSource::Pull {
+            image: image.unwrap_or_default(),
+        },
+        Some(section) => ImageSource::Build {
+            image,
+            build: Box::new(build(section)),
+        },
     }
 }
 

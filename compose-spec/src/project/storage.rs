@@ -60,51 +60,11 @@ impl Builder<'_> {
     }
 
     pub(super) fn mounts(&mut self, node: &Node) -> Vec<Mount> {
-        let mut mounts: Vec<Mount> = node
-            .items_at("volumes")
-            .iter()
-            .filter_map(|item| self.mount(item))
-            .collect();
+        let mut mounts: Vec<Mount> = node.items_at("volumes").iter().filter_map(mount).collect();
         for item in node.items_at("tmpfs") {
             mounts.extend(self.tmpfs(item));
         }
         mounts
-    }
-
-    fn mount(&mut self, node: &Node) -> Option<Mount> {
-        let source = node.text_at("source").unwrap_or_default();
-        let details = |key| node.get(key);
-        let nocopy = details("volume").is_some_and(|volume| flag(volume, "nocopy"));
-        let source = match node.text_at("type")? {
-            "bind" => MountSource::Bind {
-                path: path(source),
-                options: bind_options(details("bind")),
-            },
-            "volume" if source.is_empty() => MountSource::Anonymous { nocopy },
-            "volume" => MountSource::Volume {
-                key: source.to_owned(),
-                nocopy,
-                subpath: details("volume").and_then(|volume| text(volume, "subpath")),
-            },
-            "tmpfs" => MountSource::Tmpfs(TmpfsOptions {
-                size_bytes: details("tmpfs").and_then(|tmpfs| size(tmpfs, "size")),
-                mode: details("tmpfs")
-                    .and_then(|tmpfs| int(tmpfs, "mode"))
-                    .and_then(|mode| u32::try_from(mode).ok()),
-                options: Vec::new(),
-            }),
-            "image" => MountSource::Image {
-                image: source.to_owned(),
-                subpath: details("image").and_then(|image| text(image, "subpath")),
-            },
-            _ => return None,
-        };
-        let target = text(node, "target")?;
-        Some(Mount {
-            target,
-            read_only: flag(node, "read_only"),
-            source,
-        })
     }
 
     /// `tmpfs: /run:size=64m,mode=1777,noexec`
@@ -148,28 +108,65 @@ impl Builder<'_> {
                 .push(Diagnostic::error(Code::BadValue, message).at(span, ""));
         }
     }
+}
 
-    pub(super) fn grants(&mut self, node: &Node, section: &str) -> Vec<FileGrant> {
-        node.items_at(section)
-            .iter()
-            .map(|grant| {
-                let target = match section {
-                    "secrets" => short::secret_key(grant),
-                    _ => short::config_key(grant),
-                };
-                let id = |key| grant.text_at(key).and_then(|text| text.parse().ok());
-                FileGrant {
-                    source: text(grant, "source").unwrap_or_default(),
-                    target,
-                    uid: id("uid"),
-                    gid: id("gid"),
-                    mode: grant
-                        .text_at("mode")
-                        .and_then(|text| u32::from_str_radix(text, 8).ok()),
-                }
-            })
-            .collect()
-    }
+fn mount(node: &Node) -> Option<Mount> {
+    let source = node.text_at("source").unwrap_or_default();
+    let details = |key| node.get(key);
+    let nocopy = details("volume").is_some_and(|volume| flag(volume, "nocopy"));
+    let source = match node.text_at("type")? {
+        "bind" => MountSource::Bind {
+            path: path(source),
+            options: bind_options(details("bind")),
+        },
+        "volume" if source.is_empty() => MountSource::Anonymous { nocopy },
+        "volume" => MountSource::Volume {
+            key: source.to_owned(),
+            nocopy,
+            subpath: details("volume").and_then(|volume| text(volume, "subpath")),
+        },
+        "tmpfs" => MountSource::Tmpfs(TmpfsOptions {
+            size_bytes: details("tmpfs").and_then(|tmpfs| size(tmpfs, "size")),
+            mode: details("tmpfs")
+                .and_then(|tmpfs| int(tmpfs, "mode"))
+                .and_then(|mode| u32::try_from(mode).ok()),
+            options: Vec::new(),
+        }),
+        "image" => MountSource::Image {
+            image: source.to_owned(),
+            subpath: details("image").and_then(|image| text(image, "subpath")),
+        },
+        _ => return None,
+    };
+    let target = text(node, "target")?;
+    Some(Mount {
+        target,
+        read_only: flag(node, "read_only"),
+        source,
+    })
+}
+
+/// Returns the secrets or configs that a service may read.
+pub(super) fn grants(node: &Node, section: &str) -> Vec<FileGrant> {
+    node.items_at(section)
+        .iter()
+        .map(|grant| {
+            let target = match section {
+                "secrets" => short::secret_key(grant),
+                _ => short::config_key(grant),
+            };
+            let id = |key| grant.text_at(key).and_then(|text| text.parse().ok());
+            FileGrant {
+                source: text(grant, "source").unwrap_or_default(),
+                target,
+                uid: id("uid"),
+                gid: id("gid"),
+                mode: grant
+                    .text_at("mode")
+                    .and_then(|text| u32::from_str_radix(text, 8).ok()),
+            }
+        })
+        .collect()
 }
 
 /// Without a `bind:` block a missing source is reported instead of made.

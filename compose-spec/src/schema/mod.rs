@@ -76,8 +76,8 @@ pub(crate) enum Kind {
     Text,
     /// A text or a number, kept as text.
     TextOrNumber,
-    /// A text, number or boolean, kept as text.
-    AnyScalar,
+    /// A text or a boolean, kept as text.
+    TextOrFlag,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A text that a function checks; the error says what is wrong.
@@ -250,7 +250,7 @@ impl Kind {
             Self::Any => "any value",
             Self::Text | Self::OneOf(_) | Self::Checked(_) | Self::Path | Self::Context => "a text",
             Self::TextOrNumber => "a text or a number",
-            Self::AnyScalar => "a text, number or boolean",
+            Self::TextOrFlag => "a text, true or false",
             Self::Flag | Self::StrictFlag => "true or false",
             Self::Int(..) => "an integer",
             Self::Number | Self::Float => "a number",

@@ -24,7 +24,7 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                     span: entry.key_span,
                 };
                 undefined(
-                    place,
+                    &place,
                     Code::UndefinedNetwork,
                     ("network", "networks"),
                     network,
@@ -44,7 +44,7 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                     span,
                 };
                 undefined(
-                    place,
+                    &place,
                     Code::UndefinedVolume,
                     ("volume", "volumes"),
                     source,
@@ -65,7 +65,7 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                         user: name,
                         span,
                     };
-                    undefined(place, Code::UndefinedFile, (what, section), source, sink);
+                    undefined(&place, Code::UndefinedFile, (what, section), source, sink);
                 }
             }
         }
@@ -107,13 +107,13 @@ struct Place<'a> {
 }
 
 fn undefined(
-    place: Place<'_>,
+    place: &Place<'_>,
     code: Code,
     (what, section): (&str, &str),
     name: &str,
     sink: &mut Sink,
 ) {
-    let Place { tree, user, span } = place;
+    let &Place { tree, user, span } = place;
     let message = format!("service `{user}` uses {what} `{name}`, which is not defined");
     let near = crate::diagnostic::nearest(name, names(tree, section));
     let help = match near {

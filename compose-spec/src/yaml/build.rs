@@ -1,10 +1,13 @@
 //! Builds the tree from the parser's events, iteratively, within [`Limits`].
 
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::{Entry, Mapping, Mark, Node, Scalar, ScalarTag, Value};
+use super::{
+    Mapping, Mark, Node, Scalar, ScalarTag, Value,
+    keys::{self, PendingKey},
+};
 use crate::diagnostic::{Code, Diagnostic, Sink, SourceId, Span};
 
 /// Deepest nesting, aliases included. The passes over the tree recurse, so this also bounds their stack.
@@ -92,14 +95,6 @@ enum FrameKind {
     },
 }
 
-/// A key that waits for its value.
-enum PendingKey {
-    Text(Rc<str>, Span),
-    Merge(Span),
-    /// The key was wrong and is reported; its value is read and dropped.
-    Wrong,
-}
-
 struct Builder<'s> {
     source: SourceId,
     sink: &'s mut Sink,
@@ -148,7 +143,7 @@ impl<'s> Builder<'s> {
             Event::SequenceStart(_, anchor, tag) => self.open(
                 FrameKind::Sequence(Vec::new()),
                 span,
-                mark(tag.as_deref()),
+                keys::mark(tag.as_deref()),
                 anchor,
             ),
             Event::MappingStart(_, anchor, tag) => {
@@ -157,7 +152,7 @@ impl<'s> Builder<'s> {
                     key: None,
                     merge: None,
                 };
-                self.open(kind, span, mark(tag.as_deref()), anchor)
+                self.open(kind, span, keys::mark(tag.as_deref()), anchor)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -189,11 +184,12 @@ impl<'s> Builder<'s> {
         let scalar = Scalar {
             text: text.into(),
             plain,
-            tag: scalar_tag(tag),
+            tag: keys::scalar_tag(tag),
             template: None,
         };
         if plain && scalar.tag == ScalarTag::None && text == "<<" && self.at_key() {
-            return self.merge_sign(span);
+            self.merge_sign(span);
+            return Ok(());
         }
         if scalar.resolve().is_err() {
             return Err(Box::new(
@@ -203,9 +199,10 @@ impl<'s> Builder<'s> {
         let node = Node {
             value: Value::Scalar(scalar),
             span,
-            mark: mark(tag),
+            mark: keys::mark(tag),
         };
-        self.finish((node, weight), anchor)
+        self.finish((node, weight), anchor);
+        Ok(())
     }
 
     /// Returns whether the next scalar is a key.
@@ -219,7 +216,7 @@ impl<'s> Builder<'s> {
         )
     }
 
-    fn merge_sign(&mut self, span: Span) -> Outcome {
+    fn merge_sign(&mut self, span: Span) {
         if let Some(Frame {
             kind: FrameKind::Mapping { key, merge, .. },
             ..
@@ -229,12 +226,12 @@ impl<'s> Builder<'s> {
                 None => PendingKey::Merge(span),
                 Some((first, _)) => {
                     let help = "to merge several mappings, give a list: `<<: [*a, *b]`";
-                    self.sink.push(duplicate_key("<<", *first, span).help(help));
+                    self.sink
+                        .push(keys::duplicate("<<", *first, span).help(help));
                     PendingKey::Wrong
                 }
             });
         }
-        Ok(())
     }
 
     fn open(&mut self, kind: FrameKind, span: Span, mark: Mark, anchor: usize) -> Outcome {
@@ -245,7 +242,7 @@ impl<'s> Builder<'s> {
         };
         self.spend(weight, span)?;
         if self.frames.len() >= usize::from(DEPTH_MAX) {
-            return Err(too_deep(span));
+            return too_deep(span);
         }
         self.frames.push(Frame {
             kind,
@@ -281,12 +278,13 @@ impl<'s> Builder<'s> {
                 mut mapping, merge, ..
             } => {
                 if let Some((_, from)) = merge {
-                    merge_into(&mut mapping, from)?;
+                    keys::merge_into(&mut mapping, from)?;
                 }
                 Value::Mapping(mapping)
             }
         };
-        self.finish((Node { value, span, mark }, weight), anchor)
+        self.finish((Node { value, span, mark }, weight), anchor);
+        Ok(())
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Outcome {
@@ -305,10 +303,11 @@ impl<'s> Builder<'s> {
         self.text_bytes = self.text_bytes.saturating_add(weight.text_bytes);
         self.check_limits(span)?;
         if self.frames.len() + usize::from(weight.height) > usize::from(DEPTH_MAX) {
-            return Err(too_deep(span));
+            return too_deep(span);
         }
         let node = node.clone();
-        self.finish((node, weight), 0)
+        self.finish((node, weight), 0);
+        Ok(())
     }
 
     fn spend(&mut self, weight: Weight, span: Span) -> Outcome {
@@ -335,133 +334,54 @@ impl<'s> Builder<'s> {
     }
 
     /// Hands a complete node to the collection around it.
-    fn finish(&mut self, (node, weight): Weighed, anchor: usize) -> Outcome {
+    fn finish(&mut self, (mut node, weight): Weighed, anchor: usize) {
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), weight));
         }
         let Some(frame) = self.frames.last_mut() else {
             self.documents.push(node);
-            return Ok(());
+            return;
         };
         frame.weight.nodes = frame.weight.nodes.saturating_add(weight.nodes);
         frame.weight.text_bytes = frame.weight.text_bytes.saturating_add(weight.text_bytes);
         frame.weight.height = frame.weight.height.max(weight.height.saturating_add(1));
-        match &mut frame.kind {
-            FrameKind::Sequence(items) => items.push(node),
+        let (mapping, key, merge) = match &mut frame.kind {
+            FrameKind::Sequence(items) => return items.push(node),
             FrameKind::Mapping {
                 mapping,
                 key,
                 merge,
-            } => match key.take() {
-                None => {
-                    *key = Some(key_of(node).unwrap_or_else(|error| {
-                        self.sink.push(*error);
-                        PendingKey::Wrong
-                    }));
-                }
-                Some(PendingKey::Wrong) => {}
-                Some(PendingKey::Merge(span)) => *merge = Some((span, node)),
-                Some(PendingKey::Text(text, key_span)) => {
-                    if let Some(first) = mapping.entry(&text) {
-                        self.sink
-                            .push(duplicate_key(&text, first.key_span, key_span));
-                        return Ok(());
-                    }
-                    let mut node = node;
-                    if node.span.start == node.span.end {
-                        node.span = key_span;
-                    }
-                    // The end of a block mapping is the end of its last value.
-                    frame.span.end = frame.span.end.max(node.span.end);
-                    mapping.insert(text, key_span, node);
-                }
-            },
-        }
-        Ok(())
-    }
-}
-
-fn key_of(node: Node) -> Result<PendingKey, Box<Diagnostic>> {
-    let span = node.span;
-    let wrong = |what: &str| {
-        Box::new(
-            Diagnostic::error(
-                Code::KeyNotString,
-                format!("a key must be a text, not {what}"),
-            )
-            .at(span, ""),
-        )
-    };
-    match node.value {
-        Value::Scalar(scalar) => match scalar.resolve() {
-            Ok(super::Resolved::Text(_)) => Ok(PendingKey::Text(Rc::clone(&scalar.text), span)),
-            _ if scalar.text.is_empty() => Err(wrong("nothing")),
-            _ => {
-                let mut error = wrong(scalar.describe());
-                error.help.push(format!("quote it: \"{}\"", scalar.text));
-                Err(error)
+            } => (mapping, key, merge),
+        };
+        match key.take() {
+            None => {
+                *key = Some(keys::key_of(&node).unwrap_or_else(|error| {
+                    self.sink.push(*error);
+                    PendingKey::Wrong
+                }));
             }
-        },
-        Value::Sequence(_) => Err(wrong("a list")),
-        _ => Err(wrong("a mapping")),
-    }
-}
-
-fn duplicate_key(key: &str, first: Span, second: Span) -> Diagnostic {
-    Diagnostic::error(Code::DuplicateKey, format!("key `{key}` occurs twice"))
-        .at(second, "here again")
-        .and(first, "first here")
-}
-
-fn too_deep(span: Span) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::error(
-            Code::TooLarge,
-            format!("the document is nested deeper than {DEPTH_MAX} levels"),
-        )
-        .at(span, ""),
-    )
-}
-
-/// Applies `<<`: keys of the mapping itself win, then those of earlier mappings of the list.
-fn merge_into(mapping: &mut Mapping, from: Node) -> Outcome {
-    match from.value {
-        Value::Mapping(entries) => {
-            for (key, Entry { key_span, value }) in entries {
-                if mapping.get(&key).is_none() {
-                    mapping.insert(key, key_span, value);
+            Some(PendingKey::Wrong) => {}
+            Some(PendingKey::Merge(span)) => *merge = Some((span, node)),
+            Some(PendingKey::Text(text, key_span)) => {
+                if let Some(first) = mapping.entry(&text) {
+                    self.sink
+                        .push(keys::duplicate(&text, first.key_span, key_span));
+                    return;
                 }
+                if node.span.start == node.span.end {
+                    node.span = key_span;
+                }
+                // The end of a block mapping is the end of its last value.
+                frame.span.end = frame.span.end.max(node.span.end);
+                mapping.insert(text, key_span, node);
             }
-            Ok(())
         }
-        Value::Sequence(items) if items.iter().all(|item| item.as_mapping().is_some()) => items
-            .into_iter()
-            .try_for_each(|item| merge_into(mapping, item)),
-        _ => Err(Box::new(
-            Diagnostic::error(
-                Code::BadMergeKey,
-                "`<<` takes a mapping or a list of mappings",
-            )
-            .at(from.span, ""),
-        )),
     }
 }
 
-fn mark(tag: Option<&Tag>) -> Mark {
-    match tag.map(Tag::parts) {
-        Some(("!", "reset")) => Mark::Reset,
-        Some(("!", "override")) => Mark::Override,
-        _ => Mark::None,
-    }
-}
-
-fn scalar_tag(tag: Option<&Tag>) -> ScalarTag {
-    match tag.and_then(Tag::core_suffix) {
-        Some("str") => ScalarTag::Text,
-        Some("int") => ScalarTag::Int,
-        Some("float") => ScalarTag::Float,
-        Some("bool") => ScalarTag::Bool,
-        Some("null") => ScalarTag::Null,
-        _ => ScalarTag::None,
-    }
+fn too_deep(span: Span) -> Outcome {
+    let message = format!("the document is nested deeper than {DEPTH_MAX} levels");
+    Err(Box::new(
+        Diagnostic::error(Code::TooLarge, message).at(span, ""),
+    ))
 }

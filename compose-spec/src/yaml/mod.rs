@@ -5,6 +5,7 @@
 //! [`build::Limits`]. This module never looks at what a key means.
 
 mod build;
+mod keys;
 mod scalar;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ pub mod exec;
 pub mod files;
 pub mod loopback;
 pub mod mount;
+pub mod pidfd;
 pub mod seccomp;
 pub mod signal;
 

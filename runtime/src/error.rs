@@ -30,7 +30,7 @@ impl Error {
     /// Returns the exit code that shells and Docker report for it: 127 = program not found, 126 = found but not executable, 125 = the rest.
     pub fn exit_code(&self) -> i32 {
         match (self.step, self.source) {
-            (Step::Execute, Errno(libc::ENOENT | libc::ENOTDIR)) => 127,
+            (Step::Execute, Errno(libc::ENOENT)) | (Step::FindInterpreter, _) => 127,
             (Step::Execute, _) => 126,
             _ => 125,
         }
@@ -53,6 +53,9 @@ impl fmt::Display for Error {
             }
             (Step::Execute, libc::ENOENT) => {
                 write!(f, "execute {subject}: no such file in the container")
+            }
+            (Step::FindInterpreter, libc::ENOENT) => {
+                write!(f, "execute {subject}: the interpreter that it names is not in the container")
             }
             (Step::Killed, _) => write!(f, "{step} {subject}"),
             _ => write!(f, "{step} {subject}: {source}"),
@@ -209,6 +212,8 @@ steps! {
     Fork = "start",
     /// execve(2).
     Execute = "execute",
+    /// execve(2) of a program that is there, whose script interpreter or dynamic linker is not.
+    FindInterpreter = "find the interpreter of",
     /// The child ended before it could report.
     Killed = "child ended during setup:",
 }

@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     /// What the child joins, in order.
     joins: Vec<Join>,
     /// The pid namespace that the parent joins around the clone.
-    pid: Option<(OwnedFd, Subject)>,
+    pub(crate) pid: Option<(OwnedFd, Subject)>,
     /// The child makes its cgroup namespace after it joined its group.
     new_cgroup: Option<Subject>,
 }
@@ -84,19 +84,6 @@ impl Plan {
         let Some(subject) = self.new_cgroup else { return Ok(()) };
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).at(Step::Unshare, subject)
     }
-
-    /// Parent: runs `clone` so that its children are in the pid namespace of the plan.
-    pub(crate) fn in_pid_namespace<T>(&self, clone: impl FnOnce() -> T) -> Result<T, Fault> {
-        let Some((namespace, subject)) = &self.pid else { return Ok(clone()) };
-        in_pid_namespace(
-            || {
-                let kind = Some(LinkNameSpaceType::ProcessID);
-                rustix::thread::move_into_link_name_space(namespace.as_fd(), kind)
-            },
-            clone,
-        )
-        .at(Step::JoinNamespace, *subject)
-    }
 }
 
 /// Namespaces that an exec joins at once, through the pidfd of the container's PID 1 (Linux 5.8).
@@ -110,6 +97,17 @@ const OF_PROCESS: ThreadNameSpaceType = ThreadNameSpaceType::MOUNT
 /// namespace.
 pub(crate) fn join_all(process: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::thread::move_into_thread_name_spaces(process, OF_PROCESS)
+}
+
+/// Parent of a launch: runs `clone` so that its children are in an opened pid namespace.
+pub(crate) fn in_pid_namespace_at<T>(
+    namespace: Option<&(OwnedFd, Subject)>,
+    clone: impl FnOnce() -> T,
+) -> Result<T, Fault> {
+    let Some((namespace, subject)) = namespace else { return Ok(clone()) };
+    let kind = Some(LinkNameSpaceType::ProcessID);
+    let enter = || rustix::thread::move_into_link_name_space(namespace.as_fd(), kind);
+    in_pid_namespace(enter, clone).at(Step::JoinNamespace, *subject)
 }
 
 /// Parent of an exec: runs `clone` so that its children are in the pid namespace of a process.

@@ -40,6 +40,15 @@ pub(crate) struct Limit {
     pub(crate) hard: u64,
 }
 
+impl Limit {
+    /// Child: sets it.
+    pub(crate) fn set(&self) -> Result<(), rustix::io::Errno> {
+        let bound = |value| (value != u64::MAX).then_some(value);
+        let limit = rustix::process::Rlimit { current: bound(self.soft), maximum: bound(self.hard) };
+        rustix::process::setrlimit(self.resource, limit)
+    }
+}
+
 /// What this host permits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Permitted {

@@ -19,6 +19,12 @@ pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), Errno> {
     close_range(FIRST.max(kept + 1), u32::MAX)
 }
 
+/// Closes a descriptor under its owner, with the same contract as [`close_all_but`].
+pub fn close(descriptor: BorrowedFd<'_>) -> Result<(), Errno> {
+    let number = descriptor.as_raw_fd().unsigned_abs();
+    close_range(number, number)
+}
+
 fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: the call takes three integers. That descriptors are closed under their owners is the caller's contract, see above.
     outcome(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)

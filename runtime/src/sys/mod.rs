@@ -9,6 +9,7 @@ pub mod files;
 pub mod keyring;
 pub mod loopback;
 pub mod mount;
+pub mod pidfd;
 pub mod seccomp;
 pub mod signal;
 

@@ -122,8 +122,6 @@ pub(crate) struct VethLink<'a> {
     pub(crate) netns: RawFd,
     /// Name in the container.
     pub(crate) inner_name: &'a str,
-    /// Index in the container.
-    pub(crate) inner_index: u32,
     /// MAC in the container.
     pub(crate) inner_mac: [u8; 6],
 }
@@ -165,7 +163,7 @@ pub(crate) fn add_veth(batch: &mut Batch, veth: &VethLink<'_>) {
                 .u32(IFLA_MTU, veth.mtu)
                 .nest(IFLA_LINKINFO, |a| {
                     a.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |a| {
-                        let header = link_header(veth.inner_index, 0, 0);
+                        let header = link_header(0, 0, 0);
                         a.nest_after(VETH_INFO_PEER, &header, |a| peer(a, veth));
                     });
                 });

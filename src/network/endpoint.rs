@@ -107,9 +107,9 @@ pub(crate) fn is_wired(
         && record.endpoints.iter().all(|endpoint| {
             let alias = tag.endpoint_alias(record, &endpoint.network);
             bridge(&endpoint.network).is_some_and(|bridge| {
-                links.iter().any(|link| {
-                    link.alias == alias && link.master == bridge.index && link.up
-                })
+                links
+                    .iter()
+                    .any(|link| link.alias == alias && link.master == bridge.index && link.up)
             })
         })
 }
@@ -250,7 +250,7 @@ pub(crate) fn publishing(record: &ContainerRecord) -> Option<(&EndpointRecord, I
         .endpoints
         .iter()
         .find(|endpoint| endpoint.default_route)
-        .or(record.endpoints.first())
+        .or_else(|| record.endpoints.first())
         .map(|endpoint| (endpoint, endpoint.address))
 }
 

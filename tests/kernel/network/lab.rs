@@ -66,8 +66,14 @@ fn set_up() -> tempfile::TempDir {
     mount(Some("run"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("mount /run");
     let directory = tempfile::tempdir().expect("a directory");
     write_resolv_conf("nameserver 192.0.2.53\n");
-    mount(Some("/run/resolv.conf"), "/etc/resolv.conf", none, MsFlags::MS_BIND, none)
-        .expect("mount resolv.conf");
+    mount(
+        Some("/run/resolv.conf"),
+        "/etc/resolv.conf",
+        none,
+        MsFlags::MS_BIND,
+        none,
+    )
+    .expect("mount resolv.conf");
     for line in [
         "ip link set lo up",
         "ip netns add ext",
@@ -93,9 +99,13 @@ pub(crate) fn write_resolv_conf(text: &str) {
 fn assert_clean(root: &Path) {
     let pins = fs::read_dir(root.join("run/netns")).map_or(0, Iterator::count);
     assert_eq!(pins, 0, "network namespaces are left");
-    eventually("no link is left", || !sh("ip -o link").contains("st"));
+    eventually(&sh("ip -o link"), || !sh("ip -o link").contains(": st"));
     assert_eq!(sh("nft list ruleset"), "", "a table is left");
-    assert_eq!(read("/proc/sys/net/ipv4/ip_forward"), "0", "forwarding is left on");
+    assert_eq!(
+        read("/proc/sys/net/ipv4/ip_forward"),
+        "0",
+        "forwarding is left on"
+    );
 }
 
 /// Runs a command of the test in the calling thread's namespaces and returns its output.
@@ -150,14 +160,20 @@ impl Lab {
     }
 
     /// Runs something in a container.
-    pub(crate) fn within<T: Send>(&self, record: &ContainerRecord, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn within<T: Send>(
+        &self,
+        record: &ContainerRecord,
+        work: impl FnOnce() -> T + Send,
+    ) -> T {
         inside(&self.pin(record), work)
     }
 
     /// Starts a server in a container that answers each connection with a name and the peer's address.
     pub(crate) fn serve(&self, record: &ContainerRecord, port: u16) -> Service {
         let name = record.name.clone();
-        let listener = self.within(record, || TcpListener::bind(("0.0.0.0", port)).expect("bind"));
+        let listener = self.within(record, || {
+            TcpListener::bind(("0.0.0.0", port)).expect("bind")
+        });
         Service::start(listener, name)
     }
 }
@@ -195,7 +211,11 @@ impl Drop for Service {
             nix::sys::socket::Shutdown::Both,
         )
         .expect("shutdown");
-        self.thread.take().expect("joined once").join().expect("the server");
+        self.thread
+            .take()
+            .expect("joined once")
+            .join()
+            .expect("the server");
     }
 }
 
@@ -219,7 +239,11 @@ pub(crate) fn fetch(address: &str) -> String {
 /// Sends a datagram and returns the answer, if one comes.
 pub(crate) fn exchange(address: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let address: SocketAddr = address.parse().expect("an address");
-    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let any = if address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
     let socket = UdpSocket::bind(any).expect("bind");
     socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
     socket.connect(address).expect("connect");

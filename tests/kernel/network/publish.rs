@@ -35,19 +35,71 @@ fn traffic_follows_the_matrix() {
             let here = |address| fetch(address);
             let from = |pin: &Path, address| inside(pin, || fetch(address));
             for (what, seen, expected) in [
-                ("host to a loopback port", here("127.0.0.1:8080"), "shop-web-2 10.201.1.1"),
-                ("host to 127.0.0.1", here("127.0.0.1:8081"), "shop-web-2 10.201.1.1"),
-                ("host to its own address", here("192.0.2.2:8081"), "shop-web-2 192.0.2.2"),
-                ("T9: own address, loopback port", here("192.0.2.2:8080"), "ConnectionRefused"),
-                ("T7: host to ::1", here("[::1]:8081"), "shop-web-2 10.201.1.1"),
-                ("host to the container", here("10.201.1.2:80"), "shop-web-2 10.201.1.1"),
-                ("T10: stranger to a published port", from(ext, "192.0.2.2:8081"), "shop-web-2 192.0.2.1"),
-                ("T10: stranger to a loopback port", from(ext, "192.0.2.2:8080"), "ConnectionRefused"),
-                ("T10: stranger to the container", from(ext, "10.201.1.2:80"), "TimedOut"),
-                ("T10: stranger to an unpublished one", from(ext, "10.201.1.3:80"), "TimedOut"),
-                ("container to container", from(&other_pin, "10.201.1.2:80"), "shop-web-2 10.201.1.3"),
-                ("container to the gateway's port", from(&other_pin, "10.201.1.1:8081"), "shop-web-2 10.201.1.1"),
-                ("T2: container to its own port", from(&web_pin, "10.201.1.1:8081"), "shop-web-2 10.201.1.1"),
+                (
+                    "host to a loopback port",
+                    here("127.0.0.1:8080"),
+                    "shop-web-2 10.201.1.1",
+                ),
+                (
+                    "host to 127.0.0.1",
+                    here("127.0.0.1:8081"),
+                    "shop-web-2 10.201.1.1",
+                ),
+                (
+                    "host to its own address",
+                    here("192.0.2.2:8081"),
+                    "shop-web-2 192.0.2.2",
+                ),
+                (
+                    "T9: own address, loopback port",
+                    here("192.0.2.2:8080"),
+                    "ConnectionRefused",
+                ),
+                (
+                    "T7: host to ::1",
+                    here("[::1]:8081"),
+                    "shop-web-2 10.201.1.1",
+                ),
+                (
+                    "host to the container",
+                    here("10.201.1.2:80"),
+                    "shop-web-2 10.201.1.1",
+                ),
+                (
+                    "T10: stranger to a published port",
+                    from(ext, "192.0.2.2:8081"),
+                    "shop-web-2 192.0.2.1",
+                ),
+                (
+                    "T10: stranger to a loopback port",
+                    from(ext, "192.0.2.2:8080"),
+                    "ConnectionRefused",
+                ),
+                (
+                    "T10: stranger to the container",
+                    from(ext, "10.201.1.2:80"),
+                    "TimedOut",
+                ),
+                (
+                    "T10: stranger to an unpublished one",
+                    from(ext, "10.201.1.3:80"),
+                    "TimedOut",
+                ),
+                (
+                    "container to container",
+                    from(&other_pin, "10.201.1.2:80"),
+                    "shop-web-2 10.201.1.3",
+                ),
+                (
+                    "container to the gateway's port",
+                    from(&other_pin, "10.201.1.1:8081"),
+                    "shop-web-2 10.201.1.1",
+                ),
+                (
+                    "T2: container to its own port",
+                    from(&web_pin, "10.201.1.1:8081"),
+                    "shop-web-2 10.201.1.1",
+                ),
             ] {
                 assert_eq!(seen, expected, "{what} (bridge-nf {bridge_nf})");
             }

@@ -4,9 +4,7 @@ use std::net::Ipv4Addr;
 
 use compose_spec::model::PortProtocol;
 use serde_json::{Value, json};
-use stack::model::{
-    ContainerId, ContainerRecord, EndpointRecord, NetworkRecord, PublishedAddress,
-};
+use stack::model::{ContainerId, ContainerRecord, EndpointRecord, NetworkRecord, PublishedAddress};
 
 /// A network `shop_<key>` with bridge `st-<key>` and subnet 10.201.<third>.0/24.
 pub(crate) fn network(key: &str, third: u8) -> NetworkRecord {
@@ -48,7 +46,12 @@ pub(crate) fn container(service: &str, last: u8, networks: &[&NetworkRecord]) ->
 }
 
 /// A published port.
-pub(crate) fn port(host_ip: &str, host_port: u16, target: u16, protocol: PortProtocol) -> PublishedAddress {
+pub(crate) fn port(
+    host_ip: &str,
+    host_port: u16,
+    target: u16,
+    protocol: PortProtocol,
+) -> PublishedAddress {
     PublishedAddress {
         host_ip: host_ip.parse().expect("an address"),
         host_port,

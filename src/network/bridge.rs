@@ -20,7 +20,14 @@ pub(crate) fn ensure(
         Some(link) if tag.owns(&link.alias) => link.index,
         Some(link) => {
             let owner = if link.alias.is_empty() {
-                format!("somebody else ({})", if link.kind.is_empty() { "hardware" } else { &link.kind })
+                format!(
+                    "somebody else ({})",
+                    if link.kind.is_empty() {
+                        "hardware"
+                    } else {
+                        &link.kind
+                    }
+                )
             } else {
                 link.alias
             };
@@ -36,7 +43,9 @@ pub(crate) fn ensure(
     let mut batch = Batch::default();
     netlink::add_address(&mut batch, index, network.gateway, network.prefix);
     netlink::set_up(&mut batch, index);
-    netlink.execute(batch).map_err(|source| wire(network, source))
+    netlink
+        .execute(batch)
+        .map_err(|source| wire(network, source))
 }
 
 /// Removes the bridge; one that does not exist counts as removed, one that is not ours is left.
@@ -77,11 +86,7 @@ fn find(netlink: &mut Netlink, network: &NetworkRecord) -> Result<Option<Link>, 
     Ok(links.into_iter().find(|link| link.name == network.bridge))
 }
 
-fn create(
-    netlink: &mut Netlink,
-    tag: &Tag,
-    network: &NetworkRecord,
-) -> Result<u32, NetworkError> {
+fn create(netlink: &mut Netlink, tag: &Tag, network: &NetworkRecord) -> Result<u32, NetworkError> {
     check_subnet(network, &host::host_facts()?)?;
     let [a, b, c, d] = network.gateway.octets();
     let mut batch = Batch::default();

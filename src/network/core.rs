@@ -60,11 +60,10 @@ impl Core {
     /// Opens the kernel's sockets; changes nothing.
     pub(crate) fn open(root: Root, runtime: Handle) -> Result<Self, NetworkError> {
         let tag = Tag::of(&root);
-        let netlink =
-            Netlink::open(libc::NETLINK_ROUTE).map_err(|source| NetworkError::Host {
-                what: "links",
-                source,
-            })?;
+        let netlink = Netlink::open(libc::NETLINK_ROUTE).map_err(|source| NetworkError::Host {
+            what: "links",
+            source,
+        })?;
         let (zone, receiver) = watch::channel(Arc::new(Zone::default()));
         Ok(Self {
             firewall: Firewall::open(tag.table(), tag.comment())?,
@@ -182,10 +181,7 @@ impl Core {
     }
 
     /// Forgets a container: its names, ports and sockets. The tracker tells when the ports are free.
-    pub(crate) fn detach(
-        &mut self,
-        id: &ContainerId,
-    ) -> Result<Option<TaskTracker>, NetworkError> {
+    pub(crate) fn detach(&mut self, id: &ContainerId) -> Result<Option<TaskTracker>, NetworkError> {
         let Some(seat) = self.seats.remove(id) else {
             return Ok(None);
         };
@@ -205,7 +201,12 @@ impl Core {
         self.commit()?;
         for link in self.links()? {
             let ours = link.kind == "bridge" && self.tag.owns(&link.alias);
-            if ours && !self.networks.values().any(|known| known.bridge == link.name) {
+            if ours
+                && !self
+                    .networks
+                    .values()
+                    .any(|known| known.bridge == link.name)
+            {
                 tracing::info!(bridge = link.name, "removing a bridge that no network has");
                 bridge::delete(&mut self.netlink, &link).map_err(|source| NetworkError::Wire {
                     subject: format!("bridge {}", link.name),
@@ -311,7 +312,11 @@ impl Core {
         for seat in self.seats.values().filter(|seat| seat.running) {
             for endpoint in &seat.record.endpoints {
                 let own = [seat.record.name.clone()];
-                let names = [&own[..], &endpoint.names, &[seat.record.id.short().to_owned()]];
+                let names = [
+                    &own[..],
+                    &endpoint.names,
+                    &[seat.record.id.short().to_owned()],
+                ];
                 zone.add(&endpoint.network, &names.concat(), endpoint.address);
             }
         }
@@ -324,7 +329,10 @@ impl Core {
             return Ok(());
         }
         let links = self.links()?;
-        let forwards = self.networks.values().any(|network| !network.wanted.internal);
+        let forwards = self
+            .networks
+            .values()
+            .any(|network| !network.wanted.internal);
         if forwards {
             self.forwarding.switch_on()?;
         } else {

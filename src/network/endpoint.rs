@@ -23,8 +23,6 @@ use super::{
     sysctl,
 };
 
-/// Index of the first interface in a container; the kernel's own fallback devices (tunl0, sit0, …) take the low ones.
-const INNER_INDEX_FIRST: u32 = 64;
 /// `com.docker.network.bridge.enable_icc=false`: containers of the network do not reach each other.
 const OPTION_ICC: &str = "com.docker.network.bridge.enable_icc";
 
@@ -109,9 +107,9 @@ pub(crate) fn is_wired(
         && record.endpoints.iter().all(|endpoint| {
             let alias = tag.endpoint_alias(record, &endpoint.network);
             bridge(&endpoint.network).is_some_and(|bridge| {
-                links.iter().any(|link| {
-                    link.alias == alias && link.master == bridge.index && link.up
-                })
+                links
+                    .iter()
+                    .any(|link| link.alias == alias && link.master == bridge.index && link.up)
             })
         })
 }
@@ -190,8 +188,7 @@ fn plug(
     })?;
     let links = netlink::links(host).map_err(error)?;
     let mut outer = Batch::default();
-    let mut inner = Batch::default();
-    for (index, endpoint) in (INNER_INDEX_FIRST..).zip(&record.endpoints) {
+    for endpoint in &record.endpoints {
         let network = network_of(record, endpoint, networks)?;
         let bridge = links
             .iter()
@@ -207,20 +204,30 @@ fn plug(
                 mtu: network.mtu,
                 netns: netns.as_raw_fd(),
                 inner_name: &endpoint.interface,
-                inner_index: index,
                 inner_mac: endpoint.mac,
             },
         );
         let icc = network.wanted.driver_opts.get(OPTION_ICC);
         netlink::set_port(&mut outer, &name, icc.is_some_and(|on| on == "false"));
-        // The address while it is down: one notification less, and the gratuitous ARP goes out when it comes up.
-        netlink::add_address(&mut inner, index, endpoint.address, network.prefix);
-        netlink::set_up(&mut inner, index);
-        if endpoint.default_route && !network.wanted.internal {
-            netlink::add_default_route(&mut inner, index, network.gateway);
-        }
     }
     host.execute(outer).map_err(error)?;
+    let mut inner = Batch::default();
+    // The kernel takes a peer's index from us only together with the host end's, so it is looked up.
+    for link in netlink::links(inside).map_err(error)? {
+        let endpoint = record
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.interface == link.name);
+        if let Some(endpoint) = endpoint {
+            let network = network_of(record, endpoint, networks)?;
+            // The address while it is down: one notification less, and the gratuitous ARP goes out when it comes up.
+            netlink::add_address(&mut inner, link.index, endpoint.address, network.prefix);
+            netlink::set_up(&mut inner, link.index);
+            if endpoint.default_route && !network.wanted.internal {
+                netlink::add_default_route(&mut inner, link.index, network.gateway);
+            }
+        }
+    }
     inside.execute(inner).map_err(error)
 }
 
@@ -243,7 +250,7 @@ pub(crate) fn publishing(record: &ContainerRecord) -> Option<(&EndpointRecord, I
         .endpoints
         .iter()
         .find(|endpoint| endpoint.default_route)
-        .or(record.endpoints.first())
+        .or_else(|| record.endpoints.first())
         .map(|endpoint| (endpoint, endpoint.address))
 }
 

@@ -1,6 +1,6 @@
 //! The handle of the fabric: jobs for its thread.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use tokio::{
     runtime::Handle,
@@ -59,7 +59,7 @@ impl Fabric {
         thread::Builder::new()
             .name("network".to_owned())
             .spawn(work)
-            .map_err(|_| NetworkError::Closed)?;
+            .map_err(|_closed| NetworkError::Closed)?;
         open.await.unwrap_or(Err(NetworkError::Closed))?;
         Ok(Self {
             root: root.clone(),
@@ -85,9 +85,8 @@ impl Fabric {
     /// Its networks were ensured before. A container that is attached already gets the same sockets again; a namespace that survived is
     /// used again. On an error nothing is left. Only [`Self::set_running`] makes others see it.
     pub async fn attach(&self, record: &ContainerRecord) -> Result<Attached, NetworkError> {
-        let (fabric, record) = (self.clone(), record.clone());
-        self.to_the_end(async move { fabric.attach_now(record).await })
-            .await
+        let (fabric, record) = (self.clone(), Arc::new(record.clone()));
+        self.to_the_end(fabric.attach_now(record)).await
     }
 
     /// Takes over a container that the last supervisor attached, with the sockets that its monitor held. What is missing is made again;
@@ -98,7 +97,7 @@ impl Fabric {
         sockets: Vec<HeldSocket>,
     ) -> Result<Attached, NetworkError> {
         let mut returned = Returned::sort(sockets);
-        let record = record.clone();
+        let record = Arc::new(record.clone());
         let dns = match returned.dns.take() {
             Some(dns) => dns,
             None => self.prepare(&record, true).await?.dns,
@@ -133,7 +132,7 @@ impl Fabric {
         let container = record.name.clone();
         spawn_blocking(move || netns::remove(&path))
             .await
-            .map_err(|_| NetworkError::Closed)?
+            .map_err(|_closed| NetworkError::Closed)?
             .map_err(|source| NetworkError::Namespace { container, source })
     }
 
@@ -142,9 +141,9 @@ impl Fabric {
         self.run(Core::repair).await
     }
 
-    async fn attach_now(self, record: ContainerRecord) -> Result<Attached, NetworkError> {
+    async fn attach_now(self, record: Arc<ContainerRecord>) -> Result<Attached, NetworkError> {
         let begun = {
-            let record = record.clone();
+            let record = Arc::clone(&record);
             self.run(move |core| core.begin(&record)).await?
         };
         let (bound, wired) = match begun {
@@ -158,14 +157,14 @@ impl Fabric {
 
     async fn prepare(
         &self,
-        record: &ContainerRecord,
+        record: &Arc<ContainerRecord>,
         wired: bool,
     ) -> Result<Prepared, NetworkError> {
         let path = netns_path(&self.root, &record.id);
-        let record = record.clone();
+        let record = Arc::clone(record);
         spawn_blocking(move || endpoint::prepare(&path, &record, wired))
             .await
-            .map_err(|_| NetworkError::Closed)?
+            .map_err(|_closed| NetworkError::Closed)?
     }
 
     async fn to_the_end<T: Send + 'static>(
@@ -175,7 +174,7 @@ impl Fabric {
         self.attachments
             .spawn(work)
             .await
-            .map_err(|_| NetworkError::Closed)?
+            .map_err(|_closed| NetworkError::Closed)?
     }
 
     async fn run<T: Send + 'static>(
@@ -191,7 +190,7 @@ impl Fabric {
         self.jobs
             .send(job)
             .await
-            .map_err(|_| NetworkError::Closed)?;
+            .map_err(|_closed| NetworkError::Closed)?;
         answered.await.unwrap_or(Err(NetworkError::Closed))
     }
 }

@@ -78,8 +78,8 @@ fn facts(
     };
     let of_links = addresses
         .iter()
-        .filter(|address| !address.address.is_loopback())
-        .map(|address| used(address.address, address.prefix, name(address.link)));
+        .filter(|address| !address.ip.is_loopback())
+        .map(|address| used(address.ip, address.prefix, name(address.link)));
     // VPNs split the default route into halves; nothing could be allocated beside such a route.
     let of_routes = routes
         .iter()
@@ -133,10 +133,8 @@ impl HostResolver {
     pub fn read(path: &Path) -> Self {
         use io::Read;
         let mut text = String::new();
-        let read = fs::File::open(path).and_then(|file| {
-            file.take(RESOLV_CONF_BYTES_MAX)
-                .read_to_string(&mut text)
-        });
+        let read = fs::File::open(path)
+            .and_then(|file| file.take(RESOLV_CONF_BYTES_MAX).read_to_string(&mut text));
         if let Err(error) = read {
             tracing::debug!(%error, "no resolver configuration");
         }
@@ -185,7 +183,10 @@ mod tests {
         );
         assert_eq!(
             resolver.servers,
-            ["10.0.0.53".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]
+            [
+                "10.0.0.53".parse::<IpAddr>().unwrap(),
+                "::1".parse().unwrap()
+            ]
         );
         assert_eq!(resolver.search, ["b.example", "c.example"]);
         assert_eq!(resolver.options, ["ndots:2", "edns0"]);
@@ -199,7 +200,11 @@ mod tests {
             mtu,
             ..Link::default()
         };
-        let links = [link(1, "lo", 65536), link(2, "eth0", 1400), link(3, "tun0", 1300)];
+        let links = [
+            link(1, "lo", 65536),
+            link(2, "eth0", 1400),
+            link(3, "tun0", 1300),
+        ];
         let route = |text: &str, prefix, link, metric| Route {
             destination: text.parse().unwrap(),
             prefix,
@@ -216,12 +221,12 @@ mod tests {
         let addresses = [
             Address {
                 link: 1,
-                address: "127.0.0.1".parse().unwrap(),
+                ip: "127.0.0.1".parse().unwrap(),
                 prefix: 8,
             },
             Address {
                 link: 2,
-                address: "192.0.2.2".parse().unwrap(),
+                ip: "192.0.2.2".parse().unwrap(),
                 prefix: 24,
             },
         ];
@@ -235,7 +240,11 @@ mod tests {
             .collect();
         assert_eq!(
             seen,
-            ["192.0.2.0/24 eth0", "10.0.0.0/8 tun0", "10.255.255.53/32 resolv.conf"]
+            [
+                "192.0.2.0/24 eth0",
+                "10.0.0.0/8 tun0",
+                "10.255.255.53/32 resolv.conf"
+            ]
         );
         assert!(facts.subnets[1].overlaps(Ipv4Addr::new(10, 201, 3, 0), 24));
         assert!(!facts.subnets[1].overlaps(Ipv4Addr::new(172, 16, 3, 0), 24));

@@ -147,10 +147,7 @@ impl Seat {
             way,
         };
         let cancel = || seat.cancel.clone();
-        seat.spawn(
-            shared,
-            server.clone().serve_datagrams(dns.udp, cancel()),
-        );
+        seat.spawn(shared, server.clone().serve_datagrams(dns.udp, cancel()));
         seat.spawn(shared, server.serve_streams(dns.tcp, cancel()));
         for bound in bound {
             let (send, target) = watch::channel(None);
@@ -182,10 +179,13 @@ impl Seat {
             .held
             .iter()
             .map(|socket| {
-                let fd = socket.fd.try_clone().map_err(|source| NetworkError::Adopt {
-                    name: socket.name.clone(),
-                    source,
-                })?;
+                let fd = socket
+                    .fd
+                    .try_clone()
+                    .map_err(|source| NetworkError::Adopt {
+                        name: socket.name.clone(),
+                        source,
+                    })?;
                 Ok(HeldSocket {
                     name: socket.name.clone(),
                     fd,
@@ -215,11 +215,7 @@ impl Seat {
         }
     }
 
-    fn spawn(
-        &self,
-        shared: &Shared,
-        task: impl Future<Output = io::Result<()>> + Send + 'static,
-    ) {
+    fn spawn(&self, shared: &Shared, task: impl Future<Output = io::Result<()>> + Send + 'static) {
         let container = self.record.name.clone();
         let task = async move {
             if let Err(error) = task.await {

@@ -114,7 +114,10 @@ mod tests {
         };
         assert!(forwards_for_others(&link("bridge", "")));
         assert!(forwards_for_others(&link("wireguard", "")));
-        assert!(!forwards_for_others(&link("bridge", "stack:system network a")));
+        assert!(!forwards_for_others(&link(
+            "bridge",
+            "stack:system network a"
+        )));
         assert!(!forwards_for_others(&link("", "")));
         assert!(!forwards_for_others(&link("veth", "")));
     }

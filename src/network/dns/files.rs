@@ -126,7 +126,11 @@ mod tests {
             "web",
             Some("shop.example"),
             &[endpoint([10, 1, 0, 2]), endpoint([10, 2, 0, 2])],
-            &[extra("up", HOST_GATEWAY), extra("six", "[fd00::1]"), extra("db", "10.9.9.9")],
+            &[
+                extra("up", HOST_GATEWAY),
+                extra("six", "[fd00::1]"),
+                extra("db", "10.9.9.9"),
+            ],
             Some([10, 1, 0, 1].into()),
         );
         let own: Vec<&str> = text.lines().skip(6).collect();

@@ -75,7 +75,11 @@ pub(super) fn read(bytes: &[u8]) -> Incoming {
         RecordType::AAAA | RecordType::HTTPS | RecordType::SVCB => Kind::Beside,
         _ => Kind::Other,
     };
-    let labels: Vec<_> = question.name().iter().map(String::from_utf8_lossy).collect();
+    let labels: Vec<_> = question
+        .name()
+        .iter()
+        .map(String::from_utf8_lossy)
+        .collect();
     let name = labels.join(".");
     Incoming::Question(Box::new(Question { query, name, kind }))
 }
@@ -88,8 +92,9 @@ pub(super) fn answer(question: &Question, answer: &Answer, transport: Transport)
         Answer::Addresses(addresses) => {
             reply.add_answers(addresses.iter().map(|address| a(name(), *address)));
         }
-        Answer::Pointer(target) => match Name::from_utf8(format!("{target}.")) {
-            Ok(target) => {
+        Answer::Pointer(target) => match Name::from_labels(target.split('.').map(str::as_bytes)) {
+            Ok(mut target) => {
+                target.set_fqdn(true);
                 let data = RData::PTR(PTR(target));
                 reply.add_answer(Record::from_rdata(name(), TTL, data));
             }
@@ -178,7 +183,10 @@ mod tests {
     fn query(name: &str, kind: RecordType, edns: Option<u16>) -> Vec<u8> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
-        message.add_query(Query::query(Name::from_utf8(name).unwrap(), kind));
+        message.add_query(Query::query(
+            Name::from_labels(name.trim_end_matches('.').split('.').map(str::as_bytes)).unwrap(),
+            kind,
+        ));
         if let Some(size) = edns {
             let mut edns = Edns::new();
             edns.set_max_payload(size);

@@ -149,7 +149,7 @@ impl Server {
             framed.extend_from_slice(&reply);
             timeout(STREAM_IDLE_MAX, stream.write_all(&framed))
                 .await
-                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
         }
     }
 

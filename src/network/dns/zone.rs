@@ -77,8 +77,7 @@ impl Zone {
             }
         }
         if let Some(name) = names.first() {
-            zone.pointers
-                .insert(address, format!("{name}.{network}"));
+            zone.pointers.insert(address, format!("{name}.{network}"));
         }
     }
 
@@ -96,9 +95,9 @@ impl Zone {
             };
         }
         let answerable = matches!(kind, Kind::Address | Kind::Beside);
-        let searched = search.iter().any(|domain| {
-            domain.trim_end_matches('.').eq_ignore_ascii_case(&name)
-        });
+        let searched = search
+            .iter()
+            .any(|domain| domain.trim_end_matches('.').eq_ignore_ascii_case(&name));
         if !view.asks_upstream() || (answerable && !name.contains('.') && !searched) {
             // Resolvers upstream take seconds to say that nobody is called `databse`.
             return Answer::NoSuchName;
@@ -162,16 +161,36 @@ mod tests {
 
     fn zone() -> Zone {
         let mut zone = Zone::default();
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        zone.add("shop_front", &names(&["shop-web-1", "web", "WWW"]), [10, 1, 0, 2].into());
-        zone.add("shop_front", &names(&["shop-web-2", "web"]), [10, 1, 0, 3].into());
-        zone.add("shop_back", &names(&["shop-db-1", "db"]), [10, 2, 0, 2].into());
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        zone.add(
+            "shop_front",
+            &names(&["shop-web-1", "web", "WWW"]),
+            [10, 1, 0, 2].into(),
+        );
+        zone.add(
+            "shop_front",
+            &names(&["shop-web-2", "web"]),
+            [10, 1, 0, 3].into(),
+        );
+        zone.add(
+            "shop_back",
+            &names(&["shop-db-1", "db"]),
+            [10, 2, 0, 2].into(),
+        );
         zone
     }
 
     fn view(networks: &[&str], leads_out: bool) -> View {
         View {
-            networks: networks.iter().map(|network| (*network).to_owned()).collect(),
+            networks: networks
+                .iter()
+                .map(|network| (*network).to_owned())
+                .collect(),
             gateway: Some([10, 1, 0, 1].into()),
             leads_out,
             servers: Vec::new(),
@@ -209,15 +228,34 @@ mod tests {
             (&internal, "example.org", Kind::Address, NoSuchName),
             (&internal, "db", Kind::Address, one(10, 2, 0, 2)),
             // The host.
-            (&front, "host.docker.internal", Kind::Address, one(10, 1, 0, 1)),
+            (
+                &front,
+                "host.docker.internal",
+                Kind::Address,
+                one(10, 1, 0, 1),
+            ),
             (&front, "host.docker.internal", Kind::Beside, Empty),
             // Addresses.
-            (&front, "2.0.1.10.in-addr.arpa.", Kind::Pointer, pointer("shop-web-1.shop_front")),
+            (
+                &front,
+                "2.0.1.10.in-addr.arpa.",
+                Kind::Pointer,
+                pointer("shop-web-1.shop_front"),
+            ),
             (&front, "2.0.2.10.in-addr.arpa", Kind::Pointer, Upstream),
-            (&internal, "2.0.1.10.in-addr.arpa", Kind::Pointer, NoSuchName),
+            (
+                &internal,
+                "2.0.1.10.in-addr.arpa",
+                Kind::Pointer,
+                NoSuchName,
+            ),
             (&internal, "x.in-addr.arpa", Kind::Pointer, NoSuchName),
         ] {
-            assert_eq!(zone().answer(view, name, kind, &search), expected, "{name} {kind:?}");
+            assert_eq!(
+                zone().answer(view, name, kind, &search),
+                expected,
+                "{name} {kind:?}"
+            );
         }
     }
 

@@ -173,7 +173,10 @@ fn insert(batch: &mut Batch, chain: &Chain, comment: &str, interface: &str) {
         };
         let rule = [side, E::Counter, E::Verdict(Verdict::Accept)];
         batch.message(
-            format!("insert a rule into chain {} of table {}", chain.name, chain.table),
+            format!(
+                "insert a rule into chain {} of table {}",
+                chain.name, chain.table
+            ),
             kind(NEWRULE),
             CREATE,
             &header(chain.family),
@@ -203,9 +206,14 @@ fn delete(batch: &mut Batch, mark: &Mark) {
 
 fn chains(netlink: &mut Netlink) -> Result<Vec<Chain>, NetlinkError> {
     let mut chains = Vec::new();
-    netlink.dump("list chains", kind(GETCHAIN), &header(ANY_FAMILY), |bytes| {
-        chains.extend(parse_chain(bytes));
-    })?;
+    netlink.dump(
+        "list chains",
+        kind(GETCHAIN),
+        &header(ANY_FAMILY),
+        |bytes| {
+            chains.extend(parse_chain(bytes));
+        },
+    )?;
     Ok(chains)
 }
 
@@ -233,7 +241,9 @@ fn marks(netlink: &mut Netlink, comment: &str) -> Result<Vec<Mark>, NetlinkError
 fn parse_mark(bytes: &[u8], comment: &str) -> Option<Mark> {
     let attributes = bytes.get(4..)?;
     // USERDATA: type, length, text.
-    let said = attribute(attributes, 7).and_then(|data| data.get(2..)).map(text)?;
+    let said = attribute(attributes, 7)
+        .and_then(|data| data.get(2..))
+        .map(text)?;
     let handle = attribute(attributes, 3)?.try_into().ok()?;
     Some(Mark {
         family: *bytes.first()?,

@@ -69,11 +69,15 @@ impl Firewall {
     /// Whether the table is there.
     pub(crate) fn exists(&mut self) -> Result<bool, NetlinkError> {
         let mut found = false;
-        self.netlink
-            .dump("list tables", kind(GETTABLE), &header(ANY_FAMILY), |bytes| {
+        self.netlink.dump(
+            "list tables",
+            kind(GETTABLE),
+            &header(ANY_FAMILY),
+            |bytes| {
                 let name = bytes.get(4..).and_then(|rest| attribute(rest, 1)).map(text);
                 found |= bytes.first() == Some(&INET) && name.as_deref() == Some(&self.table);
-            })?;
+            },
+        )?;
         Ok(found)
     }
 

@@ -173,19 +173,30 @@ fn network_rules(table: Table<'_>, batch: &mut Batch, network: &WantedNetwork) {
     table.rule(
         batch,
         "loopback",
-        &[
-            E::InputName(Match::Is, bridge()),
-            E::Verdict(Verdict::Drop),
-        ],
+        &[E::InputName(Match::Is, bridge()), E::Verdict(Verdict::Drop)],
     );
     if !network.internal {
         let leaving = E::OutputName(Match::IsNot, bridge());
-        table.rule(batch, "post", &[E::IsIpv4, leaving, subnet(), E::Masquerade]);
+        table.rule(
+            batch,
+            "post",
+            &[E::IsIpv4, leaving, subnet(), E::Masquerade],
+        );
     }
     let from_host = E::Source(LOOPBACK, 8);
-    table.rule(batch, "post", &[E::IsIpv4, to_bridge(), from_host, E::Masquerade]);
+    table.rule(
+        batch,
+        "post",
+        &[E::IsIpv4, to_bridge(), from_host, E::Masquerade],
+    );
     // The input name is empty for bridged packets, so the subnet stands for it (trap T2).
-    let hairpin = [E::IsIpv4, to_bridge(), subnet(), E::Translated, E::Masquerade];
+    let hairpin = [
+        E::IsIpv4,
+        to_bridge(),
+        subnet(),
+        E::Translated,
+        E::Masquerade,
+    ];
     table.rule(batch, "post", &hairpin);
 }
 
@@ -195,16 +206,28 @@ fn forward_rules(table: Table<'_>, batch: &mut Batch, wanted: &Wanted) {
     table.rule(batch, "fwd", &[E::Established, accept()]);
     for network in wanted.networks.iter().filter(|network| network.internal) {
         let is = || network.bridge.clone();
-        let out = [E::InputName(Match::Is, is()), E::OutputName(Match::IsNot, is()), drop()];
+        let out = [
+            E::InputName(Match::Is, is()),
+            E::OutputName(Match::IsNot, is()),
+            drop(),
+        ];
         table.rule(batch, "fwd", &out);
-        let into = [E::OutputName(Match::Is, is()), E::InputName(Match::IsNot, is()), drop()];
+        let into = [
+            E::OutputName(Match::Is, is()),
+            E::InputName(Match::IsNot, is()),
+            drop(),
+        ];
         table.rule(batch, "fwd", &into);
     }
     for network in wanted.networks.iter().filter(|network| !network.internal) {
         let is = || network.bridge.clone();
         let to = || E::OutputName(Match::Is, is());
         table.rule(batch, "fwd", &[to(), E::Translated, accept()]);
-        table.rule(batch, "fwd", &[to(), E::InputName(Match::IsNot, is()), drop()]);
+        table.rule(
+            batch,
+            "fwd",
+            &[to(), E::InputName(Match::IsNot, is()), drop()],
+        );
     }
     if wanted.guard_forwarding {
         table.rule(batch, "fwd", &guard(&wanted.networks));

@@ -50,7 +50,13 @@ pub(super) fn header(family: u8) -> [u8; 4] {
 /// Starts or ends a transaction.
 pub(super) fn transaction(batch: &mut Batch, changes: impl FnOnce(&mut Batch)) {
     let header = [0, 0, 0, 10];
-    batch.message("begin a transaction", NFNL_MSG_BATCH_BEGIN, 0, &header, |_| {});
+    batch.message(
+        "begin a transaction",
+        NFNL_MSG_BATCH_BEGIN,
+        0,
+        &header,
+        |_| {},
+    );
     changes(batch);
     batch.message("end a transaction", NFNL_MSG_BATCH_END, 0, &header, |_| {});
 }
@@ -185,14 +191,11 @@ impl Table<'_> {
                 CREATE,
                 &header(self.family),
                 |a| {
-                    a.text(1, self.name)
-                        .text(2, map)
-                        .be32(4, id)
-                        .nest(3, |a| {
-                            for element in chunk {
-                                a.nest(1, |a| element.encode(a));
-                            }
-                        });
+                    a.text(1, self.name).text(2, map).be32(4, id).nest(3, |a| {
+                        for element in chunk {
+                            a.nest(1, |a| element.encode(a));
+                        }
+                    });
                 },
             );
         }

@@ -215,16 +215,12 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Returns a number in the machine's byte order.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(
-        bytes.get(at..at + 4)?.try_into().ok()?,
-    ))
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 /// Returns a number in the machine's byte order.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(
-        bytes.get(at..at + 2)?.try_into().ok()?,
-    ))
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 /// Returns a number in network byte order.
@@ -276,10 +272,7 @@ mod tests {
         for (value, message) in (0..3).zip(&all) {
             assert_eq!(message.sequence, 100 + value);
             assert_eq!(message.flags & ACK != 0, value == 2);
-            assert_eq!(
-                attribute(message.payload, 1).unwrap(),
-                value.to_ne_bytes()
-            );
+            assert_eq!(attribute(message.payload, 1).unwrap(), value.to_ne_bytes());
             let nest = attribute(message.payload, 2).unwrap();
             assert_eq!(attribute(nest, 5).and_then(be32), Some(value));
         }

@@ -5,12 +5,10 @@ mod message;
 mod route;
 mod socket;
 
-pub(crate) use message::{
-    APPEND, Attributes, Batch, CREATE, attribute, be32, text,
-};
+pub(crate) use message::{APPEND, Attributes, Batch, CREATE, attribute, be32, text};
 pub(crate) use route::{
     Address, BridgeLink, Link, Route, VethLink, add_address, add_bridge, add_default_route,
     add_veth, addresses, delete_link, links, routes, set_port, set_up,
 };
-pub use socket::NetlinkError;
 pub(crate) use socket::Netlink;
+pub use socket::NetlinkError;

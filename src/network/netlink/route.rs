@@ -3,9 +3,7 @@
 use std::{net::Ipv4Addr, os::fd::RawFd};
 
 use super::{
-    message::{
-        Attributes, Batch, CREATE, EXCLUSIVE, REPLACE, attribute, attributes, text, u32_at,
-    },
+    message::{Attributes, Batch, CREATE, EXCLUSIVE, REPLACE, attribute, attributes, text, u32_at},
     socket::{Netlink, NetlinkError},
 };
 
@@ -76,7 +74,7 @@ pub(crate) struct Address {
     /// Index of its link.
     pub(crate) link: u32,
     /// The address.
-    pub(crate) address: Ipv4Addr,
+    pub(crate) ip: Ipv4Addr,
     /// Prefix length.
     pub(crate) prefix: u8,
 }
@@ -122,8 +120,6 @@ pub(crate) struct VethLink<'a> {
     pub(crate) netns: RawFd,
     /// Name in the container.
     pub(crate) inner_name: &'a str,
-    /// Index in the container.
-    pub(crate) inner_index: u32,
     /// MAC in the container.
     pub(crate) inner_mac: [u8; 6],
 }
@@ -137,7 +133,6 @@ pub(crate) fn add_bridge(batch: &mut Batch, bridge: &BridgeLink<'_>) {
         &link_header(0, 0, 0),
         |a| {
             a.text(IFLA_IFNAME, bridge.name)
-                .text(IFLA_IFALIAS, bridge.alias)
                 .bytes(IFLA_ADDRESS, &bridge.mac)
                 .u32(IFLA_MTU, bridge.mtu)
                 .nest(IFLA_LINKINFO, |a| {
@@ -147,6 +142,20 @@ pub(crate) fn add_bridge(batch: &mut Batch, bridge: &BridgeLink<'_>) {
                             .u8(IFLA_BR_MCAST_SNOOPING, 0);
                     });
                 });
+        },
+    );
+    set_alias(batch, bridge.name, bridge.alias);
+}
+
+/// Appends: name the owner of a link. The kernel ignores the alias in the message that makes a link.
+fn set_alias(batch: &mut Batch, name: &str, alias: &str) {
+    batch.message(
+        format!("set alias of {name}"),
+        RTM_NEWLINK,
+        0,
+        &link_header(0, 0, 0),
+        |a| {
+            a.text(IFLA_IFNAME, name).text(IFLA_IFALIAS, alias);
         },
     );
 }
@@ -160,17 +169,17 @@ pub(crate) fn add_veth(batch: &mut Batch, veth: &VethLink<'_>) {
         &link_header(0, IFF_UP, IFF_UP),
         |a| {
             a.text(IFLA_IFNAME, veth.name)
-                .text(IFLA_IFALIAS, veth.alias)
                 .u32(IFLA_MASTER, veth.bridge)
                 .u32(IFLA_MTU, veth.mtu)
                 .nest(IFLA_LINKINFO, |a| {
                     a.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |a| {
-                        let header = link_header(veth.inner_index, 0, 0);
+                        let header = link_header(0, 0, 0);
                         a.nest_after(VETH_INFO_PEER, &header, |a| peer(a, veth));
                     });
                 });
         },
     );
+    set_alias(batch, veth.name, veth.alias);
 }
 
 fn peer(a: &mut Attributes<'_>, veth: &VethLink<'_>) {
@@ -335,10 +344,11 @@ fn parse_link(bytes: &[u8]) -> Option<Link> {
 fn parse_address(bytes: &[u8]) -> Option<Address> {
     let attributes = bytes.get(8..)?;
     // Point-to-point links name the other side in IFA_ADDRESS.
-    let address = attribute(attributes, IFA_LOCAL).or(attribute(attributes, IFA_ADDRESS))?;
+    let address =
+        attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
     Some(Address {
         link: u32_at(bytes, 4)?,
-        address: <[u8; 4]>::try_from(address).ok()?.into(),
+        ip: <[u8; 4]>::try_from(address).ok()?.into(),
         prefix: *bytes.get(1)?,
     })
 }
@@ -399,7 +409,7 @@ mod tests {
             parse_address(&bytes),
             Some(Address {
                 link: 3,
-                address: Ipv4Addr::new(10, 201, 7, 2),
+                ip: Ipv4Addr::new(10, 201, 7, 2),
                 prefix: 24
             })
         );

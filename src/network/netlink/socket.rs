@@ -1,9 +1,6 @@
 //! A netlink socket: one batch out, its acknowledgement in. It belongs to the network namespace of the thread that opened it.
 
-use std::{
-    io,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -70,7 +67,9 @@ impl Netlink {
             socket.bind_auto()?;
             socket.connect(&SocketAddr::new(0, 0))?;
             // Both only make errors better; kernels before 4.12 lack them.
-            let better = socket.set_ext_ack(true).and(socket.set_cap_ack(true));
+            let better = socket
+                .set_ext_ack(true)
+                .and_then(|()| socket.set_cap_ack(true));
             if let Err(error) = better {
                 tracing::debug!(%error, "netlink errors will have no text");
             }
@@ -152,7 +151,9 @@ impl Netlink {
             self.socket.send(bytes, 0).map_err(NetlinkError::Socket)?;
             let mut objects = Vec::new();
             if self.read_dump(subject, sequence, &mut objects)? {
-                objects.iter().for_each(|object| each(object));
+                for object in &objects {
+                    each(object);
+                }
                 return Ok(());
             }
         }

@@ -82,7 +82,11 @@ fn process_with(inodes: &[u64]) -> Option<PortOwner> {
             .flatten()
             .flatten()
             .filter_map(|entry| fs::read_link(entry.path()).ok())
-            .any(|link| wanted.iter().any(|wanted| link.as_os_str() == wanted.as_str()));
+            .any(|link| {
+                wanted
+                    .iter()
+                    .any(|wanted| link.as_os_str() == wanted.as_str())
+            });
         if has {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             return Some(PortOwner::Process {

@@ -81,7 +81,7 @@ async fn connect(target: &mut Target) -> io::Result<TcpStream> {
 async fn running(target: &mut Target) -> io::Result<SocketAddrV4> {
     let value = timeout(START_TIMEOUT, target.wait_for(Option::is_some))
         .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?
         .map_err(io::Error::other)?;
     Ok(value.expect("waited until it is there"))
 }

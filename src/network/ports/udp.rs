@@ -98,7 +98,9 @@ async fn answer(socket: Arc<UdpSocket>, flow: Arc<UdpSocket>, peer: Peer) -> Pee
             continue;
         };
         let sent = socket
-            .async_io(Interest::WRITABLE, || send(&socket, &buffer[..length], peer))
+            .async_io(Interest::WRITABLE, || {
+                send(&socket, &buffer[..length], peer)
+            })
             .await;
         if let Err(error) = sent {
             tracing::debug!(%error, "answer a published datagram");
@@ -134,7 +136,9 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Peer)> {
 }
 
 fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = storage.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
+    let v4 = storage
+        .as_sockaddr_in()
+        .map(|address| SocketAddr::V4((*address).into()));
     v4.or_else(|| {
         storage
             .as_sockaddr_in6()
@@ -170,7 +174,13 @@ fn send(socket: &UdpSocket, bytes: &[u8], peer: Peer) -> io::Result<usize> {
         None => None,
     };
     let fd = socket.as_raw_fd();
-    Ok(sendmsg(fd, &slices, control.as_slice(), MsgFlags::MSG_DONTWAIT, Some(&to))?)
+    Ok(sendmsg(
+        fd,
+        &slices,
+        control.as_slice(),
+        MsgFlags::MSG_DONTWAIT,
+        Some(&to),
+    )?)
 }
 
 #[cfg(test)]

@@ -1,1 +1,5 @@
-//! (to be written)
+//! Builds images from Dockerfiles.
+
+pub mod dockerfile;
+mod ignore;
+mod path;

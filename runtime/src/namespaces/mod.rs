@@ -1,1 +1,1 @@
-//! (to be written)
+//! Which namespaces a container gets: clone flags for new ones, descriptors for those it joins.

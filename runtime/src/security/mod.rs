@@ -1,1 +1,3 @@
-//! (to be written)
+//! Confinement: capabilities and system call filter.
+
+pub mod capabilities;

@@ -44,20 +44,6 @@ pub(crate) fn base(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or("")
 }
 
-/// Returns everything before the last component; empty when there is none.
-pub(crate) fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(parent, _)| parent)
-}
-
-/// Joins a relative path and a name; either may be empty.
-pub(crate) fn join(directory: &str, name: &str) -> String {
-    match (directory.is_empty(), name.is_empty()) {
-        (true, _) => name.to_owned(),
-        (_, true) => directory.to_owned(),
-        _ => format!("{directory}/{name}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +66,6 @@ mod tests {
         assert_eq!(absolute("/app", "/x"), "/x");
         assert_eq!(below_root("../../etc"), "etc");
         assert_eq!(below_root("."), "");
-        assert_eq!((parent("a/b/c"), base("a/b/c/"), parent("a")), ("a/b", "c", ""));
+        assert_eq!((base("a/b/c/"), base("/")), ("c", ""));
     }
 }

@@ -65,6 +65,11 @@ impl Heredoc {
             .collect()
     }
 
+    /// Whether a line of RUN is nothing but the announcement of one heredoc.
+    pub(crate) fn is_all_of(line: &str) -> bool {
+        Self::announced(line.trim()).is_some()
+    }
+
     /// Parses the word that announces a heredoc (`<<EOF`, `3<<-"EOF"`); `None` = an ordinary word.
     pub(crate) fn announced(word: &str) -> Option<Self> {
         let rest = word
@@ -101,15 +106,6 @@ impl Heredoc {
 }
 
 impl Text {
-    /// Makes a text that stands in the file as it is.
-    pub(crate) fn plain(text: &str, offset: usize) -> Self {
-        Self {
-            text: text.to_owned(),
-            origins: Arc::new([(0, offset)]),
-            base: 0,
-        }
-    }
-
     /// Returns the file's offset of a byte of the text.
     pub(crate) fn origin(&self, at: usize) -> usize {
         let at = at + self.base;

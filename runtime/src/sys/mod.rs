@@ -6,6 +6,7 @@
 pub mod clone;
 pub mod exec;
 pub mod files;
+pub mod keyring;
 pub mod loopback;
 pub mod mount;
 pub mod seccomp;
@@ -15,7 +16,11 @@ use rustix::io::Errno;
 
 /// Turns the result of a raw system call into a `Result`.
 fn outcome(result: libc::c_long) -> Result<libc::c_long, Errno> {
-    if result >= 0 { Ok(result) } else { Err(last_errno()) }
+    if result >= 0 {
+        Ok(result)
+    } else {
+        Err(last_errno())
+    }
 }
 
 /// Returns the error number that the C library's wrapper stored last.

@@ -4,6 +4,7 @@
     reason = "tests drive the kernel with iproute2 and nft, and write their own files"
 )]
 
+mod dns;
 mod lab;
 mod publish;
 mod records;

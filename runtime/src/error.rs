@@ -55,7 +55,10 @@ impl fmt::Display for Error {
                 write!(f, "execute {subject}: no such file in the container")
             }
             (Step::FindInterpreter, libc::ENOENT) => {
-                write!(f, "execute {subject}: the interpreter that it names is not in the container")
+                write!(
+                    f,
+                    "execute {subject}: the interpreter that it names is not in the container"
+                )
             }
             (Step::Killed, _) => write!(f, "{step} {subject}"),
             _ => write!(f, "{step} {subject}: {source}"),

@@ -33,7 +33,11 @@ impl Subjects {
 
     /// Makes the error of a fault.
     pub(crate) fn error(&self, fault: Fault) -> Error {
-        let text = self.0.get(usize::from(fault.subject.0)).cloned().unwrap_or_default();
+        let text = self
+            .0
+            .get(usize::from(fault.subject.0))
+            .cloned()
+            .unwrap_or_default();
         Error::new(fault.step, text, fault.errno)
     }
 }
@@ -92,7 +96,11 @@ pub(crate) trait At<T> {
 
 impl<T, E: Into<Errno>> At<T> for Result<T, E> {
     fn at(self, step: Step, subject: Subject) -> Result<T, Fault> {
-        self.map_err(|errno| Fault { step, subject, errno: errno.into() })
+        self.map_err(|errno| Fault {
+            step,
+            subject,
+            errno: errno.into(),
+        })
     }
 }
 
@@ -103,11 +111,18 @@ mod tests {
     #[test]
     fn reports_survive_the_pipe() {
         for step in Step::ALL {
-            let fault = Fault { step: *step, subject: Subject(513), errno: Errno(libc::EPERM) };
+            let fault = Fault {
+                step: *step,
+                subject: Subject(513),
+                errno: Errno(libc::EPERM),
+            };
             let report = Report::Fault(fault);
             assert_eq!(Report::from_bytes(report.to_bytes()), Some(report));
         }
-        assert_eq!(Report::from_bytes(Report::Ready.to_bytes()), Some(Report::Ready));
+        assert_eq!(
+            Report::from_bytes(Report::Ready.to_bytes()),
+            Some(Report::Ready)
+        );
         assert_eq!(Report::from_bytes([200, 0, 0, 0, 0, 0, 0, 0]), None);
     }
 
@@ -116,7 +131,11 @@ mod tests {
         let mut subjects = Subjects::default();
         subjects.add("first");
         let subject = subjects.add("proc on /proc");
-        let fault = Fault { step: Step::Mount, subject, errno: Errno(libc::EPERM) };
+        let fault = Fault {
+            step: Step::Mount,
+            subject,
+            errno: Errno(libc::EPERM),
+        };
         assert_eq!(
             subjects.error(fault).to_string(),
             "mount proc on /proc: operation not permitted"

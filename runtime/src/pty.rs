@@ -32,7 +32,11 @@ pub(crate) struct Terminal {
 /// Sets the size of a terminal by its master; the kernel sends SIGWINCH to the foreground processes when it changed.
 pub fn resize(master: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<(), Error> {
     set_size(master, rows, columns).map_err(|errno| {
-        Error::new(Step::Terminal, format!("of {rows} rows and {columns} columns"), errno)
+        Error::new(
+            Step::Terminal,
+            format!("of {rows} rows and {columns} columns"),
+            errno,
+        )
     })
 }
 
@@ -65,7 +69,12 @@ pub(crate) fn bind_console(root: BorrowedFd<'_>, terminal: &Terminal) -> Result<
     const CONSOLE: &CStr = c"dev/console";
     let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dev = open_plain(root, c"dev", OFlags::PATH | OFlags::DIRECTORY)?;
-    match rustix::fs::openat(&dev, c"console", flags | OFlags::EXCL, Mode::from_raw_mode(0o600)) {
+    match rustix::fs::openat(
+        &dev,
+        c"console",
+        flags | OFlags::EXCL,
+        Mode::from_raw_mode(0o600),
+    ) {
         Ok(_) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
     }
@@ -89,6 +98,11 @@ pub(crate) fn own_root() -> Result<OwnedFd, Errno> {
 }
 
 fn set_size(master: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<(), Errno> {
-    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     rustix::termios::tcsetwinsize(master, size)
 }

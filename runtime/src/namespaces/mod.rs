@@ -38,13 +38,42 @@ impl Plan {
     /// Opens what has to be joined.
     pub(crate) fn of(namespaces: &Namespaces, subjects: &mut Subjects) -> Result<Self, Error> {
         // The mount namespace is always private.
-        let mut plan = Self { new: libc::CLONE_NEWNS as u64, ..Self::default() };
-        let Namespaces { net, pid, ipc, uts, cgroup } = namespaces;
+        let mut plan = Self {
+            new: libc::CLONE_NEWNS as u64,
+            ..Self::default()
+        };
+        let Namespaces {
+            net,
+            pid,
+            ipc,
+            uts,
+            cgroup,
+        } = namespaces;
         let kinds = [
-            (net, LinkNameSpaceType::Network, libc::CLONE_NEWNET, "network"),
-            (ipc, LinkNameSpaceType::InterProcessCommunication, libc::CLONE_NEWIPC, "ipc"),
-            (uts, LinkNameSpaceType::HostNameAndNISDomainName, libc::CLONE_NEWUTS, "uts"),
-            (cgroup, LinkNameSpaceType::ControlGroup, libc::CLONE_NEWCGROUP, "cgroup"),
+            (
+                net,
+                LinkNameSpaceType::Network,
+                libc::CLONE_NEWNET,
+                "network",
+            ),
+            (
+                ipc,
+                LinkNameSpaceType::InterProcessCommunication,
+                libc::CLONE_NEWIPC,
+                "ipc",
+            ),
+            (
+                uts,
+                LinkNameSpaceType::HostNameAndNISDomainName,
+                libc::CLONE_NEWUTS,
+                "uts",
+            ),
+            (
+                cgroup,
+                LinkNameSpaceType::ControlGroup,
+                libc::CLONE_NEWCGROUP,
+                "cgroup",
+            ),
             (pid, LinkNameSpaceType::ProcessID, libc::CLONE_NEWPID, "pid"),
         ];
         for (wanted, kind, flag, name) in kinds {
@@ -56,13 +85,20 @@ impl Plan {
                 Namespace::Private => plan.new |= flag as u64,
                 Namespace::Join(path) => {
                     let text = format!("{name} at {}", path.display());
-                    let namespace = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                        .map_err(|errno| Error::new(Step::JoinNamespace, text.clone(), errno))?;
+                    let namespace =
+                        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                            .map_err(|errno| {
+                                Error::new(Step::JoinNamespace, text.clone(), errno)
+                            })?;
                     let subject = subjects.add(text);
                     if kind == LinkNameSpaceType::ProcessID {
                         plan.pid = Some((namespace, subject));
                     } else {
-                        plan.joins.push(Join { namespace, kind, subject });
+                        plan.joins.push(Join {
+                            namespace,
+                            kind,
+                            subject,
+                        });
                     }
                 }
             }
@@ -81,7 +117,9 @@ impl Plan {
 
     /// Child, after it joined its control group.
     pub(crate) fn make_cgroup(&self) -> Result<(), Fault> {
-        let Some(subject) = self.new_cgroup else { return Ok(()) };
+        let Some(subject) = self.new_cgroup else {
+            return Ok(());
+        };
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).at(Step::Unshare, subject)
     }
 }
@@ -104,7 +142,9 @@ pub(crate) fn in_pid_namespace_at<T>(
     namespace: Option<&(OwnedFd, Subject)>,
     clone: impl FnOnce() -> T,
 ) -> Result<T, Fault> {
-    let Some((namespace, subject)) = namespace else { return Ok(clone()) };
+    let Some((namespace, subject)) = namespace else {
+        return Ok(clone());
+    };
     let kind = Some(LinkNameSpaceType::ProcessID);
     let enter = || rustix::thread::move_into_link_name_space(namespace.as_fd(), kind);
     in_pid_namespace(enter, clone).at(Step::JoinNamespace, *subject)
@@ -116,7 +156,10 @@ pub(crate) fn in_pid_namespace_of<T>(
     clone: impl FnOnce() -> T,
 ) -> Result<T, Errno> {
     let kind = ThreadNameSpaceType::PROCESS_ID;
-    in_pid_namespace(|| rustix::thread::move_into_thread_name_spaces(process, kind), clone)
+    in_pid_namespace(
+        || rustix::thread::move_into_thread_name_spaces(process, kind),
+        clone,
+    )
 }
 
 /// Only the namespace of future children changes, and it changes back: a process always stays in its own pid namespace.

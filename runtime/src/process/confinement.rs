@@ -19,8 +19,11 @@ pub(crate) fn place(stdin: &OwnedFd, stdout: &OwnedFd, stderr: &OwnedFd) -> Resu
 /// Makes the user the owner of pipes and terminals among the standard streams, so that `/dev/stdout` can be opened again by name.
 /// Files, devices and sockets stay as they are: they may be somebody else's.
 pub(crate) fn give_streams(uid: u32) -> Result<(), Errno> {
-    let streams =
-        [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let streams = [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ];
     streams.into_iter().try_for_each(|stream| give(stream, uid))
 }
 
@@ -82,7 +85,11 @@ fn set_capabilities(set: CapabilitySet) -> Result<(), Errno> {
     // The kernel keeps the ambient set inside the inheritable one.
     rustix::thread::set_capabilities(
         None,
-        CapabilitySets { effective: set, permitted: set, inheritable },
+        CapabilitySets {
+            effective: set,
+            permitted: set,
+            inheritable,
+        },
     )
 }
 

@@ -96,6 +96,9 @@ mod tests {
         let handover = Handover::new().unwrap();
         handover.send(Err(Errno::PERM)).unwrap();
         assert_eq!(handover.receive().unwrap_err(), Errno::PERM);
-        assert_eq!(Handover::new().unwrap().receive().unwrap_err(), Errno::CHILD);
+        assert_eq!(
+            Handover::new().unwrap().receive().unwrap_err(),
+            Errno::CHILD
+        );
     }
 }

@@ -164,7 +164,11 @@ pub(crate) fn report(stage: BorrowedFd<'_>, report: Report) {
     rustix::io::write(stage, &report.to_bytes()).ok();
 }
 
-fn perform(stage: Stage, plan: &mut Plan<'_>, progress: &mut Progress) -> Result<Option<i32>, Fault> {
+fn perform(
+    stage: Stage,
+    plan: &mut Plan<'_>,
+    progress: &mut Progress,
+) -> Result<Option<i32>, Fault> {
     match stage {
         Stage::JoinCgroup => join_cgroup(plan)?,
         Stage::Isolate => isolate().at(Step::Dumpable, plan.names.process)?,
@@ -185,7 +189,9 @@ fn perform(stage: Stage, plan: &mut Plan<'_>, progress: &mut Progress) -> Result
         Stage::Mounts => {
             let procfs = progress.procfs.as_ref().ok_or(Errno::BADF);
             let procfs = procfs.at(Step::Mount, plan.names.procfs)?;
-            plan.tree.iter().try_for_each(|tree| tree.mount(procfs.as_fd()))?;
+            plan.tree
+                .iter()
+                .try_for_each(|tree| tree.mount(procfs.as_fd()))?;
         }
         Stage::Terminal => progress.terminal = open_terminal(plan)?,
         Stage::CloseRoot => plan.tree.iter().try_for_each(|tree| tree.close())?,
@@ -203,7 +209,9 @@ fn perform(stage: Stage, plan: &mut Plan<'_>, progress: &mut Progress) -> Result
         }
         Stage::Credentials => {
             let credentials = progress.credentials.as_ref().ok_or(Errno::SRCH);
-            credentials.and_then(confinement::become_user).at(Step::Credentials, plan.names.user)?;
+            credentials
+                .and_then(confinement::become_user)
+                .at(Step::Credentials, plan.names.user)?;
         }
         Stage::Signals => reset_signals().at(Step::Signals, plan.names.process)?,
         Stage::CloseFiles => {
@@ -253,7 +261,9 @@ fn isolate() -> Result<(), Errno> {
 }
 
 fn join_container(plan: &Plan<'_>) -> Result<(), Fault> {
-    let Some(init) = plan.container else { return Ok(()) };
+    let Some(init) = plan.container else {
+        return Ok(());
+    };
     crate::namespaces::join_all(init).at(Step::JoinNamespace, plan.names.container)
 }
 
@@ -262,15 +272,21 @@ fn open_procfs(plan: &Plan<'_>) -> Result<OwnedFd, Fault> {
 }
 
 fn set_host_name(plan: &Plan<'_>) -> Result<(), Fault> {
-    let Some(names) = &plan.host_names else { return Ok(()) };
+    let Some(names) = &plan.host_names else {
+        return Ok(());
+    };
     rustix::system::sethostname(names.host.as_bytes()).at(Step::HostName, names.host_subject)?;
-    let Some(domain) = names.domain else { return Ok(()) };
+    let Some(domain) = names.domain else {
+        return Ok(());
+    };
     rustix::system::setdomainname(domain.as_bytes()).at(Step::HostName, names.domain_subject)
 }
 
 /// Writes files of procfs through the process's own handle. Links that the kernel makes (`self`) are followed, magic ones are not.
 fn write_all(files: &[HostFile], progress: &Progress) -> Result<(), Fault> {
-    let Some(procfs) = &progress.procfs else { return Ok(()) };
+    let Some(procfs) = &progress.procfs else {
+        return Ok(());
+    };
     for file in files {
         write_file(procfs.as_fd(), file).at(file.step, file.subject)?;
     }
@@ -285,11 +301,22 @@ fn write_file(procfs: BorrowedFd<'_>, file: &HostFile) -> Result<(), Errno> {
         return Err(Errno::NODEV);
     }
     let written = rustix::io::write(&fd, file.text.as_bytes())?;
-    if written == file.text.len() { Ok(()) } else { Err(Errno::INVAL) }
+    if written == file.text.len() {
+        Ok(())
+    } else {
+        Err(Errno::INVAL)
+    }
 }
 
 fn open_terminal(plan: &Plan<'_>) -> Result<Option<Terminal>, Fault> {
-    let Streams::Tty { rows, columns, handover } = &plan.streams else { return Ok(None) };
+    let Streams::Tty {
+        rows,
+        columns,
+        handover,
+    } = &plan.streams
+    else {
+        return Ok(None);
+    };
     let open = || {
         let own_root;
         let root = match &plan.tree {
@@ -320,11 +347,17 @@ fn find_user(plan: &mut Plan<'_>) -> Result<Credentials, Fault> {
             Missing::Additional(index) => (Step::FindGroup, names.additional[index], libc::ENOENT),
             Missing::TooManyGroups => (Step::FindGroup, names.user_part, libc::E2BIG),
         };
-        Fault { step, subject, errno: crate::error::Errno(errno) }
+        Fault {
+            step,
+            subject,
+            errno: crate::error::Errno(errno),
+        }
     })?;
     if plan.wants_home {
         let home = found.home.filter(|home| !home.is_empty()).unwrap_or(b"/");
-        plan.environment.add_late(b"HOME=", home).at(Step::FindUser, names.user)?;
+        plan.environment
+            .add_late(b"HOME=", home)
+            .at(Step::FindUser, names.user)?;
     }
     Ok(found.credentials)
 }
@@ -358,7 +391,10 @@ fn read_file<'b>(path: &std::ffi::CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]
 }
 
 fn place_streams(plan: &Plan<'_>, progress: &Progress) -> Result<(), Fault> {
-    let uid = progress.credentials.as_ref().map_or(0, |credentials| credentials.uid);
+    let uid = progress
+        .credentials
+        .as_ref()
+        .map_or(0, |credentials| credentials.uid);
     let place = || {
         match (&plan.streams, &progress.terminal) {
             (Streams::Tty { .. }, Some(terminal)) => {
@@ -366,7 +402,14 @@ fn place_streams(plan: &Plan<'_>, progress: &Progress) -> Result<(), Fault> {
                 pty::control(terminal.slave.as_fd())?;
             }
             (Streams::Tty { .. }, None) => return Err(Errno::NOTTY),
-            (Streams::Files { stdin, stdout, stderr }, _) => {
+            (
+                Streams::Files {
+                    stdin,
+                    stdout,
+                    stderr,
+                },
+                _,
+            ) => {
                 confinement::place(stdin, stdout, stderr)?;
             }
         }
@@ -453,7 +496,12 @@ mod tests {
             Stage::User,
         ];
         assert!(mounts.map(|stage| position(LAUNCH, stage)).is_sorted());
-        let exec = [Stage::OomScore, Stage::JoinContainer, Stage::Terminal, Stage::User];
+        let exec = [
+            Stage::OomScore,
+            Stage::JoinContainer,
+            Stage::Terminal,
+            Stage::User,
+        ];
         assert!(exec.map(|stage| position(EXEC, stage)).is_sorted());
     }
 }

@@ -44,7 +44,10 @@ impl Limit {
     /// Child: sets it.
     pub(crate) fn set(&self) -> Result<(), rustix::io::Errno> {
         let bound = |value| (value != u64::MAX).then_some(value);
-        let limit = rustix::process::Rlimit { current: bound(self.soft), maximum: bound(self.hard) };
+        let limit = rustix::process::Rlimit {
+            current: bound(self.soft),
+            maximum: bound(self.hard),
+        };
         rustix::process::setrlimit(self.resource, limit)
     }
 }

@@ -112,9 +112,17 @@ pub(crate) struct HostFile {
 #[derive(Debug)]
 pub(crate) enum Streams {
     /// A terminal that the child opens.
-    Tty { rows: u16, columns: u16, handover: Handover },
+    Tty {
+        rows: u16,
+        columns: u16,
+        handover: Handover,
+    },
     /// Descriptors above 2.
-    Files { stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd },
+    Files {
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
 }
 
 /// What the parent keeps of a plan.
@@ -196,8 +204,11 @@ impl<'a> Plan<'a> {
             Error::new(Step::FindUser, error.to_string(), Errno::INVAL)
         };
         let user = UserSpec::parse(&process.user).map_err(refuse_user)?;
-        let additional =
-            process.groups.iter().map(|group| Id::parse(group)).collect::<Result<_, _>>();
+        let additional = process
+            .groups
+            .iter()
+            .map(|group| Id::parse(group))
+            .collect::<Result<_, _>>();
         let additional: Vec<_> = additional.map_err(refuse_user)?;
         let permitted = own_capabilities()?;
         let plan = Self {
@@ -228,7 +239,14 @@ impl<'a> Plan<'a> {
             environment: texts(&process.env)?,
             candidates: candidates(process)?,
         };
-        Ok((plan, Ours { stage: read, subjects, warnings }))
+        Ok((
+            plan,
+            Ours {
+                stage: read,
+                subjects,
+                warnings,
+            },
+        ))
     }
 
     /// Child: becomes the program. Returns only why it could not.
@@ -259,9 +277,17 @@ impl Names {
         subjects: &mut Subjects,
     ) -> Self {
         let program = process.argv.first().cloned().unwrap_or_default();
-        let group = user.group.map(|group| group.to_string()).unwrap_or_default();
-        let user_text = if process.user.is_empty() { "root" } else { &process.user };
-        let mut list = |texts: Vec<String>| texts.into_iter().map(|text| subjects.add(text)).collect();
+        let group = user
+            .group
+            .map(|group| group.to_string())
+            .unwrap_or_default();
+        let user_text = if process.user.is_empty() {
+            "root"
+        } else {
+            &process.user
+        };
+        let mut list =
+            |texts: Vec<String>| texts.into_iter().map(|text| subjects.add(text)).collect();
         let additional = list(process.groups.clone());
         let tasks = list(cgroup.v1_tasks.iter().map(link_text).collect());
         Self {
@@ -290,14 +316,26 @@ impl Streams {
             LaunchIo::Tty { rows, columns } => {
                 let handover = Handover::new()
                     .map_err(|errno| Error::new(Step::Pipe, "the terminal", errno))?;
-                Ok(Self::Tty { rows, columns, handover })
+                Ok(Self::Tty {
+                    rows,
+                    columns,
+                    handover,
+                })
             }
-            LaunchIo::Files { stdin, stdout, stderr } => {
+            LaunchIo::Files {
+                stdin,
+                stdout,
+                stderr,
+            } => {
                 let lift = |descriptor| {
                     above_streams(descriptor)
                         .map_err(|errno| Error::new(Step::Stdio, "standard streams", errno))
                 };
-                Ok(Self::Files { stdin: lift(stdin)?, stdout: lift(stdout)?, stderr: lift(stderr)? })
+                Ok(Self::Files {
+                    stdin: lift(stdin)?,
+                    stdout: lift(stdout)?,
+                    stderr: lift(stderr)?,
+                })
             }
         }
     }
@@ -339,15 +377,27 @@ fn limits(
     let path = "/proc/sys/fs/nr_open";
     let text = fs_err::read_to_string(path).map_err(|error| Error::new(Step::Read, path, error))?;
     let files_max = text.trim().parse().unwrap_or(u64::MAX);
-    let permitted = Permitted { may_raise: may_raise(permitted), files_max };
+    let permitted = Permitted {
+        may_raise: may_raise(permitted),
+        files_max,
+    };
     let mut limits = Vec::new();
     for limit in wanted {
         let resource = resource(&limit.name)
             .ok_or_else(|| Error::new(Step::Rlimit, &limit.name, Errno::INVAL))?;
-        let current = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let current = rustix::process::getrlimit(resource)
+            .maximum
+            .unwrap_or(u64::MAX);
         let (soft, hard, warning) = clamp(limit, current, permitted);
         warnings.extend(warning);
-        limits.push((Limit { resource, soft, hard }, subjects.add(&limit.name)));
+        limits.push((
+            Limit {
+                resource,
+                soft,
+                hard,
+            },
+            subjects.add(&limit.name),
+        ));
     }
     Ok(limits)
 }
@@ -358,7 +408,9 @@ fn oom_score(
     subjects: &mut Subjects,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<HostFile>, Error> {
-    let Some(mut score) = spec.oom_score_adj else { return Ok(Vec::new()) };
+    let Some(mut score) = spec.oom_score_adj else {
+        return Ok(Vec::new());
+    };
     if !may_raise(permitted) {
         let path = "/proc/self/oom_score_adj";
         let text =
@@ -392,8 +444,9 @@ fn sysctl(name: &str, value: &str, subjects: &mut Subjects) -> Result<HostFile, 
 
 fn texts(texts: &[String]) -> Result<Texts, Error> {
     let texts = texts.iter().map(|text| {
-        CString::new(text.as_str())
-            .map_err(|_nul| Error::new(Step::Execute, text.escape_debug().to_string(), Errno::INVAL))
+        CString::new(text.as_str()).map_err(|_nul| {
+            Error::new(Step::Execute, text.escape_debug().to_string(), Errno::INVAL)
+        })
     });
     Ok(Texts::new(texts.collect::<Result<_, _>>()?))
 }
@@ -402,11 +455,20 @@ fn texts(texts: &[String]) -> Result<Texts, Error> {
 /// directory.
 fn candidates(process: &Process) -> Result<Vec<CString>, Error> {
     let program = process.argv.first().map(String::as_str).unwrap_or_default();
-    let refuse = || Error::new(Step::Execute, program.escape_debug().to_string(), Errno::INVAL);
+    let refuse = || {
+        Error::new(
+            Step::Execute,
+            program.escape_debug().to_string(),
+            Errno::INVAL,
+        )
+    };
     if program.contains('/') {
         return Ok(vec![CString::new(program).map_err(|_nul| refuse())?]);
     }
-    let path = process.env.iter().find_map(|entry| entry.strip_prefix("PATH="));
+    let path = process
+        .env
+        .iter()
+        .find_map(|entry| entry.strip_prefix("PATH="));
     let directories = path.unwrap_or(PATH_DEFAULT).split(':');
     directories
         .map(|directory| {

@@ -34,7 +34,9 @@ pub(crate) fn run(plan: &mut Plan<'_>) -> Result<i32, Fault> {
 }
 
 fn start(plan: &Plan<'_>) -> i32 {
-    let Err(fault) = become_foreground(plan).and_then(|()| execute(plan)) else { return 0 };
+    let Err(fault) = become_foreground(plan).and_then(|()| execute(plan)) else {
+        return 0;
+    };
     report(plan.stage.as_fd(), Report::Fault(fault));
     NOT_EXECUTED
 }

@@ -34,9 +34,11 @@ pub(crate) fn start(mut plan: Plan<'_>, ours: Ours) -> Result<Launched, Error> {
             }
         }
         let console = match streams {
-            Streams::Tty { handover, .. } => Some(handover.receive().map_err(|errno| {
-                Error::new(Step::Terminal, "in /dev/pts", errno)
-            })?),
+            Streams::Tty { handover, .. } => Some(
+                handover
+                    .receive()
+                    .map_err(|errno| Error::new(Step::Terminal, "in /dev/pts", errno))?,
+            ),
             Streams::Files { .. } => None,
         };
         Ok((console, start_ticks(child.pid)?))
@@ -65,7 +67,9 @@ fn clone(plan: &mut Plan<'_>, ours: &Ours) -> Result<Child, Error> {
     }
     let pid = plan.namespaces.pid.take();
     let child = in_pid_namespace_at(pid.as_ref(), || clone_child(flags, cgroup, || run(plan)));
-    child.map_err(|fault| ours.subjects.error(fault))?.map_err(refuse)
+    child
+        .map_err(|fault| ours.subjects.error(fault))?
+        .map_err(refuse)
 }
 
 /// What became of the child.
@@ -81,7 +85,10 @@ fn await_program(stage: &OwnedFd) -> Outcome {
     let mut last = None;
     loop {
         let mut poll = [PollFd::new(stage, PollFlags::IN)];
-        let timeout = Timespec { tv_sec: REPORT_SECONDS_MAX, tv_nsec: 0 };
+        let timeout = Timespec {
+            tv_sec: REPORT_SECONDS_MAX,
+            tv_nsec: 0,
+        };
         match rustix::event::poll(&mut poll, Some(&timeout)) {
             Ok(0) => return Outcome::Silent(Errno::TIMEDOUT),
             Ok(_) => {}
@@ -130,7 +137,8 @@ fn remove(child: &Child, error: Error) -> Error {
 /// Returns the start time of a process in clock ticks: with its pid, it tells the process from a later one of the same number.
 pub fn start_ticks(pid: i32) -> Result<u64, Error> {
     let path = format!("/proc/{pid}/stat");
-    let text = fs_err::read_to_string(&path).map_err(|error| Error::new(Step::Read, &path, error))?;
+    let text =
+        fs_err::read_to_string(&path).map_err(|error| Error::new(Step::Read, &path, error))?;
     ticks_of(&text).ok_or_else(|| Error::new(Step::Read, path, Errno::INVAL))
 }
 

@@ -189,8 +189,12 @@ pub fn resolve<'t>(
         Some(wanted) => find_group(wanted, group).ok_or(Missing::Group)?,
         None => user.as_ref().map_or(0, |user| user.gid),
     };
-    let mut credentials =
-        Credentials { uid, gid, groups: [0; GROUPS_MAX], groups_count: 0 };
+    let mut credentials = Credentials {
+        uid,
+        gid,
+        groups: [0; GROUPS_MAX],
+        groups_count: 0,
+    };
     credentials.add_group(gid)?;
     if let (None, Some(user)) = (spec.group, &user) {
         for entry in groups(group).filter(|entry| entry.has_member(user.name)) {
@@ -200,7 +204,10 @@ pub fn resolve<'t>(
     for (index, wanted) in additional.iter().enumerate() {
         credentials.add_group(find_group(*wanted, group).ok_or(Missing::Additional(index))?)?;
     }
-    Ok(Found { credentials, home: user.map(|user| user.home) })
+    Ok(Found {
+        credentials,
+        home: user.map(|user| user.home),
+    })
 }
 
 fn find_group(wanted: Id<'_>, group: &[u8]) -> Option<u32> {

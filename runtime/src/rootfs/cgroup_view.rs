@@ -48,14 +48,20 @@ pub(crate) struct Hierarchy {
 
 impl Plan {
     /// Clones the directories of the group.
-    pub(crate) fn of(join: &JoinPlan, is_read_only: bool, subjects: &mut Subjects) -> Result<Self, Error> {
+    pub(crate) fn of(
+        join: &JoinPlan,
+        is_read_only: bool,
+        subjects: &mut Subjects,
+    ) -> Result<Self, Error> {
         let v2 = match &join.v2_directory {
             Some(directory) => Some(detach(directory.as_fd(), "v2 directory", is_read_only)?),
             None => None,
         };
         if join.v1_tasks.is_empty() {
             return Ok(match v2 {
-                Some(tree) => Self::Unified(Prepared::builtin(TARGET, Source::Detached(tree), subjects)),
+                Some(tree) => {
+                    Self::Unified(Prepared::builtin(TARGET, Source::Detached(tree), subjects))
+                }
                 None => Self::Nothing,
             });
         }
@@ -67,12 +73,22 @@ impl Plan {
         }
         if let Some(tree) = v2 {
             let subject = subjects.add("v2 cgroup on /sys/fs/cgroup/unified");
-            hierarchies.push(Hierarchy { name: c"unified".to_owned(), links: Vec::new(), tree, subject });
+            hierarchies.push(Hierarchy {
+                name: c"unified".to_owned(),
+                links: Vec::new(),
+                tree,
+                subject,
+            });
         }
         let subject = subjects.add("tmpfs on /sys/fs/cgroup");
         let settings = settings(&[("mode", "755".to_owned())])
             .map_err(|errno| Error::new(Step::Mount, "tmpfs on /sys/fs/cgroup", errno))?;
-        Ok(Self::Hierarchies { settings, hierarchies, is_read_only, subject })
+        Ok(Self::Hierarchies {
+            settings,
+            hierarchies,
+            is_read_only,
+            subject,
+        })
     }
 
     /// Child: mounts the view.
@@ -80,9 +96,12 @@ impl Plan {
         let (settings, hierarchies, is_read_only, subject) = match self {
             Self::Nothing => return Ok(()),
             Self::Unified(mount) => return mount.mount(root, root),
-            Self::Hierarchies { settings, hierarchies, is_read_only, subject } => {
-                (settings, hierarchies, *is_read_only, *subject)
-            }
+            Self::Hierarchies {
+                settings,
+                hierarchies,
+                is_read_only,
+                subject,
+            } => (settings, hierarchies, *is_read_only, *subject),
         };
         let top = open_plain(root, TARGET, OFlags::PATH)
             .and_then(|target| {
@@ -92,10 +111,15 @@ impl Plan {
             })
             .at(Step::Mount, subject)?;
         for hierarchy in hierarchies {
-            hierarchy.mount(top.as_fd()).at(Step::Mount, hierarchy.subject)?;
+            hierarchy
+                .mount(top.as_fd())
+                .at(Step::Mount, hierarchy.subject)?;
         }
         if is_read_only {
-            let change = Change { set: RDONLY, ..Change::NONE };
+            let change = Change {
+                set: RDONLY,
+                ..Change::NONE
+            };
             change_mount(top.as_fd(), &change).at(Step::MountFlags, subject)?;
         }
         Ok(())
@@ -126,13 +150,17 @@ fn hierarchy(
     let path = fs_err::read_link(&link).map_err(|error| Error::new(Step::Read, &link, error))?;
     let refuse = |errno| Error::new(Step::Open, path.display().to_string(), errno);
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let mount_point = mount_point_of(directory, mounts).ok_or_else(|| refuse(rustix::io::Errno::NODEV))?;
+    let mount_point =
+        mount_point_of(directory, mounts).ok_or_else(|| refuse(rustix::io::Errno::NODEV))?;
     let name = mount_point.file_name().unwrap_or_default();
     let text = |bytes: &[u8]| CString::new(bytes).map_err(|_nul| refuse(rustix::io::Errno::INVAL));
     let parts: Vec<_> = name.as_bytes().split(|byte| *byte == b',').collect();
     let links = match parts.as_slice() {
         [_] => Vec::new(),
-        parts => parts.iter().map(|part| text(part)).collect::<Result<_, _>>()?,
+        parts => parts
+            .iter()
+            .map(|part| text(part))
+            .collect::<Result<_, _>>()?,
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let place = rustix::fs::openat(CWD, directory, flags, Mode::empty()).map_err(refuse)?;
@@ -141,7 +169,10 @@ fn hierarchy(
         name: text(name.as_bytes())?,
         links,
         tree: detach(place.as_fd(), &shown, is_read_only)?,
-        subject: subjects.add(format!("cgroup {shown} on /sys/fs/cgroup/{}", name.to_string_lossy())),
+        subject: subjects.add(format!(
+            "cgroup {shown} on /sys/fs/cgroup/{}",
+            name.to_string_lossy()
+        )),
     })
 }
 
@@ -185,7 +216,10 @@ mod tests {
     #[test]
     fn hierarchies_are_found_by_whole_components() {
         let of = |path| mount_point_of(Path::new(path), MOUNTS);
-        assert_eq!(of("/sys/fs/cgroup/cpuset/stack/x"), Some("/sys/fs/cgroup/cpuset".into()));
+        assert_eq!(
+            of("/sys/fs/cgroup/cpuset/stack/x"),
+            Some("/sys/fs/cgroup/cpuset".into())
+        );
         assert_eq!(of("/sys/fs/cgroup/cpu"), Some("/sys/fs/cgroup/cpu".into()));
         assert_eq!(of("/sys/fs/cgroup/cpus/x"), None);
         assert_eq!(of("/sys/fs/cgroup/unified/x"), None);

@@ -74,7 +74,10 @@ impl Plan {
         if is_privileged {
             copy_nodes(Path::new("/dev"), &mut nodes, subjects)?;
         }
-        Ok(Self { nodes, links: subjects.add("the standard links in /dev") })
+        Ok(Self {
+            nodes,
+            links: subjects.add("the standard links in /dev"),
+        })
     }
 
     /// Child: makes nodes and links.
@@ -145,7 +148,9 @@ fn copy_nodes(dir: &Path, nodes: &mut Vec<Node>, subjects: &mut Subjects) -> Res
             continue;
         }
         // Devices come and go; one that went is not an error.
-        let Ok(metadata) = fs_err::symlink_metadata(entry.path()) else { continue };
+        let Ok(metadata) = fs_err::symlink_metadata(entry.path()) else {
+            continue;
+        };
         let file_type = metadata.file_type();
         if file_type.is_dir() {
             copy_nodes(&entry.path(), nodes, subjects)?;
@@ -157,13 +162,25 @@ fn copy_nodes(dir: &Path, nodes: &mut Vec<Node>, subjects: &mut Subjects) -> Res
         };
         let path = entry.path();
         let below = path.strip_prefix("/dev").unwrap_or(&path);
-        let Ok(name) = CString::new(below.as_os_str().as_bytes()) else { continue };
+        let Ok(name) = CString::new(below.as_os_str().as_bytes()) else {
+            continue;
+        };
         if nodes.len() >= COPIED_MAX {
-            return Err(Error::new(Step::Device, "more nodes than fit", Errno::NOSPC));
+            return Err(Error::new(
+                Step::Device,
+                "more nodes than fit",
+                Errno::NOSPC,
+            ));
         }
         let subject = subjects.add(path.display().to_string());
         let (mode, device) = (metadata.mode() & 0o7777, metadata.rdev());
-        nodes.push(Node { path: name, kind, mode, device, subject });
+        nodes.push(Node {
+            path: name,
+            kind,
+            mode,
+            device,
+            subject,
+        });
     }
     Ok(())
 }

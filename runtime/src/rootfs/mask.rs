@@ -30,8 +30,13 @@ pub const HIDDEN: [&CStr; 12] = [
 ];
 
 /// Write-protected as in Docker.
-pub const PROTECTED: [&CStr; 5] =
-    [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
+pub const PROTECTED: [&CStr; 5] = [
+    c"/proc/bus",
+    c"/proc/fs",
+    c"/proc/irq",
+    c"/proc/sys",
+    c"/proc/sysrq-trigger",
+];
 
 /// Numbers of /dev/null.
 const NULL: (u32, u32) = (1, 3);
@@ -47,7 +52,10 @@ impl Plan {
     /// Registers the paths.
     pub(crate) fn of(subjects: &mut Subjects) -> Self {
         let mut add = |path: &CStr| subjects.add(path.to_string_lossy());
-        Self { hidden: HIDDEN.map(&mut add), protected: PROTECTED.map(&mut add) }
+        Self {
+            hidden: HIDDEN.map(&mut add),
+            protected: PROTECTED.map(&mut add),
+        }
     }
 
     /// Child: hides and protects. The old root is still the process's root here.
@@ -63,7 +71,9 @@ impl Plan {
 }
 
 fn hide(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = existing(root, path)? else { return Ok(()) };
+    let Some(place) = existing(root, path)? else {
+        return Ok(());
+    };
     let stat = rustix::fs::fstat(&place)?;
     let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         make(c"tmpfs", &[], RDONLY | NOSUID | NODEV | NOEXEC)?
@@ -88,9 +98,18 @@ fn null() -> Result<OwnedFd, Errno> {
 }
 
 fn protect(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = existing(root, path)? else { return Ok(()) };
+    let Some(place) = existing(root, path)? else {
+        return Ok(());
+    };
     let tree = clone_tree(place.as_fd(), true)?;
-    change_mount(tree.as_fd(), &Change { set: RDONLY, recursive: true, ..Change::NONE })?;
+    change_mount(
+        tree.as_fd(),
+        &Change {
+            set: RDONLY,
+            recursive: true,
+            ..Change::NONE
+        },
+    )?;
     attach(tree.as_fd(), place.as_fd())
 }
 

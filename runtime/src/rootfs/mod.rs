@@ -56,19 +56,30 @@ impl Plan {
         let root = tree::make(&spec.rootfs)?;
         let is_privileged = spec.security.privileged;
         let mut builtin = Vec::new();
-        for (target, source) in builtins(spec).map_err(|errno| Error::new(Step::Mount, "/dev", errno))? {
+        for (target, source) in
+            builtins(spec).map_err(|errno| Error::new(Step::Mount, "/dev", errno))?
+        {
             // What the user mounts on the place of a built-in mount replaces it.
             let name = target.to_string_lossy();
-            builtin.push(match spec.mounts.iter().find(|mount| plain_path(&mount.target) == name) {
-                Some(mount) => Prepared::of(mount, subjects)?,
-                None => Prepared::builtin(target, source, subjects),
-            });
+            builtin.push(
+                match spec
+                    .mounts
+                    .iter()
+                    .find(|mount| plain_path(&mount.target) == name)
+                {
+                    Some(mount) => Prepared::of(mount, subjects)?,
+                    None => Prepared::builtin(target, source, subjects),
+                },
+            );
         }
         let mut user = Vec::new();
         for mount in spec.mounts.iter().filter(|mount| !is_builtin(mount)) {
             user.push(Prepared::of(mount, subjects)?);
         }
-        let has_own_dev = !spec.mounts.iter().any(|mount| plain_path(&mount.target) == "/dev");
+        let has_own_dev = !spec
+            .mounts
+            .iter()
+            .any(|mount| plain_path(&mount.target) == "/dev");
         let is_masked = spec.security.mask_paths && !is_privileged;
         let cwd = c_path(spec.process.cwd.as_ref(), Step::WorkingDirectory)?;
         Ok(Self {
@@ -115,8 +126,13 @@ impl Plan {
     /// Child: makes the working directory, hides kernel paths and write-protects the root.
     pub(crate) fn close(&self) -> Result<(), Fault> {
         let (path, subject) = &self.working_directory;
-        ensure(self.root(), path, Entry::Directory, Mode::from_raw_mode(0o755))
-            .at(Step::WorkingDirectory, *subject)?;
+        ensure(
+            self.root(),
+            path,
+            Entry::Directory,
+            Mode::from_raw_mode(0o755),
+        )
+        .at(Step::WorkingDirectory, *subject)?;
         if let Some(mask) = &self.mask {
             mask.apply(self.root())?;
         }
@@ -133,21 +149,42 @@ impl Plan {
 }
 
 /// Targets of the built-in mounts, in the order in which they are mounted.
-const BUILTINS: [&CStr; 6] = [c"/proc", c"/dev", c"/dev/pts", c"/dev/shm", c"/dev/mqueue", c"/sys"];
+const BUILTINS: [&CStr; 6] = [
+    c"/proc",
+    c"/dev",
+    c"/dev/pts",
+    c"/dev/shm",
+    c"/dev/mqueue",
+    c"/sys",
+];
 
 fn is_builtin(mount: &Mount) -> bool {
     let target = plain_path(&mount.target);
-    BUILTINS.iter().any(|builtin| builtin.to_bytes() == target.as_bytes())
+    BUILTINS
+        .iter()
+        .any(|builtin| builtin.to_bytes() == target.as_bytes())
 }
 
 fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Errno> {
     let new = |filesystem, pairs: &[(&str, &str)], attributes| {
-        let pairs: Vec<_> = pairs.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        Ok(Source::New { filesystem, settings: settings(&pairs)?, attributes })
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()))
+            .collect();
+        Ok(Source::New {
+            filesystem,
+            settings: settings(&pairs)?,
+            attributes,
+        })
     };
     let [proc, dev, pts, shm, mqueue, sys] = BUILTINS;
     let shm_bytes = spec.shm_size_bytes.to_string();
-    let pts_settings = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    let pts_settings = [
+        ("newinstance", ""),
+        ("ptmxmode", "0666"),
+        ("mode", "0620"),
+        ("gid", "5"),
+    ];
     let shm_source = if spec.namespaces.ipc == Namespace::Host {
         Source::Detached(host_shm()?)
     } else {
@@ -158,7 +195,14 @@ fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Errno>
     sys_attributes.set(RDONLY, !spec.security.privileged);
     Ok([
         (proc, Source::Procfs),
-        (dev, new(c"tmpfs", &[("mode", "755"), ("size", DEV_BYTES_MAX)], NOSUID)?),
+        (
+            dev,
+            new(
+                c"tmpfs",
+                &[("mode", "755"), ("size", DEV_BYTES_MAX)],
+                NOSUID,
+            )?,
+        ),
         (pts, new(c"devpts", &pts_settings, NOSUID | NOEXEC)?),
         (shm, shm_source),
         (mqueue, new(c"mqueue", &[], NOSUID | NODEV | NOEXEC)?),

@@ -74,14 +74,26 @@ impl Prepared {
         };
         let subject = subjects.add(format!("{name} on {}", target.to_string_lossy()));
         let (target, entry) = (target.to_owned(), Entry::Directory);
-        Self { source, target, entry, trust: Trust::Plain, step: Step::Mount, subject }
+        Self {
+            source,
+            target,
+            entry,
+            trust: Trust::Plain,
+            step: Step::Mount,
+            subject,
+        }
     }
 
     /// Prepares a mount of the user's.
     pub(crate) fn of(mount: &Mount, subjects: &mut Subjects) -> Result<Self, Error> {
         let (source, entry, step, text) = match &mount.kind {
-            MountKind::Bind { source, subpath, .. } => {
-                let subpath = subpath.as_ref().map(|path| format!("/{path}")).unwrap_or_default();
+            MountKind::Bind {
+                source, subpath, ..
+            } => {
+                let subpath = subpath
+                    .as_ref()
+                    .map(|path| format!("/{path}"))
+                    .unwrap_or_default();
                 let text = format!("{}{subpath} on {}", source.display(), mount.target);
                 let refuse = |errno| Error::new(Step::Bind, text.clone(), errno);
                 let tree = detach(mount).map_err(|error| match error {
@@ -90,10 +102,18 @@ impl Prepared {
                 })?;
                 let stat = rustix::fs::fstat(&tree).map_err(refuse)?;
                 let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-                let entry = if is_directory { Entry::Directory } else { Entry::File };
+                let entry = if is_directory {
+                    Entry::Directory
+                } else {
+                    Entry::File
+                };
                 (Source::Detached(tree), entry, Step::Bind, text)
             }
-            MountKind::Tmpfs { size_bytes, mode, options } => {
+            MountKind::Tmpfs {
+                size_bytes,
+                mode,
+                options,
+            } => {
                 let text = format!("tmpfs on {}", mount.target);
                 let source = tmpfs(*size_bytes, *mode, options, mount.read_only)
                     .map_err(|errno| Error::new(Step::Mount, text.clone(), errno))?;
@@ -103,8 +123,19 @@ impl Prepared {
         let target = CString::new(mount.target.as_str())
             .map_err(|_nul| Error::new(step, text.clone(), Errno::INVAL))?;
         let is_proc_file = is_proc_file(&crate::check::plain_path(&mount.target));
-        let trust = if is_proc_file { Trust::ProcFile } else { Trust::OutsideProc };
-        Ok(Self { source, target, entry, trust, step, subject: subjects.add(text) })
+        let trust = if is_proc_file {
+            Trust::ProcFile
+        } else {
+            Trust::OutsideProc
+        };
+        Ok(Self {
+            source,
+            target,
+            entry,
+            trust,
+            step,
+            subject: subjects.add(text),
+        })
     }
 
     /// Child: makes the mount and attaches it.
@@ -113,7 +144,11 @@ impl Prepared {
         let mount = match &self.source {
             Source::Procfs => procfs,
             Source::Detached(tree) => tree.as_fd(),
-            Source::New { filesystem, settings, attributes } => {
+            Source::New {
+                filesystem,
+                settings,
+                attributes,
+            } => {
                 new = make(filesystem, settings, *attributes).at(self.step, self.subject)?;
                 new.as_fd()
             }
@@ -131,7 +166,11 @@ impl Prepared {
         if self.trust == Trust::OutsideProc {
             let target = ensure(root, &self.target, self.entry, mode)?;
             // The target's name is not below /proc, so a link in the image has led there (CVE-2019-19921, CVE-2025-52881).
-            return if is_procfs(target.as_fd())? { Err(Errno::PERM) } else { Ok(target) };
+            return if is_procfs(target.as_fd())? {
+                Err(Errno::PERM)
+            } else {
+                Ok(target)
+            };
         }
         match open_plain(root, &self.target, OFlags::PATH) {
             Err(Errno::NOENT) => {
@@ -187,7 +226,10 @@ pub(crate) fn is_procfs(place: BorrowedFd<'_>) -> Result<bool, Errno> {
 /// Makes texts for [`Source::New`]; an empty value is a flag.
 pub(crate) fn settings(pairs: &[(&str, String)]) -> Result<Vec<(CString, CString)>, Errno> {
     let text = |text: &str| CString::new(text).or(Err(Errno::INVAL));
-    pairs.iter().map(|(key, value)| Ok((text(key)?, text(value)?))).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| Ok((text(key)?, text(value)?)))
+        .collect()
 }
 
 fn tmpfs(
@@ -199,10 +241,19 @@ fn tmpfs(
     let options = TmpfsOptions::parse(options).or(Err(Errno::INVAL))?;
     let mut pairs = vec![("mode", format!("{mode:o}"))];
     pairs.extend(size_bytes.map(|size| ("size", size.to_string())));
-    pairs.extend(options.settings.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    pairs.extend(
+        options
+            .settings
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone())),
+    );
     let mut attributes = options.attributes;
     attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
-    Ok(Source::New { filesystem: c"tmpfs", settings: settings(&pairs)?, attributes })
+    Ok(Source::New {
+        filesystem: c"tmpfs",
+        settings: settings(&pairs)?,
+        attributes,
+    })
 }
 
 /// Why a bind source could not be detached.
@@ -221,7 +272,13 @@ impl From<Errno> for Refusal {
 
 /// Clones the mount at a bind source, with the flags and propagation that were asked for.
 fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
-    let MountKind::Bind { source, subpath, recursive, propagation } = &mount.kind else {
+    let MountKind::Bind {
+        source,
+        subpath,
+        recursive,
+        propagation,
+    } = &mount.kind
+    else {
         return Err(Refusal::Mount(Errno::INVAL));
     };
     let place = match subpath {
@@ -239,9 +296,23 @@ fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
         Propagation::Rshared => (libc::MS_SHARED, true),
         Propagation::Shared => (libc::MS_SHARED, false),
     };
-    change_mount(tree.as_fd(), &Change { propagation, recursive, ..Change::NONE })?;
+    change_mount(
+        tree.as_fd(),
+        &Change {
+            propagation,
+            recursive,
+            ..Change::NONE
+        },
+    )?;
     if mount.read_only {
-        change_mount(tree.as_fd(), &Change { set: RDONLY, recursive: true, ..Change::NONE })?;
+        change_mount(
+            tree.as_fd(),
+            &Change {
+                set: RDONLY,
+                recursive: true,
+                ..Change::NONE
+            },
+        )?;
     }
     Ok(tree)
 }

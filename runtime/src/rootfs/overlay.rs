@@ -125,7 +125,9 @@ fn short(path: &Path, open: &mut Vec<OwnedFd>) -> Result<CString, Errno> {
 /// Returns what the filesystem says about the refusal (` (overlay: …)`), which the errno alone does not tell.
 fn complaint(context: &OwnedFd) -> String {
     let mut text = [0; 1024];
-    let Ok(copy) = context.try_clone() else { return String::new() };
+    let Ok(copy) = context.try_clone() else {
+        return String::new();
+    };
     let length = std::fs::File::from(copy).read(&mut text).unwrap_or(0);
     let text = String::from_utf8_lossy(&text[..length]);
     // The first letter is the kind (e, w, i).
@@ -158,7 +160,13 @@ fn one_text(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
 fn mount_and_clone(mount_point: &CStr, options: &CStr) -> Result<OwnedFd, Errno> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private)?;
-    rustix::mount::mount(c"overlay", mount_point, c"overlay", MountFlags::empty(), options)?;
+    rustix::mount::mount(
+        c"overlay",
+        mount_point,
+        c"overlay",
+        MountFlags::empty(),
+        options,
+    )?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, mount_point, flags)
 }
@@ -213,7 +221,11 @@ fn escape(path: &Path, special: &[u8], text: &mut Vec<u8>) {
 
 fn error(overlay: &Overlay<'_>, complaint: &str, errno: Errno) -> Error {
     let (layers, upper) = (overlay.lowers.len(), overlay.upper.display());
-    Error::new(Step::Overlay, format!("of {layers} layers with {upper}{complaint}"), errno)
+    Error::new(
+        Step::Overlay,
+        format!("of {layers} layers with {upper}{complaint}"),
+        errno,
+    )
 }
 
 #[cfg(test)]

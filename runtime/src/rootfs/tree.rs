@@ -15,16 +15,27 @@ use crate::sys::mount::{Change, RDONLY, change_mount};
 /// Parent: makes the root mount, attached nowhere.
 pub(crate) fn make(rootfs: &Rootfs) -> Result<OwnedFd, Error> {
     match rootfs {
-        Rootfs::Overlay { lowers, upper, work, mount_point } => {
-            overlay::mount(&Overlay { lowers, upper, work, mount_point })
-        }
+        Rootfs::Overlay {
+            lowers,
+            upper,
+            work,
+            mount_point,
+        } => overlay::mount(&Overlay {
+            lowers,
+            upper,
+            work,
+            mount_point,
+        }),
         Rootfs::Directory(path) => {
             let refuse = |errno| Error::new(Step::Bind, path.display().to_string(), errno);
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let place = rustix::fs::open(path, flags, Mode::empty()).map_err(refuse)?;
             let tree = clone_tree(place.as_fd(), true).map_err(refuse)?;
-            let private =
-                Change { propagation: libc::MS_PRIVATE, recursive: true, ..Change::NONE };
+            let private = Change {
+                propagation: libc::MS_PRIVATE,
+                recursive: true,
+                ..Change::NONE
+            };
             change_mount(tree.as_fd(), &private).map_err(refuse)?;
             Ok(tree)
         }
@@ -42,7 +53,13 @@ pub(crate) fn attach(root: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Child: write-protects the root mount alone, not what is mounted on it.
 pub(crate) fn protect(root: BorrowedFd<'_>) -> Result<(), Errno> {
-    change_mount(root, &Change { set: RDONLY, ..Change::NONE })
+    change_mount(
+        root,
+        &Change {
+            set: RDONLY,
+            ..Change::NONE
+        },
+    )
 }
 
 /// Child: makes the mount its root and drops every mount of the host.

@@ -8,7 +8,11 @@ use super::outcome;
 pub fn new_session_keyring() -> Result<(), Errno> {
     // SAFETY: the name is null, which asks for an anonymous keyring; the other argument is an integer.
     outcome(unsafe {
-        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>())
+        libc::syscall(
+            libc::SYS_keyctl,
+            libc::KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<u8>(),
+        )
     })
     .map(drop)
 }

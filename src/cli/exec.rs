@@ -40,7 +40,7 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// Run a command in a running container
 #[derive(Debug, Args)]
-#[command(trailing_var_arg = true)]
+#[command(override_usage = "stack exec [OPTIONS] SERVICE COMMAND [ARGS...]")]
 pub(super) struct Arguments {
     /// Run in the background
     #[arg(short, long)]
@@ -69,17 +69,14 @@ pub(super) struct Arguments {
     /// With a terminal: the default where there is one
     #[arg(short, long, hide = true, conflicts_with = "no_tty")]
     tty: bool,
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    service: String,
-    /// The command and its arguments
-    #[arg(value_name = "COMMAND", required = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    /// The service, the command and its arguments; what follows the service is not ours
+    #[arg(value_name = "SERVICE COMMAND", num_args = 2.., required = true, trailing_var_arg = true)]
+    words: Vec<String>,
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
     session.refuse_dry_run("exec")?;
-    let services = std::slice::from_ref(&arguments.service);
+    let services = &arguments.words[..1];
     let target = session.target(services)?;
     let service = service_names(services)?.remove(0);
     let containers = session.containers(&target.project)?;
@@ -127,7 +124,7 @@ impl Arguments {
             }
         }
         Process {
-            argv: self.command.clone(),
+            argv: self.words[1..].to_vec(),
             env,
             cwd: self.workdir.clone().unwrap_or_else(|| own.cwd.clone()),
             user: self.user.clone().unwrap_or_else(|| own.user.clone()),

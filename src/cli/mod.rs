@@ -57,7 +57,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid Compose file, 4 image not
 
 /// Makes a Compose file true on this machine, and keeps it true
 #[derive(Debug, Parser)]
-#[command(name = "stack", version, disable_version_flag = true, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "stack", version, disable_version_flag = true, after_help = EXIT_CODES, max_term_width = 100, args_override_self = true)]
 struct CommandLine {
     #[command(flatten)]
     flags: Flags,

@@ -79,8 +79,8 @@ fn change_process(
         service.entrypoint = Some(words);
         service.command = Some(Vec::new());
     }
-    if !arguments.command.is_empty() {
-        service.command = Some(arguments.command.clone());
+    if !arguments.command().is_empty() {
+        service.command = Some(arguments.command().to_vec());
     }
     for Variable { name, value } in &arguments.env {
         let value = value

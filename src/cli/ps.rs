@@ -244,6 +244,7 @@ impl Row<'_> {
             "Name": record.name,
             "Names": record.name,
             "Networks": networks.join(","),
+            "Oneoff": matches!(record.role, ContainerRole::OneOff { .. }),
             "Ports": ports(record),
             "Project": record.project.as_str(),
             "Publishers": record.published.iter().map(publisher).collect::<Vec<_>>(),
@@ -253,7 +254,6 @@ impl Row<'_> {
             "Size": "0B",
             "State": state_word(&self.container.state),
             "Status": self.status(),
-            "Oneoff": matches!(record.role, ContainerRole::OneOff { .. }),
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Run a one-off command in a new container of a service
 #[derive(Debug, Default, Args)]
-#[command(trailing_var_arg = true)]
+#[command(override_usage = "stack run [OPTIONS] SERVICE [COMMAND] [ARGS...]")]
 pub(super) struct Arguments {
     /// Build the image before starting
     #[arg(long)]
@@ -87,17 +87,21 @@ pub(super) struct Arguments {
     /// Working directory in place of the service's
     #[arg(short, long, value_name = "DIR")]
     pub(super) workdir: Option<String>,
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    service: String,
-    /// The command and its arguments, in place of the service's
-    #[arg(value_name = "COMMAND", allow_hyphen_values = true)]
-    pub(super) command: Vec<String>,
+    /// The service, and a command with arguments in place of its own; what follows the service is not ours
+    #[arg(value_name = "SERVICE COMMAND", num_args = 1.., required = true, trailing_var_arg = true)]
+    words: Vec<String>,
+}
+
+impl Arguments {
+    /// Returns the command in place of the service's; none = the service's.
+    pub(super) fn command(&self) -> &[String] {
+        &self.words[1..]
+    }
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
     session.refuse_dry_run("run")?;
-    let named = std::slice::from_ref(&arguments.service);
+    let named = &arguments.words[..1];
     let loaded = session.load(named)?;
     let service = service_names(named)?.remove(0);
     let mut project = loaded.project.clone();

@@ -56,7 +56,11 @@ fn the_table_has_dockers_columns() {
             at_ms: 1_767_323_045_000 + 175_000,
         },
     );
-    insta::assert_snapshot!(table(&[row(&web), row(&db)]).render(), @"");
+    insta::assert_snapshot!(table(&[row(&web), row(&db)]).render(), @r#"
+        NAME         IMAGE     COMMAND                  SERVICE   CREATED         STATUS                                      PORTS
+        shop-web-1   redis:7   "docker-entrypoint.s…"   web       3 minutes ago   Up 3 minutes                                0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
+        shop-db-1    redis:7   "docker-entrypoint.s…"   db        3 minutes ago   Exited (137) 5 seconds ago, out of memory
+    "#);
 }
 
 #[test]
@@ -149,7 +153,39 @@ fn json_has_dockers_keys() {
         names: Vec::new(),
         default_route: true,
     }];
-    insta::assert_snapshot!(format!("{:#}", row(&web).object()), @"");
+    insta::assert_snapshot!(format!("{:#}", row(&web).object()), @r#"
+        {
+          "Command": "\"docker-entrypoint.s…\"",
+          "CreatedAt": "2026-01-02 03:04:05 +0000 UTC",
+          "ExitCode": 0,
+          "Health": "",
+          "ID": "0101010101010101010101010101010101010101010101010101010101010101",
+          "Image": "redis:7",
+          "Labels": "a=b",
+          "LocalVolumes": "1",
+          "Mounts": "shop_data",
+          "Name": "shop-web-1",
+          "Names": "shop-web-1",
+          "Networks": "shop_default",
+          "Oneoff": false,
+          "Ports": "0.0.0.0:8080->80/tcp, 9000/tcp",
+          "Project": "shop",
+          "Publishers": [
+            {
+              "URL": "0.0.0.0",
+              "TargetPort": 80,
+              "PublishedPort": 8080,
+              "Protocol": "tcp"
+            }
+          ],
+          "Restarts": 0,
+          "RunningFor": "3 minutes ago",
+          "Service": "web",
+          "Size": "0B",
+          "State": "running",
+          "Status": "Up 3 minutes"
+        }
+    "#);
 }
 
 #[test]

@@ -108,8 +108,25 @@ pub enum Sharing {
 }
 
 const KEYS: [&str; 19] = [
-    "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite",
-    "rw", "id", "sharing", "required", "size", "mode", "uid", "gid", "env",
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
 ];
 const KINDS: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARINGS: [&str; 3] = ["shared", "private", "locked"];

@@ -1,7 +1,9 @@
 use super::*;
 
 fn errors(text: &str) -> String {
-    parse("Dockerfile", text.as_bytes()).unwrap_err().to_string()
+    parse("Dockerfile", text.as_bytes())
+        .unwrap_err()
+        .to_string()
 }
 
 fn only(text: &str) -> InstructionKind {

@@ -229,6 +229,8 @@ impl Flags {
 
     fn take(&mut self, name: &'static str) -> Vec<Flag> {
         self.known.push(name);
-        self.flags.extract_if(.., |flag| flag.name == name).collect()
+        self.flags
+            .extract_if(.., |flag| flag.name == name)
+            .collect()
     }
 }

@@ -8,13 +8,13 @@ mod select;
 mod stubs;
 mod tree;
 
-pub use overlay::OverlayError;
 pub(crate) use chmod::Chmod;
 pub(crate) use digest::digest;
+pub use overlay::OverlayError;
 pub(crate) use overlay::mount;
-pub(crate) use place::{Destination, Owner, Placer, clamp_times};
 pub use place::PlaceError;
-pub(crate) use select::{Item, Selector};
+pub(crate) use place::{Destination, Owner, Placer, clamp_times};
 pub use select::SelectError;
+pub(crate) use select::{Item, Selector};
 pub(crate) use stubs::{remove_stubs, stubs};
 pub(crate) use tree::Tree;

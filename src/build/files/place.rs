@@ -130,7 +130,8 @@ impl<'a> Placer<'a> {
             target = self.tree.resolve(target.entry(name).as_path())?;
         }
         let (parent, name) = self.free(&target)?;
-        let file = create(&parent, name).map_err(|errno| self.refused(Step::Create, &target, errno))?;
+        let file =
+            create(&parent, name).map_err(|errno| self.refused(Step::Create, &target, errno))?;
         std::io::Write::write_all(&mut &file, content)
             .map_err(|error| self.io(Step::Write, &target, &error))?;
         let owner = self.owner.unwrap_or(Owner { uid: 0, gid: 0 });
@@ -356,8 +357,7 @@ fn is_directory(mode: u32) -> bool {
 }
 
 fn create(parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<std::fs::File, Errno> {
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map(std::fs::File::from)
 }
 

@@ -116,7 +116,11 @@ impl Selector<'_> {
         let cleaned = path::below_root(source);
         let Some((fixed, pattern)) = split_wildcards(&cleaned) else {
             let resolved = self.tree.resolve(Path::new(&cleaned))?;
-            return Ok(vec![self.item(source, path::base(&cleaned).into(), resolved)?]);
+            return Ok(vec![self.item(
+                source,
+                path::base(&cleaned).into(),
+                resolved,
+            )?]);
         };
         let matched = self.matches(&fixed, &pattern)?;
         matched
@@ -159,12 +163,7 @@ impl Selector<'_> {
         Ok(items)
     }
 
-    fn item(
-        &self,
-        written: &str,
-        name: OsString,
-        source: Resolved,
-    ) -> Result<Item, SelectError> {
+    fn item(&self, written: &str, name: OsString, source: Resolved) -> Result<Item, SelectError> {
         if !self.tree.exists(&source)? {
             return Err(SelectError::NotFound(written.to_owned()));
         }
@@ -176,9 +175,10 @@ impl Selector<'_> {
     }
 
     fn is_directory(&self, path: &Resolved) -> Result<bool, SelectError> {
-        Ok(self.tree.stat(path)?.is_some_and(|stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-        }))
+        Ok(self
+            .tree
+            .stat(path)?
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
     }
 
     /// Lists a source with all that is below it.
@@ -296,7 +296,11 @@ impl Selector<'_> {
             let text = relative.to_string_lossy();
             if pattern.matches(&text) {
                 // A hidden directory is selected only if something below is visible.
-                if !hidden || !self.filtered("".into(), candidate.clone(), None)?.entries.is_empty()
+                if !hidden
+                    || !self
+                        .filtered("".into(), candidate.clone(), None)?
+                        .entries
+                        .is_empty()
                 {
                     found.push(candidate);
                 }
@@ -433,7 +437,10 @@ fn has_wildcard(text: &str) -> bool {
 /// Splits a path before its first component with a wildcard; `None` = it has none.
 fn split_wildcards(path: &str) -> Option<(String, String)> {
     let mut parts = path.split('/');
-    let fixed: Vec<&str> = parts.by_ref().take_while(|part| !has_wildcard(part)).collect();
+    let fixed: Vec<&str> = parts
+        .by_ref()
+        .take_while(|part| !has_wildcard(part))
+        .collect();
     let at = fixed.iter().map(|part| part.len() + 1).sum::<usize>();
     has_wildcard(path).then(|| (fixed.join("/"), path[at..].to_owned()))
 }

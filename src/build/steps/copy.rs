@@ -127,7 +127,11 @@ impl StageRun<'_> {
             },
         };
         Ok(Request {
-            sources: transfer.sources.iter().map(expand).collect::<Result<_, _>>()?,
+            sources: transfer
+                .sources
+                .iter()
+                .map(expand)
+                .collect::<Result<_, _>>()?,
             documents: transfer
                 .documents
                 .iter()
@@ -144,7 +148,11 @@ impl StageRun<'_> {
                 .transpose()?
                 .filter(|chown| !chown.is_empty()),
             chmod,
-            exclude: transfer.exclude.iter().map(expand).collect::<Result<_, _>>()?,
+            exclude: transfer
+                .exclude
+                .iter()
+                .map(expand)
+                .collect::<Result<_, _>>()?,
             link: transfer.link,
             parents,
         })
@@ -206,7 +214,10 @@ impl StageRun<'_> {
                 request.exclude,
                 request.parents
             ]));
-            if self.from_cache(context, &definition, &created_by)?.is_some() {
+            if self
+                .from_cache(context, &definition, &created_by)?
+                .is_some()
+            {
                 return Ok(());
             }
             keys.push(definition);
@@ -222,7 +233,11 @@ impl StageRun<'_> {
             return Ok(());
         }
         keys.push(content);
-        let below: &[Layer] = if request.link { &[] } else { &self.state.layers };
+        let below: &[Layer] = if request.link {
+            &[]
+        } else {
+            &self.state.layers
+        };
         let (_room, upper, work) = self.room(below)?;
         let lowers = self.builder.lowers(below);
         let merged = Tree::of_mount(mount(&lowers, Some((&upper, &work)))?, "the image");
@@ -412,12 +427,7 @@ fn is_archive(tree: &Tree, item: &Item) -> Result<bool, StepFailure> {
         .take(512)
         .read_to_end(&mut head)
         .map_err(StepFailure::Prepare)?;
-    let magics: [&[u8]; 4] = [
-        b"\x1f\x8b",
-        b"BZh",
-        b"\xfd7zXZ\0",
-        b"\x28\xb5\x2f\xfd",
-    ];
+    let magics: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
     Ok(magics.iter().any(|magic| head.starts_with(magic))
         || head.get(257..262).is_some_and(|magic| magic == b"ustar"))
 }

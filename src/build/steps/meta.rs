@@ -186,7 +186,9 @@ impl StageRun<'_> {
         ] {
             // Zero means "inherit" and is left out, as Go's omitempty does.
             if !duration.is_zero() {
-                health[key] = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).into();
+                health[key] = u64::try_from(duration.as_nanos())
+                    .unwrap_or(u64::MAX)
+                    .into();
             }
         }
         if *retries > 0 {
@@ -223,7 +225,11 @@ fn exposed(text: &str) -> Option<Vec<String>> {
     if first > last || last - first >= RANGE_MAX {
         return None;
     }
-    Some((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+    Some(
+        (first..=last)
+            .map(|port| format!("{port}/{protocol}"))
+            .collect(),
+    )
 }
 
 /// Whether a text names a signal: a number from 1 to 64, or a name with or without SIG.

@@ -65,7 +65,9 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         if run.insecure.is_some() {
-            return Err(StepFailure::Unsupported("RUN --security=insecure".to_owned()));
+            return Err(StepFailure::Unsupported(
+                "RUN --security=insecure".to_owned(),
+            ));
         }
         if !run.devices.is_empty() {
             return Err(StepFailure::Unsupported("RUN --device".to_owned()));
@@ -183,7 +185,11 @@ impl StageRun<'_> {
         let mut parts = vec!["RUN".to_owned()];
         if !declared.is_empty() {
             parts.push(format!("|{}", declared.len()));
-            parts.extend(declared.iter().map(|(name, value)| format!("{name}={value}")));
+            parts.extend(
+                declared
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            );
         }
         parts.extend(argv.iter().cloned());
         parts.join(" ")
@@ -241,9 +247,8 @@ impl StageRun<'_> {
                 outcome => outcome.map_err(StepFailure::Prepare)?,
             },
         };
-        let mut hosts = format!(
-            "127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        );
+        let mut hosts =
+            format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for host in &self.builder.input.extra_hosts {
             let address = match (host.address.as_str(), network) {
                 // In the host's own namespace the host is here.

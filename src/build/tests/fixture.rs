@@ -99,13 +99,9 @@ impl Fixture {
         change(&mut input);
         self.events.lock().unwrap().clear();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let record = build(
-            &input,
-            &self.store,
-            &self.root(),
-            &self.runner,
-            &|event| self.events.lock().unwrap().push(event),
-        );
+        let record = build(&input, &self.store, &self.root(), &self.runner, &|event| {
+            self.events.lock().unwrap().push(event)
+        });
         assert_eq!(
             fs::read_to_string("/proc/self/mountinfo").unwrap(),
             mounts,
@@ -225,7 +221,10 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
     let target = fs::read_link(&whole).map_or(String::new(), |to| format!(" -> {}", to.display()));
     let mode = stat.mode() & 0o7777;
     let (uid, gid) = (stat.uid(), stat.gid());
-    lines.push(format!("{kind} {mode:o} {uid}:{gid} /{}{target}", path.display()));
+    lines.push(format!(
+        "{kind} {mode:o} {uid}:{gid} /{}{target}",
+        path.display()
+    ));
     if kind == 'd' {
         let mut names: Vec<_> = fs::read_dir(&whole)
             .unwrap()
@@ -330,7 +329,10 @@ fn hash(root: &Path, path: &Path, sum: &mut Sha256) {
     let stat = fs::symlink_metadata(path).unwrap();
     let relative = path.strip_prefix(root).unwrap().display();
     let (mode, uid, gid, time) = (stat.mode(), stat.uid(), stat.gid(), stat.mtime());
-    sum.update(format!("{relative} {mode:o} {uid} {gid} {time} {}\n", stat.mtime_nsec()));
+    sum.update(format!(
+        "{relative} {mode:o} {uid} {gid} {time} {}\n",
+        stat.mtime_nsec()
+    ));
     if stat.is_dir() {
         let mut names: Vec<_> = fs::read_dir(path)
             .unwrap()

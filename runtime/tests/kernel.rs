@@ -39,5 +39,13 @@ const GROUPS: &[&[harness::Test]] = &[
 ];
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("--swap", paths)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        hostile::swap(paths);
+        return ExitCode::SUCCESS;
+    }
     harness::main(GROUPS)
 }

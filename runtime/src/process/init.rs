@@ -3,6 +3,7 @@
 //! Runs on a copy of the parent's memory in a process with one thread; everything it needs was prepared in the [`Plan`]. It does not
 //! allocate, does not log, and never returns: it becomes the user's program, or reports one fault and ends.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -145,7 +146,8 @@ struct Progress {
 
 /// Runs the stages of a plan. Returns the exit code of a child that was refused, or of the reaper.
 pub(crate) fn run(plan: &mut Plan<'_>) -> i32 {
-    let mut progress = Progress::default();
+    // Never dropped: a later stage closes the descriptors under their owners.
+    let mut progress = ManuallyDrop::new(Progress::default());
     for stage in plan.order {
         match perform(*stage, plan, &mut progress) {
             Ok(None) => {}

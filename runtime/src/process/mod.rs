@@ -5,9 +5,11 @@ pub(crate) mod handover;
 mod init;
 pub mod limits;
 mod plan;
+mod prepare;
 mod reaper;
 mod start;
 pub mod user;
+mod work;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 

@@ -150,7 +150,7 @@ fn one_text(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     let options = Options::of(overlay).map_err(refuse)?;
     let mount_point = c_text(overlay.mount_point).map_err(refuse)?;
     let handover = Handover::new().map_err(refuse)?;
-    let helper = clone_child(libc::CLONE_NEWNS as u64, None, || {
+    let helper = clone_child(libc::CLONE_NEWNS, None, || {
         let mount = mount_and_clone(&mount_point, &options);
         let answer = mount.as_ref().map(OwnedFd::as_fd).map_err(|errno| *errno);
         i32::from(handover.send(answer).is_err())

@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use runtime::cgroup::JoinPlan;
 use runtime::process::SockFilter;
 use runtime::spec::{ContainerSpec, Rlimit};
 
 use crate::harness::Test;
-use crate::world::{Finished, World};
+use crate::running::Finished;
+use crate::world::World;
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -178,7 +181,7 @@ fn a_filter_works_with_and_without_new_privileges() {
                 spec.security.no_new_privs = no_new_privs;
                 spec.init = init;
                 let finished = world
-                    .start_with(spec, &Default::default(), &filter)
+                    .start_with(spec, &JoinPlan::default(), &filter)
                     .unwrap()
                     .finish();
                 assert_eq!(field(&finished, "Seccomp"), "2");
@@ -349,7 +352,6 @@ fn the_oom_score_is_set_and_clamped() {
 
 fn signals_mask_and_session_are_fresh() {
     let world = World::new();
-    use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
     let mut ignored = SigSet::empty();
     ignored.add(Signal::SIGUSR1);
     ignored.thread_block().unwrap();

@@ -6,8 +6,9 @@ use runtime::cgroup::JoinPlan;
 use runtime::process::{ExecRequest, LaunchIo, exec};
 
 use crate::harness::Test;
+use crate::running::Running;
 use crate::streams::read_terminal;
-use crate::world::{Running, World, probe_process, wait};
+use crate::world::{World, probe_process, wait};
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -1,10 +1,8 @@
 //! The root filesystem and what is mounted on it.
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use runtime::rootfs::overlay::{self, Overlay, Way};
 use runtime::spec::{Mount, MountKind, Propagation, Rootfs};
 
 use crate::harness::Test;
@@ -41,14 +39,6 @@ pub(crate) const TESTS: &[Test] = &[
         a_tmpfs_has_its_size_mode_and_options,
     ),
     ("propagation_is_as_asked_for", propagation_is_as_asked_for),
-    (
-        "many_layers_are_stacked_in_order_both_ways",
-        many_layers_are_stacked_in_order_both_ways,
-    ),
-    (
-        "the_control_group_is_seen_read_only",
-        the_control_group_is_seen_read_only,
-    ),
 ];
 
 fn the_usual_mounts_and_devices_are_there() {
@@ -327,88 +317,4 @@ fn propagation_is_as_asked_for() {
         running.kill();
     }
     nix::mount::umount(&shared).unwrap();
-}
-
-fn many_layers_are_stacked_in_order_both_ways() {
-    let world = World::new();
-    let mut lowers = Vec::new();
-    for number in 0..60 {
-        // Names as long as those of the image store, so that neither text limit is met by luck; and one with special characters.
-        let lower = world.path(&format!(
-            "layers/{number:064}/f,s:{}",
-            "x".repeat(if number == 7 { 200 } else { 1 })
-        ));
-        fs::create_dir_all(&lower).unwrap();
-        fs::write(lower.join("top"), number.to_string()).unwrap();
-        fs::write(lower.join(format!("own-{number}")), "").unwrap();
-        lowers.push(lower);
-    }
-    let (upper, work, mount_point) = (world.path("upper"), world.path("work"), world.path("root"));
-    let overlay = Overlay {
-        lowers: &lowers,
-        upper: &upper,
-        work: &work,
-        mount_point: &mount_point,
-    };
-    for way in [Way::LayerByLayer, Way::OneText] {
-        let tree = overlay::mount_by(&overlay, way).unwrap();
-        let root = runtime::rootfs::confine::Root::from_fd(
-            tree.as_fd().try_clone_to_owned().unwrap(),
-            "overlay",
-        );
-        assert_eq!(root.read("top").unwrap(), b"0", "{way:?}");
-        assert!(
-            (0..60).all(|number| root.read(format!("own-{number}")).is_ok()),
-            "{way:?}"
-        );
-        drop((root, tree));
-    }
-    let missing = [world.path("none")];
-    let overlay = Overlay {
-        lowers: &missing,
-        ..overlay
-    };
-    for way in [Way::LayerByLayer, Way::OneText] {
-        assert_eq!(
-            overlay::mount_by(&overlay, way).unwrap_err().source.0,
-            libc::ENOENT
-        );
-    }
-}
-
-fn the_control_group_is_seen_read_only() {
-    let world = World::new();
-    let group = crate::world::Group::new();
-    let mut running = world
-        .start_with(
-            world.spec(&[
-                "mounts",
-                "ls:/sys/fs/cgroup",
-                "cgroup",
-                "mkdir:/sys/fs/cgroup/x",
-                "sleep",
-            ]),
-            &group.join(),
-            &[],
-        )
-        .unwrap();
-    running.await_text("ready");
-    assert!(group.pids().contains(&running.launched.pid));
-    let finished = running.kill();
-    assert!(
-        finished.answer("ls:/sys/fs/cgroup").contains(group.name()),
-        "{}",
-        finished.text
-    );
-    assert!(
-        finished
-            .answer("mkdir:/sys/fs/cgroup/x")
-            .starts_with("error EROFS")
-    );
-    let cgroup = finished.answer("cgroup");
-    let line = cgroup
-        .lines()
-        .find(|line| line.contains(&format!(":{}:", group.name())))
-        .unwrap();
-    assert!(line.ends_with(":/"), "{line}");
 }

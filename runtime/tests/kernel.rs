@@ -61,5 +61,12 @@ fn main() -> ExitCode {
         hostile::swap(paths);
         return ExitCode::SUCCESS;
     }
+    if arguments
+        .first()
+        .is_some_and(|first| first == "--write-own")
+    {
+        print!("{}", hostile::write_own());
+        return ExitCode::SUCCESS;
+    }
     harness::main(GROUPS)
 }

@@ -77,12 +77,14 @@ pub fn mount_by(overlay: &Overlay<'_>, way: Way) -> Result<OwnedFd, Error> {
     }
 }
 
-/// Tells whether the kernel knows `lowerdir+`: an unknown setting is refused at once, a known one looks its path up.
+/// Tells whether the kernel knows `lowerdir+`. Before Linux 6.5 overlayfs takes any setting at first and refuses it at the end, so one
+/// that no kernel knows is tried too.
 fn understands_layers() -> bool {
     let Ok(context) = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
         return false;
     };
-    rustix::mount::fsconfig_set_string(context.as_fd(), c"lowerdir+", c"/").is_ok()
+    let takes = |key: &CStr| rustix::mount::fsconfig_set_string(context.as_fd(), key, c"/").is_ok();
+    !takes(c"no_such_setting") && takes(c"lowerdir+")
 }
 
 fn layer_by_layer(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {

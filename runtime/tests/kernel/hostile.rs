@@ -41,6 +41,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_swapped_mount_target_never_leaves_the_container",
         a_swapped_mount_target_never_leaves_the_container,
     ),
+    (
+        "a_sealed_binary_cannot_be_written",
+        a_sealed_binary_cannot_be_written,
+    ),
     ("our_binary_cannot_be_written", our_binary_cannot_be_written),
 ];
 
@@ -307,6 +311,22 @@ fn a_swapped_mount_target_never_leaves_the_container() {
     canary.check();
 }
 
+/// Tries to open this program's own file for writing, by its link and by a descriptor of it.
+pub(crate) fn write_own() -> String {
+    use std::os::fd::AsRawFd;
+    let descriptor = fs::File::open("/proc/self/exe").unwrap();
+    let paths = [
+        "/proc/self/exe".to_owned(),
+        format!("/proc/self/fd/{}", descriptor.as_raw_fd()),
+    ];
+    let outcomes = paths.map(|path| match fs::File::options().write(true).open(path) {
+        Ok(_) => "open".to_owned(),
+        Err(error) if error.raw_os_error() == Some(libc::EROFS) => "EROFS".to_owned(),
+        Err(error) => error.to_string(),
+    });
+    outcomes.join(" ")
+}
+
 /// The swapper of the test above: exchanges two entries until a file appears.
 pub(crate) fn swap(arguments: &[String]) {
     static DONE: AtomicBool = AtomicBool::new(false);
@@ -324,6 +344,20 @@ pub(crate) fn swap(arguments: &[String]) {
             Ordering::Relaxed,
         );
     }
+}
+
+fn a_sealed_binary_cannot_be_written() {
+    let sealed = runtime::process::seal::own_executable().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&sealed));
+    let output = std::process::Command::new(path)
+        .arg("--write-own")
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "EROFS EROFS",
+        "{output:?}"
+    );
 }
 
 fn our_binary_cannot_be_written() {

@@ -4,12 +4,14 @@
 //! here allocates, so that the child of a launch may call it between clone and exec.
 
 pub mod arguments;
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod files;
 pub mod keyring;
 pub mod loopback;
 pub mod mount;
+pub mod pidfd;
 pub mod seccomp;
 pub mod signal;
 

@@ -55,6 +55,7 @@ const TESTS: &[Test] = tests![
     life::health_follows_the_probe,
     life::a_probe_that_hangs_is_killed,
     life::memory_beyond_the_limit_is_told,
+    life::a_child_beyond_the_memory_limit_is_told_while_the_container_runs,
     life::leftovers_of_a_shared_pid_namespace_are_killed,
     life::a_gently_ended_monitor_ends_its_container,
     takeover::a_killed_monitors_container_runs_on_and_is_adopted,

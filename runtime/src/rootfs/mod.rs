@@ -88,9 +88,10 @@ impl Plan {
             builtin,
             user,
             cgroup: cgroup_view::Plan::of(join, !is_privileged, subjects)?,
-            devices: match has_own_dev {
-                true => Some(devices::Plan::of(is_privileged, subjects)?),
-                false => None,
+            devices: if has_own_dev {
+                Some(devices::Plan::of(is_privileged, subjects)?)
+            } else {
+                None
             },
             mask: is_masked.then(|| mask::Plan::of(subjects)),
             is_read_only: spec.rootfs_read_only,

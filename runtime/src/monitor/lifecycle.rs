@@ -286,6 +286,9 @@ impl Monitor {
     }
 
     /// The container has ended for good: record it, tell it, and leave nothing behind.
+    ///
+    /// The record is made durable after it was told, so that nobody waits for the disk: a power failure in between leaves a record
+    /// of a running container of another boot, which everybody reads as "lost".
     pub(super) fn finish(&mut self, status: ExitStatus) {
         self.end_execs();
         self.phase = Phase::Ended {
@@ -301,6 +304,9 @@ impl Monitor {
             .unwrap_or_default()
         {
             self.connections.send(client, &Event::Done, Vec::new());
+        }
+        if let Err(error) = self.recorder.sync() {
+            self.log.event(&format!("record the end durably: {error}"));
         }
         if let Some(cgroup) = self.cgroup.take()
             && let Err(error) = cgroup.remove()

@@ -7,7 +7,9 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Monitor, Phase, connections::Role, lifecycle::pump, log::Stream, packet, supervisor};
+use super::{
+    Monitor, Parent, Phase, connections::Role, lifecycle::pump, log::Stream, packet, supervisor,
+};
 
 /// Something that a descriptor became ready for.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,8 @@ enum Source {
     Probe,
     /// The process that this monitor is not the parent of.
     Adopted,
+    /// The out-of-memory killer struck.
+    Oom,
 }
 
 impl Monitor {
@@ -57,6 +61,10 @@ impl Monitor {
         match &self.phase {
             Phase::Awaiting { until } if due(Some(*until)) => self.give_up_waiting(),
             Phase::Pausing { until, .. } if due(Some(*until)) => self.start_again(),
+            Phase::Running(run) if matches!(run.parent, Parent::OtherEnded { until } if until <= now) =>
+            {
+                self.adopted_ended(None);
+            }
             Phase::Running(run) => {
                 let health = run.health.as_ref();
                 let next = health.and_then(|health| health.next_at);
@@ -86,10 +94,13 @@ impl Monitor {
             Phase::Awaiting { until }
             | Phase::Pausing { until, .. }
             | Phase::Ended { until, .. } => Some(*until),
-            Phase::Running(run) => run.health.as_ref().and_then(|health| {
-                let kill = health.probe.as_ref().map(|probe| probe.kill_at);
-                kill.or(health.next_at)
-            }),
+            Phase::Running(run) => match run.parent {
+                Parent::OtherEnded { until } => Some(until),
+                Parent::This | Parent::Other => run.health.as_ref().and_then(|health| {
+                    let kill = health.probe.as_ref().map(|probe| probe.kill_at);
+                    kill.or(health.next_at)
+                }),
+            },
         };
         [
             of_phase,
@@ -150,8 +161,16 @@ impl Monitor {
             if let Some(output) = probe.and_then(|probe| probe.output.as_ref()) {
                 add(output.as_fd(), PollFlags::IN, Source::Probe);
             }
-            if run.adopted {
-                add(run.pidfd.as_fd(), PollFlags::IN, Source::Adopted);
+            match run.parent {
+                Parent::This => {}
+                Parent::Other => add(run.pidfd.as_fd(), PollFlags::IN, Source::Adopted),
+                // A hang-up is reported unasked.
+                Parent::OtherEnded { .. } => {
+                    add(run.pidfd.as_fd(), PollFlags::empty(), Source::Adopted);
+                }
+            }
+            if let Some(notice) = &run.oom_notice {
+                add(notice.as_fd(), notice.flags(), Source::Oom);
             }
         }
         for connection in self.connections.iter() {
@@ -208,7 +227,10 @@ impl Monitor {
                 }
             }
             Source::Probe => self.probe_output(),
-            Source::Adopted => self.adopted_ended(),
+            Source::Adopted => self.adopted_ready(),
+            Source::Oom => {
+                self.tell_oom_kills();
+            }
         }
     }
 }

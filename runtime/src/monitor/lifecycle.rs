@@ -9,7 +9,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    HealthRun, HealthWatch, Monitor, Phase, Ready, Run,
+    HealthRun, HealthWatch, Monitor, Parent, Phase, Ready, Run,
     connections::Connections,
     log::{Log, Stream},
     packet,
@@ -90,13 +90,15 @@ impl Monitor {
         self.phase = Phase::Running(Box::new(Run {
             pid: launched.pid,
             pidfd: launched.pidfd,
-            adopted: false,
+            parent: Parent::This,
             start_ticks: launched.start_ticks,
             since: now,
             since_ms,
             log_pipes: streams.inodes(),
             streams,
             oom_kills_before,
+            oom_kills_told: oom_kills_before,
+            oom_notice: cgroup.oom_notice(),
             health: spec.probe.as_ref().map(|probe| HealthRun {
                 watch: HealthWatch::new(probe),
                 next_at: Some(now),
@@ -117,7 +119,7 @@ impl Monitor {
         let (ran, paused, oom_before) = (run.since.elapsed(), run.paused, run.oom_kills_before);
         self.end_leftovers(paused);
         self.drain();
-        let oom_kills = self.cgroup.as_ref().map_or(0, Cgroup::oom_kills);
+        let oom_kills = self.tell_oom_kills();
         let status = ExitStatus {
             code: exit_code(status),
             signal: status.signal(),
@@ -126,6 +128,25 @@ impl Monitor {
         };
         self.log.event(&describe(status));
         self.decide(ran, status);
+    }
+
+    /// Tells of processes that the out-of-memory killer has ended since the last time; returns the number of all.
+    pub(super) fn tell_oom_kills(&mut self) -> u64 {
+        let (Phase::Running(run), Some(cgroup)) = (&mut self.phase, &self.cgroup) else {
+            return 0;
+        };
+        if let Some(notice) = &run.oom_notice {
+            notice.acknowledge();
+        }
+        let all = cgroup.oom_kills();
+        let new = all.saturating_sub(run.oom_kills_told);
+        run.oom_kills_told = all;
+        if new > 0 {
+            self.log.event(&format!(
+                "out of memory: the kernel killed {new} of its processes"
+            ));
+        }
+        all
     }
 
     /// Ends processes that outlived PID 1, which happens in a pid namespace that is not the container's own.
@@ -265,6 +286,9 @@ impl Monitor {
     }
 
     /// The container has ended for good: record it, tell it, and leave nothing behind.
+    ///
+    /// The record is made durable after it was told, so that nobody waits for the disk: a power failure in between leaves a record
+    /// of a running container of another boot, which everybody reads as "lost".
     pub(super) fn finish(&mut self, status: ExitStatus) {
         self.end_execs();
         self.phase = Phase::Ended {
@@ -280,6 +304,9 @@ impl Monitor {
             .unwrap_or_default()
         {
             self.connections.send(client, &Event::Done, Vec::new());
+        }
+        if let Err(error) = self.recorder.sync() {
+            self.log.event(&format!("record the end durably: {error}"));
         }
         if let Some(cgroup) = self.cgroup.take()
             && let Err(error) = cgroup.remove()

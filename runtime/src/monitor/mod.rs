@@ -54,7 +54,12 @@ use self::{
     connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, protocol::Ready,
     record::Recorder, restart::Restarts, setup::ReadyPipe, streams::Streams,
 };
-use crate::{cgroup::Cgroup, check::Checked, process::SockFilter, spec::ExitStatus};
+use crate::{
+    cgroup::{Cgroup, OomNotice},
+    check::Checked,
+    process::SockFilter,
+    spec::ExitStatus,
+};
 
 /// What a monitor is started with.
 #[derive(Debug)]
@@ -150,8 +155,7 @@ struct Run {
     /// Host pid of PID 1.
     pid: i32,
     pidfd: OwnedFd,
-    /// An earlier monitor is its parent: it cannot be reaped, only watched.
-    adopted: bool,
+    parent: Parent,
     start_ticks: u64,
     since: Instant,
     since_ms: u64,
@@ -160,8 +164,26 @@ struct Run {
     log_pipes: Vec<u64>,
     /// Processes of the control group that the out-of-memory killer had ended before.
     oom_kills_before: u64,
+    /// Those of them that were told.
+    oom_kills_told: u64,
+    /// Tells when there are more; `None` where the kernel does not.
+    oom_notice: Option<OomNotice>,
     health: Option<HealthRun>,
     paused: bool,
+}
+
+/// Who can reap a run's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    /// This monitor.
+    This,
+    /// Whoever inherited it from a monitor that was killed: it cannot be reaped, only watched. `adopted_ready` moves it on.
+    Other,
+    /// The same, after its end: its status is there once it is reaped.
+    OtherEnded {
+        /// The status will not come.
+        until: Instant,
+    },
 }
 
 /// The probing of one run.

@@ -25,7 +25,7 @@ use rustix::{
 };
 
 use super::{
-    HealthRun, HealthWatch, Monitor, Phase, Restarts, Run,
+    HealthRun, HealthWatch, Monitor, Parent, Phase, Restarts, Run,
     record::{now_ms, start_ticks},
     setup::Refusal,
     streams::Streams,
@@ -36,8 +36,8 @@ use crate::{
     sys,
 };
 
-/// Time between the end of an adopted process and its reaping by whoever is its parent now.
-const REAP_MAX: Duration = Duration::from_secs(2);
+/// Time between the end of an adopted process and its reaping by whoever is its parent now (some hosts' PID 1 looks once a second).
+const REAP_MAX: Duration = Duration::from_secs(10);
 /// Time that a killed process may take to end.
 const END_MAX: Duration = Duration::from_secs(5);
 /// Wait status of exit code 255: what is told when nobody knows.
@@ -87,13 +87,15 @@ impl Monitor {
         self.phase = Phase::Running(Box::new(Run {
             pid: orphan.pid,
             pidfd: orphan.pidfd,
-            adopted: true,
+            parent: Parent::Other,
             start_ticks: orphan.start_ticks,
             since: now.checked_sub(ran).unwrap_or(now),
             since_ms: orphan.since_ms,
             streams,
             log_pipes: orphan.record.log_pipes.clone(),
             oom_kills_before: cgroup.oom_kills(),
+            oom_kills_told: cgroup.oom_kills(),
+            oom_notice: cgroup.oom_notice(),
             health: probe.map(|probe| HealthRun {
                 watch: HealthWatch::new(probe),
                 next_at: (!orphan.paused).then_some(now),
@@ -109,14 +111,26 @@ impl Monitor {
         self.publish();
     }
 
-    /// The adopted process has ended.
-    pub(super) fn adopted_ended(&mut self) {
-        let Phase::Running(run) = &self.phase else {
+    /// The adopted process has ended, or it was reaped: the kernel tells both by its pidfd, in this order.
+    pub(super) fn adopted_ready(&mut self) {
+        let Phase::Running(run) = &mut self.phase else {
             return;
         };
-        // Hang-up means reaped (Linux 6.15); only then the status is there.
-        wait_for(run.pidfd.as_fd(), PollFlags::HUP, REAP_MAX);
-        let status = sys::pidfd::exit_status(run.pidfd.as_fd()).ok().flatten();
+        match sys::pidfd::exit_status(run.pidfd.as_fd()) {
+            Ok(Some(status)) => self.adopted_ended(Some(status)),
+            Ok(None) => {
+                if run.parent == Parent::Other {
+                    run.parent = Parent::OtherEnded {
+                        until: Instant::now() + REAP_MAX,
+                    };
+                }
+            }
+            Err(_) => self.adopted_ended(None),
+        }
+    }
+
+    /// Takes the end of the adopted process.
+    pub(super) fn adopted_ended(&mut self, status: Option<i32>) {
         if status.is_none() {
             self.log
                 .event("its exit status is unknown: the monitor that started it was killed");

@@ -9,6 +9,7 @@
 
 mod bridge;
 mod core;
+mod desired;
 mod dns;
 mod endpoint;
 mod error;

@@ -157,7 +157,12 @@ fn names_follow_the_table_of_semantics() {
             (&db, "example.org", RecordType::A, "NXDomain"),
             (&web, web.id.short(), RecordType::A, "10.201.1.2"),
             (&web, "host.docker.internal", RecordType::A, "10.201.1.1"),
-            (&web, "4.2.201.10.in-addr.arpa", RecordType::PTR, "shop-db-4.shop_back."),
+            (
+                &web,
+                "4.2.201.10.in-addr.arpa",
+                RecordType::PTR,
+                "shop-db-4.shop_back.",
+            ),
             // T17
             (&web, "db", RecordType::AAAA, "(empty)"),
             (&web, "db", RecordType::HTTPS, "(empty)"),
@@ -230,7 +235,9 @@ fn answers_are_cut_and_idle_streams_are_closed() {
         let net = network("front", 1);
         fabric.ensure_network(&net).await.unwrap();
         // 40 replicas do not fit into 512 bytes. Only their names matter.
-        let replicas: Vec<_> = (2..42).map(|last| container("web", last, &[&net])).collect();
+        let replicas: Vec<_> = (2..42)
+            .map(|last| container("web", last, &[&net]))
+            .collect();
         for record in &replicas {
             fabric.attach(record).await.unwrap();
             fabric.set_running(&record.id, true).await.unwrap();
@@ -245,7 +252,10 @@ fn answers_are_cut_and_idle_streams_are_closed() {
         let large = large.to_vec().unwrap();
         let answer = lab.within(web, || exchange(RESOLVER, &large)).unwrap();
         let answer = Message::from_vec(&answer).unwrap();
-        assert_eq!((answer.metadata.truncation, answer.answers.len()), (false, 40));
+        assert_eq!(
+            (answer.metadata.truncation, answer.answers.len()),
+            (false, 40)
+        );
         // T19: noise is survived, and a stream that says nothing is closed.
         lab.within(web, || {
             for length in 0..64_u8 {
@@ -257,7 +267,10 @@ fn answers_are_cut_and_idle_streams_are_closed() {
             idle.set_read_timeout(Some(DEADLINE)).unwrap();
             assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0);
         });
-        assert_eq!(resolve(&lab, web, "shop-web-3", RecordType::A), "10.201.1.3");
+        assert_eq!(
+            resolve(&lab, web, "shop-web-3", RecordType::A),
+            "10.201.1.3"
+        );
         for record in &replicas {
             fabric.detach(&record.id).await.unwrap();
             fabric.remove_netns(record).await.unwrap();
@@ -292,7 +305,9 @@ fn the_hosts_resolver_configuration_is_followed() {
         let (done, wait) = mpsc::channel();
         let answering = thread::spawn(move || {
             let mut buffer = [0; 512];
-            inner.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            inner
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
             let (length, client) = inner.recv_from(&mut buffer).expect("a question");
             buffer[2] |= 0x80;
             inner.send_to(&buffer[..length], client).unwrap();

@@ -1,6 +1,6 @@
 //! The state of the fabric, and what follows from it. Lives on the fabric's own thread; every method blocks.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use fs_err as fs;
 use tokio::{runtime::Handle, sync::watch};
@@ -123,9 +123,9 @@ impl Core {
         let networks = self.networks_of(record)?;
         let path = netns_path(&self.root, &record.id);
         let bound = self.bind(record, &record.published)?;
-        let links = self.links()?;
         let networks: Vec<&NetworkRecord> = networks.iter().collect();
-        let wired = endpoint::is_wired(&links, &self.tag, record, &networks, &path);
+        let wired = netns::is_pinned(&path)
+            && endpoint::is_wired(&self.links()?, &self.tag, record, &networks, &path);
         Ok(Begun::Bound { bound, wired })
     }
 
@@ -187,10 +187,17 @@ impl Core {
             return Ok(None);
         };
         let translated = seat.running && !seat.published.is_empty();
+        let addresses: Vec<Ipv4Addr> = seat
+            .record
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address)
+            .collect();
         let tasks = seat.close();
         self.publish_names();
         if translated {
             self.commit()?;
+            self.firewall.forget_connections(&addresses)?;
         }
         Ok(Some(tasks))
     }

@@ -8,6 +8,8 @@
 //! thread that ends afterwards.
 
 mod bridge;
+mod changes;
+mod conntrack;
 mod core;
 mod desired;
 mod dns;
@@ -24,6 +26,7 @@ mod seat;
 mod sysctl;
 mod wiring;
 
+pub use changes::Changes;
 pub use dns::{hosts, resolv_conf};
 pub use error::{NetworkError, PortOwner};
 pub use fabric::Fabric;

@@ -8,7 +8,7 @@ use std::{
 use compose_spec::model::PortProtocol::{Tcp, Udp};
 
 use super::{
-    lab::{EXT, Lab, SILENCE, Service, exchange, fetch, inside, lab, read, sh},
+    lab::{EXT, Lab, SILENCE, Service, eventually, exchange, fetch, inside, lab, read, sh},
     records::{container, network, port},
 };
 
@@ -40,7 +40,7 @@ fn containers_do_not_reach_the_hosts_loopback() {
         );
         // The same without the rule, so that this test can fail.
         drop(fabric);
-        super::lab::eventually("the table is flushed", || {
+        eventually("the table is flushed", || {
             sh("nft flush ruleset");
             sh("nft list ruleset").is_empty()
         });
@@ -145,6 +145,14 @@ fn published_datagrams_arrive_and_their_answers_come_back() {
         }
         let strange = inside(Path::new(EXT), || hello("192.0.2.2:5353"));
         assert_eq!(strange.as_deref(), Some(&b"hello"[..]));
+        // A client that keeps its port is not led to a container that has gone.
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"hello", "127.0.0.1:5353").unwrap();
+        let tracked =
+            || sh("conntrack -L -p udp -d 127.0.0.1 2>/dev/null | grep -c 10.201.1.2; true");
+        eventually("the connection is tracked", || tracked().trim() != "0");
+        fabric.detach(&web.id).await.unwrap();
+        assert_eq!(tracked().trim(), "0");
         end.send_to(b"end", "10.201.1.2:53").unwrap();
         echo.join().unwrap();
         drop(end);
@@ -215,6 +223,44 @@ fn publishing_does_not_go_around_a_guarded_input() {
         assert_eq!(strange(), "shop-web-2 10.201.1.1");
         tear_down(&fabric, &[web], &net).await;
         sh("nft flush ruleset");
+    });
+}
+
+#[test]
+fn the_host_forwards_for_nobody_else_unless_somebody_needs_it() {
+    lab(async |lab| {
+        let fabric = lab.fabric().await;
+        let net = network("front", 1);
+        fabric.ensure_network(&net).await.unwrap();
+        // A neighbour that takes this host for its router.
+        for line in [
+            "ip netns add far",
+            "ip link add far0 type veth peer name eth0 netns far",
+            "ip address add 198.51.100.1/24 dev far0 && ip link set far0 up",
+            "ip -n far address add 198.51.100.2/24 dev eth0 && ip -n far link set eth0 up",
+            "ip -n far route add default via 198.51.100.1",
+            "ip -n ext route add 198.51.100.0/24 via 192.0.2.2",
+        ] {
+            sh(line);
+        }
+        let outside = inside(Path::new(EXT), || {
+            TcpListener::bind("192.0.2.1:90").unwrap()
+        });
+        let _outside = Service::start(outside, "ext".to_owned());
+        let far = || inside(Path::new("/run/netns/far"), || fetch("192.0.2.1:90"));
+        assert_eq!(read("/proc/sys/net/ipv4/ip_forward"), "1");
+        assert_eq!(
+            far(),
+            "TimedOut",
+            "we made this host a router for strangers"
+        );
+        // A bridge of somebody else (libvirt, Docker): what it forwards is not ours to drop, and forwarding stays on.
+        sh("ip link add virbr0 type bridge");
+        fabric.repair().await.unwrap();
+        assert_eq!(far(), "ext 198.51.100.2");
+        fabric.remove_network(&net).await.unwrap();
+        assert_eq!(read("/proc/sys/net/ipv4/ip_forward"), "1");
+        sh("ip link delete virbr0; ip netns delete far; echo 0 > /proc/sys/net/ipv4/ip_forward");
     });
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod dns;
+mod hammer;
 mod isolation;
 mod lab;
 mod publish;

@@ -1,74 +1,18 @@
 //! What happens when supervisors die, and when somebody removes our kernel objects.
 
-use std::{
-    io::Read,
-    net::{TcpListener, TcpStream, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::net::{TcpListener, UdpSocket};
 
 use compose_spec::model::PortProtocol::Tcp;
 use stack::{
     model::{ContainerRecord, NetworkRecord},
-    network::{Attached, Fabric, Wiring},
+    network::{Attached, Changes, Fabric, Wiring},
 };
 
 use super::{
+    hammer::Hammer,
     lab::{DEADLINE, Lab, eventually, fetch, lab, sh},
     records::{container, network, port},
 };
-
-/// Connects again and again until it is stopped, and counts.
-struct Hammer {
-    stop: Arc<AtomicBool>,
-    good: Arc<AtomicUsize>,
-    thread: thread::JoinHandle<Vec<String>>,
-}
-
-impl Hammer {
-    fn start(address: &'static str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let good = Arc::new(AtomicUsize::new(0));
-        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&good));
-        let thread = thread::spawn(move || {
-            let mut failures = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                match request(address) {
-                    Ok(_) => drop(count.fetch_add(1, Ordering::Relaxed)),
-                    Err(error) => failures.push(error.to_string()),
-                }
-            }
-            failures
-        });
-        Self { stop, good, thread }
-    }
-
-    fn wait_for_more(&self) {
-        let before = self.good.load(Ordering::Relaxed);
-        eventually("20 more requests", || {
-            self.good.load(Ordering::Relaxed) > before + 20
-        });
-    }
-
-    fn finish(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
-
-fn request(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    if text.is_empty() {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(text)
-}
 
 /// Starts as a supervisor does that finds its predecessor's records and monitors.
 async fn take_over(
@@ -275,7 +219,12 @@ fn repair_puts_back_a_removed_bridge() {
         let net = network("front", 1);
         let fabric = lab.fabric().await;
         fabric.ensure_network(&net).await.unwrap();
+        let changes = Changes::open(&lab.root).unwrap();
         sh("ip link delete st-front");
+        tokio::time::timeout(DEADLINE, changes.removed())
+            .await
+            .expect("an event")
+            .unwrap();
         assert!(!Wiring::read(&lab.root).unwrap().has_bridge(&net));
         fabric.repair().await.unwrap();
         assert!(Wiring::read(&lab.root).unwrap().has_bridge(&net));

@@ -261,3 +261,43 @@ fn fifty_containers_are_wired_quickly_and_torn_down_without_deleting_links() {
         fabric.remove_network(&net).await.unwrap();
     });
 }
+
+#[test]
+fn large_transfers_pass_an_uplink_with_a_small_mtu() {
+    lab(async |lab| {
+        let fabric = lab.fabric().await;
+        let facts = stack::network::host_facts().unwrap();
+        assert_eq!(facts.mtu, 1400);
+        let used = facts
+            .subnets
+            .iter()
+            .any(|used| used.interface == "eth0" && used.prefix == 24);
+        assert!(used, "{facts:?}");
+        let net = network("front", 1);
+        fabric.ensure_network(&net).await.unwrap();
+        let web = container("web", 2, &[&net]);
+        fabric.attach(&web).await.unwrap();
+        // T21: no fragments and no "too big" messages are needed, even where a firewall eats them.
+        sh(
+            "ip netns exec ext nft 'add table ip f; add chain ip f i { type filter hook input priority 0; }; \
+            add rule ip f i icmp type destination-unreachable drop'",
+        );
+        let outside = inside(Path::new(EXT), || {
+            std::net::TcpListener::bind("192.0.2.1:90").unwrap()
+        });
+        let reading = std::thread::spawn(move || {
+            let (mut stream, _) = outside.accept().unwrap();
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+        });
+        lab.within(&web, || {
+            let mut stream = std::net::TcpStream::connect("192.0.2.1:90").unwrap();
+            std::io::Write::write_all(&mut stream, &vec![7; 4 << 20]).unwrap();
+        });
+        assert_eq!(reading.join().unwrap(), 4 << 20);
+        let inner = lab.within(&web, || sh("ip -o link show eth0"));
+        assert!(inner.contains("mtu 1400"), "{inner}");
+        fabric.remove_netns(&web).await.unwrap();
+        fabric.detach(&web.id).await.unwrap();
+        fabric.remove_network(&net).await.unwrap();
+    });
+}

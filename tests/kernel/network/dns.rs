@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use compose_spec::model::NetworkMode;
 use hickory_proto::{
     op::{Edns, Message, Query, ResponseCode},
     rr::{Name, RData, RecordType},
 };
-use stack::model::ContainerRecord;
+use stack::{
+    model::ContainerRecord,
+    network::{HostResolver, resolv_conf},
+};
 
 use super::{
     lab::{DEADLINE, EXT, Lab, exchange, inside, lab, sh, write_resolv_conf},
@@ -322,4 +326,24 @@ fn the_hosts_resolver_configuration_is_followed() {
         }
         fabric.remove_network(&net).await.unwrap();
     });
+}
+
+#[test]
+fn resolv_conf_depends_on_the_kind_of_network() {
+    let host = HostResolver::parse("nameserver 127.0.0.53\nsearch lan\noptions timeout:1\n");
+    let mut service = container("web", 2, &[&network("front", 1)]).wanted;
+    let ours = "nameserver 127.0.0.11\nsearch lan\noptions edns0 trust-ad ndots:0\n";
+    assert_eq!(resolv_conf(&service, &host), ours);
+    service.dns_search = vec!["a.example".to_owned(), "b.example".to_owned()];
+    service.dns_opt = vec!["ndots:2".to_owned()];
+    let own = "nameserver 127.0.0.11\nsearch a.example b.example\noptions edns0 trust-ad ndots:2\n";
+    assert_eq!(resolv_conf(&service, &host), own);
+    service.dns_search = vec![".".to_owned()];
+    service.dns_opt.clear();
+    service.network = NetworkMode::Host;
+    let hosts = "nameserver 127.0.0.53\noptions timeout:1\n";
+    assert_eq!(resolv_conf(&service, &host), hosts);
+    service.dns = vec!["10.0.0.53".to_owned()];
+    let named = "nameserver 10.0.0.53\noptions timeout:1\n";
+    assert_eq!(resolv_conf(&service, &host), named);
 }

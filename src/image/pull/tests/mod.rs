@@ -5,6 +5,7 @@ mod disk;
 mod fake;
 mod faults;
 mod images;
+mod real;
 
 use std::{io::Write, sync::Mutex, time::Duration};
 
@@ -46,7 +47,7 @@ impl World {
     async fn pull_for(&self, name: &str, platform: Option<&str>) -> Result<ImageRecord, PullError> {
         let report = |progress| self.progress.lock().unwrap().push(progress);
         let pull = pull(&self.store, name, platform, &self.registries, &report);
-        tokio::time::timeout(Duration::from_secs(30), pull)
+        tokio::time::timeout(Duration::from_secs(120), pull)
             .await
             .expect("a pull ends")
     }

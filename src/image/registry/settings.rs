@@ -195,6 +195,20 @@ impl Registries {
         Ok(())
     }
 
+    /// Waits and tries less, for tests.
+    #[cfg(test)]
+    pub(in crate::image) fn impatient(mut self) -> Self {
+        self.timing = Timing {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(5),
+            stall: Duration::from_millis(500),
+            backoff: Duration::from_millis(1),
+            backoff_max: Duration::from_millis(20),
+            attempts_max: 3,
+        };
+        self
+    }
+
     /// Returns where a registry's content is asked for: its mirrors, then itself.
     pub(super) fn endpoints(&self, registry: &str) -> Vec<Endpoint> {
         let mirrors = self.mirrors.get(registry).into_iter().flatten();

@@ -1,13 +1,311 @@
 use super::*;
 
 fn errors(text: &str) -> String {
-    parse("Dockerfile", text.as_bytes()).unwrap_err().to_string()
+    match parse("Dockerfile", text.as_bytes()) {
+        Ok(_) => "no error".to_owned(),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+fn all(text: &str) -> Vec<InstructionKind> {
+    let text = format!("FROM a\n{text}");
+    let mut dockerfile = match parse("Dockerfile", text.as_bytes()) {
+        Ok(dockerfile) => dockerfile,
+        Err(errors) => panic!("{text}: {errors}"),
+    };
+    let instructions = dockerfile.stages.remove(0).instructions;
+    instructions.into_iter().map(|one| one.kind).collect()
 }
 
 fn only(text: &str) -> InstructionKind {
-    let text = format!("FROM a\n{text}");
-    let mut dockerfile = parse("Dockerfile", text.as_bytes()).unwrap();
-    let mut instructions = dockerfile.stages.remove(0).instructions;
-    assert_eq!(instructions.len(), 1);
-    instructions.remove(0).kind
+    let mut kinds = all(text);
+    assert_eq!(kinds.len(), 1, "{text}");
+    kinds.remove(0)
+}
+
+fn shell_line(text: &str) -> String {
+    match only(text) {
+        InstructionKind::Run(Run {
+            command: CommandLine::Shell(line),
+            ..
+        }) => line,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn texts(words: &[Word]) -> Vec<&str> {
+    words.iter().map(|word| word.text.as_str()).collect()
+}
+
+#[test]
+fn every_error_names_line_and_column() {
+    for (text, expected) in [
+        ("", "Dockerfile:1:1: the file is empty"),
+        ("# only a comment", "Dockerfile:1:1: no FROM: the file has no stage to build"),
+        ("RUN x", "Dockerfile:1:1: no build stage in current context: only ARG may stand before the first FROM"),
+        ("FROM a\nRNU x", "Dockerfile:2:1: unknown instruction: RNU, did you mean RUN?"),
+        ("FROM a\nXYZZY", "Dockerfile:2:1: unknown instruction: XYZZY"),
+        ("FROM", "Dockerfile:1:1: FROM requires either one or three arguments"),
+        ("FROM a b", "Dockerfile:1:1: FROM requires either one or three arguments"),
+        ("FROM a AS 1x", "Dockerfile:1:11: invalid name for build stage: \"1x\", name can't start with a number or contain symbols"),
+        ("FROM --platfrom=x a", "Dockerfile:1:6: unknown flag: --platfrom of FROM, did you mean --platform?"),
+        ("FROM a\nCOPY \\\n  --form=b x /", "Dockerfile:3:3: unknown flag: --form of COPY, did you mean --from?"),
+        ("FROM a\nCOPY --from=$b x /", "Dockerfile:2:13: variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround"),
+        ("FROM a\nCOPY --from=a --from=b x /", "Dockerfile:2:15: duplicate flag specified: --from"),
+        ("FROM a\nCOPY --chown x /", "Dockerfile:2:6: missing a value on flag: --chown"),
+        ("FROM a\nCOPY --link=maybe x /", "Dockerfile:2:6: expecting boolean value for flag --link, not: maybe"),
+        ("FROM a\nCOPY x", "Dockerfile:2:1: COPY requires at least two arguments, but only one was provided. Destination could not be determined"),
+        ("FROM a\nCOPY x <<EOF\nEOF", "Dockerfile:2:8: COPY cannot accept a heredoc as a destination"),
+        ("FROM a\nADD --from=b x /", "Dockerfile:2:5: unknown flag: --from of ADD"),
+        ("FROM a\nRUN", "Dockerfile:2:1: RUN requires at least one argument"),
+        ("FROM a\nRUN []", "Dockerfile:2:1: RUN requires at least one argument"),
+        ("FROM a\nRUN [\"a\", 1]", "Dockerfile:2:5: when using JSON array syntax, arrays must be comprised of strings only"),
+        ("FROM a\nRUN --network=hots x", "Dockerfile:2:15: invalid value for flag --network: hots, it is one of default, none, host, did you mean host?"),
+        ("FROM a\nRUN <<EOF\nx", "Dockerfile:2:1: unterminated heredoc EOF"),
+        ("FROM a\nENV", "Dockerfile:2:1: ENV requires at least one argument"),
+        ("FROM a\nENV x", "Dockerfile:2:1: ENV must have two arguments"),
+        ("FROM a\nENV a=b c", "Dockerfile:2:9: can't find = in \"c\": it must be of the form name=value"),
+        ("FROM a\nLABEL =b", "Dockerfile:2:7: LABEL names can not be blank"),
+        ("FROM a\nARG =b", "Dockerfile:2:5: ARG names can not be blank"),
+        ("FROM a\nVOLUME [\" \"]", "Dockerfile:2:8: VOLUME specified can not be an empty string"),
+        ("FROM a\nWORKDIR", "Dockerfile:2:1: WORKDIR requires exactly one argument"),
+        ("FROM a\nSHELL sh -c", "Dockerfile:2:1: SHELL requires the arguments to be in JSON form"),
+        ("FROM a\nONBUILD FROM b", "Dockerfile:2:9: FROM isn't allowed as an ONBUILD trigger"),
+        ("FROM a\nONBUILD ONBUILD RUN x", "Dockerfile:2:9: Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
+        ("FROM a\nONBUILD COPY x", "Dockerfile:2:9: COPY requires at least two arguments, but only one was provided. Destination could not be determined"),
+        ("FROM a\nHEALTHCHECK NONE x", "Dockerfile:2:18: HEALTHCHECK NONE takes no arguments"),
+        ("FROM a\nHEALTHCHECK CMD", "Dockerfile:2:13: Missing command after HEALTHCHECK CMD"),
+        ("FROM a\nHEALTHCHECK CMDX y", "Dockerfile:2:13: Unknown type \"CMDX\" in HEALTHCHECK (try CMD), did you mean CMD?"),
+        ("FROM a\nHEALTHCHECK --interval=5 CMD x", "Dockerfile:2:24: invalid duration `5`"),
+        ("FROM a\nHEALTHCHECK --interval=5us CMD x", "Dockerfile:2:24: interval `5us` cannot be less than 1ms"),
+        ("FROM a\nHEALTHCHECK --retries=-1 CMD x", "Dockerfile:2:23: --retries cannot be negative (-1)"),
+        ("# escape=x\nFROM a", "Dockerfile:1:1: invalid escape token 'x' does not match ` or \\"),
+        ("# escape=`\n# escape=`\nFROM a", "Dockerfile:2:1: only one escape parser directive can be used"),
+        ("# syntax=other/frontend\nFROM a", "Dockerfile:1:1: unknown frontend `other/frontend`: only docker/dockerfile is built in"),
+    ] {
+        assert_eq!(errors(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn all_errors_are_reported_at_once() {
+    insta::assert_snapshot!(errors("FROM a\nRNU x\nCOPY y\nENV\n"), @r"
+    Dockerfile:2:1: unknown instruction: RNU, did you mean RUN?
+    Dockerfile:3:1: COPY requires at least two arguments, but only one was provided. Destination could not be determined
+    Dockerfile:4:1: ENV requires at least one argument
+    ");
+    let not_text = parse("Dockerfile", b"FROM a\nRUN \xff").unwrap_err();
+    assert_eq!(not_text.to_string(), "Dockerfile:2:5: the file is not UTF-8");
+}
+
+#[test]
+fn mounts_are_checked() {
+    for (mount, expected) in [
+        ("type=chace,target=/x", "unsupported mount type \"chace\", did you mean cache?"),
+        ("tragte=/x", "unexpected key 'tragte' in 'tragte=/x', did you mean target?"),
+        ("target", "invalid field 'target' must be a key=value pair"),
+        ("target=/x,mode=1", "mode not allowed for \"bind\" type mounts"),
+        ("target=/", "invalid mount target \"/\""),
+        ("type=tmpfs", "invalid mount target \"\""),
+        ("target=/x,required", "unexpected key 'required' for mount type 'bind'"),
+        ("target=/x,size=1", "unexpected key 'size' for mount type 'bind'"),
+        ("target=/x,from=$a", "'from' doesn't support variable expansion, define alias stage instead"),
+        ("type=cache,target=/x,sharing=lock", "unsupported sharing value \"lock\", did you mean locked?"),
+        ("target=/x,sharing=locked", "invalid cache sharing set for bind mount"),
+        ("target=/x,ro=maybe", "invalid value for ro: maybe"),
+        ("type=secret", "invalid secret mount. one of source, target required"),
+        ("type=secret,id=a,source=b", "both source and id can't be set"),
+        ("type=secret,id=a,from=b", "secret mount should not have a from"),
+        ("type=ssh,source=x", "ssh does not support source"),
+        ("type=cache,target=/x,mode=9", "invalid value for mode: 9"),
+    ] {
+        let text = format!("FROM a\nRUN --mount={mount} x");
+        let expected = format!("Dockerfile:2:13: {expected}");
+        assert_eq!(errors(&text), expected, "{mount}");
+    }
+    let InstructionKind::Run(run) = only(
+        "RUN --mount=type=cache,target=/c,id=i,sharing=private,uid=1,mode=0700 --mount=type=tmpfs,dst=/t,size=1.5m --mount=type=bind,from=b,src=s,target=$d,rw --mount=type=secret,id=s,env=E,required --mount='type=secret,\"id=a,b\"' x",
+    ) else {
+        panic!("not a RUN");
+    };
+    let mounts: Vec<RunMount> = run
+        .mounts
+        .iter()
+        .map(|flag| {
+            let mut expand = |text: &str| Ok(text.replace("$d", "/dir"));
+            flag.resolve(&mut expand).unwrap()
+        })
+        .collect();
+    insta::assert_debug_snapshot!(mounts.iter().map(|m| (m.target.as_deref(), m.read_only)).collect::<Vec<_>>(), @r#"
+    [
+        (
+            Some(
+                "/c",
+            ),
+            false,
+        ),
+        (
+            Some(
+                "/t",
+            ),
+            false,
+        ),
+        (
+            Some(
+                "/dir",
+            ),
+            false,
+        ),
+        (
+            None,
+            true,
+        ),
+        (
+            None,
+            true,
+        ),
+    ]
+    "#);
+    let RunMountKind::Cache { sharing, owner, .. } = &mounts[0].kind else {
+        panic!("not a cache");
+    };
+    assert_eq!((*sharing, owner.uid, owner.mode), (Sharing::Private, Some(1), Some(0o700)));
+    assert_eq!(mounts[1].kind, RunMountKind::Tmpfs { size_bytes: Some(1_572_864) });
+    assert_eq!(run.mounts[2].from(), Some("b"));
+    let RunMountKind::Secret { id, .. } = &mounts[4].kind else {
+        panic!("not a secret");
+    };
+    assert_eq!(id, "a,b");
+}
+
+#[test]
+fn lines_are_continued_and_comments_skipped() {
+    for (text, expected) in [
+        ("RUN a \\\n  b", "a   b"),
+        ("RUN a \\  \n# comment\n   # another\n\n  b \\\n", "a   b "),
+        ("RUN a \\\\\nRUN c", "a \\\\"),
+        ("run \\\n a", "a"),
+        ("\t RUN a", "a"),
+        ("RUN a\r\n", "a"),
+        ("RUN a # no comment", "a # no comment"),
+        ("RUN echo \"a \\\nb\"", "echo \"a b\""),
+    ] {
+        let kinds = all(text);
+        let InstructionKind::Run(run) = &kinds[0] else {
+            panic!("{text}");
+        };
+        let expected = expected.trim_end().to_owned();
+        assert_eq!(run.command, CommandLine::Shell(expected), "{text:?}");
+    }
+    let dockerfile = parse("D", b"FROM a\nRUN a \\\n\n b").unwrap();
+    assert_eq!(dockerfile.warnings.len(), 1);
+    let backtick = parse("D", b"\xef\xbb\xbf# syntax=docker/dockerfile:1\n# Escape = `\nFROM a\nRUN c:\\x `\n y").unwrap();
+    assert_eq!(backtick.stages[0].instructions[0].text, "RUN c:\\x  y");
+    let shebang = parse("D", b"#!/usr/bin/env x\n# escape=`\nFROM a").unwrap();
+    assert_eq!(shebang.escape(), '\\');
+}
+
+#[test]
+fn documents_follow_their_instruction() {
+    let InstructionKind::Run(run) = only("RUN <<A cat <<-'B'\none\nA\n\ttwo\n\tB\n") else {
+        panic!("not a RUN");
+    };
+    let [first, second] = &run.heredocs[..] else {
+        panic!("{:?}", run.heredocs);
+    };
+    assert_eq!((first.name.as_str(), first.text().as_str()), ("A", "one\n"));
+    assert_eq!((second.name.as_str(), second.text().as_str()), ("B", "two\n"));
+    assert!(first.expand && !second.expand && second.chomp);
+    let InstructionKind::Copy(copy) = only("COPY <<a x <<\"b\" /d/\n1\na\n2\nb\n") else {
+        panic!("not a COPY");
+    };
+    assert_eq!(texts(&copy.transfer.sources), ["x"]);
+    assert_eq!(copy.transfer.documents.len(), 2);
+    for (text, documents) in [
+        ("RUN cat <<<word", 0),
+        ("RUN echo '<<EOF'", 0),
+        ("RUN echo $((1<<2))", 0),
+        ("CMD cat <<EOF", 0),
+        ("ONBUILD RUN <<EOF\nx\nEOF", 1),
+        ("RUN 3<<EOF\nx\nEOF", 1),
+    ] {
+        match &all(text)[0] {
+            InstructionKind::Run(run) => assert_eq!(run.heredocs.len(), documents, "{text}"),
+            InstructionKind::Onbuild(trigger) => assert_eq!(trigger, "RUN <<EOF\nx\nEOF"),
+            other => assert!(matches!(other, InstructionKind::Cmd(_)), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn instructions_have_their_types() {
+    assert_eq!(shell_line("RUN [\"not json"), "[\"not json");
+    let InstructionKind::Copy(copy) = only(
+        "copy --from=b --chown=u:g --chmod=755 --link --parents --exclude=a --exclude=b [\"x y\", \"/z\"]",
+    ) else {
+        panic!("not a COPY");
+    };
+    assert_eq!(copy.from.unwrap().text, "b");
+    assert!(copy.parents && copy.transfer.link);
+    assert_eq!(texts(&copy.transfer.sources), ["x y"]);
+    assert_eq!(texts(&copy.transfer.exclude), ["a", "b"]);
+    let InstructionKind::Env(pairs) = only("ENV a=1 b=\"x y\" c=x\\ y d= \\\n e='$z'") else {
+        panic!("not an ENV");
+    };
+    let values: Vec<&str> = pairs.iter().map(|pair| pair.value.text.as_str()).collect();
+    assert_eq!(values, ["1", "\"x y\"", "x\\ y", "", "'$z'"]);
+    let InstructionKind::Arg(definitions) = only("ARG a b=1 c=\"d e\"") else {
+        panic!("not an ARG");
+    };
+    assert_eq!(definitions.len(), 3);
+    assert!(definitions[0].default.is_none());
+    let InstructionKind::Volume(volumes) = only("VOLUME [\"/a b\", \"/c\"]") else {
+        panic!("not a VOLUME");
+    };
+    assert_eq!(texts(&volumes), ["/a b", "/c"]);
+    assert_eq!(
+        only("ENTRYPOINT [\"a\"]"),
+        InstructionKind::Entrypoint(CommandLine::Exec(vec!["a".to_owned()]))
+    );
+    assert_eq!(only("CMD"), InstructionKind::Cmd(CommandLine::Shell(String::new())));
+    assert!(matches!(
+        only("HEALTHCHECK none"),
+        InstructionKind::Healthcheck(Healthcheck::None)
+    ));
+    let dockerfile = parse("D", b"ARG v=1\nARG w\nfrom --platform=$P a as Build\nFROM scratch").unwrap();
+    assert_eq!(dockerfile.global_args.len(), 2);
+    assert_eq!(dockerfile.stages[0].name.as_deref(), Some("build"));
+    assert_eq!(dockerfile.stages[0].platform.as_ref().unwrap().text, "$P");
+}
+
+#[test]
+fn spans_are_the_bytes_they_claim() {
+    let text = "FROM a\nCOPY \\\n  --chown=üser \\\n  one \\\n  two /dest\n";
+    let dockerfile = parse("D", text.as_bytes()).unwrap();
+    let InstructionKind::Copy(copy) = &dockerfile.stages[0].instructions[0].kind else {
+        panic!("not a COPY");
+    };
+    let words = copy.transfer.sources.iter().chain([&copy.transfer.destination]);
+    for word in words.chain(&copy.transfer.chown) {
+        assert_eq!(&text[word.span.start..word.span.end], word.text);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn parsing_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        drop(parse("D", &bytes));
+    }
+
+    #[test]
+    fn parsing_what_looks_like_a_dockerfile_never_panics(
+        lines in proptest::collection::vec("(FROM|RUN|COPY|ADD|ENV|ARG|LABEL|HEALTHCHECK|ONBUILD|SHELL|#|EXPOSE) [-a-z=\"'\\[\\]{}$<\\\\ ,/]{0,24}(\\\\)?", 0..8)
+    ) {
+        let text = format!("FROM a\n{}\n", lines.join("\n"));
+        if let Err(errors) = parse("D", text.as_bytes()) {
+            for error in errors.0 {
+                drop(error.place.excerpt());
+            }
+        }
+    }
 }

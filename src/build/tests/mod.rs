@@ -11,3 +11,4 @@ mod copy;
 mod fixture;
 mod run;
 mod stages;
+mod store;

@@ -18,7 +18,10 @@ fn images_land_in_the_store_and_are_bases_of_the_next() {
     let store = ImageStore::open(&root);
     let pulled = std::sync::Mutex::new(Vec::new());
     let pull = |reference: &str, platform: &str| {
-        pulled.lock().unwrap().push(format!("{reference} {platform}"));
+        pulled
+            .lock()
+            .unwrap()
+            .push(format!("{reference} {platform}"));
         Err(LayersError::new("no registry here"))
     };
     let run = |dockerfile: &str, tag: &str| {
@@ -54,7 +57,10 @@ fn images_land_in_the_store_and_are_bases_of_the_next() {
     let copied = fs::metadata(second.layers[0].join("copy/passwd")).unwrap();
     assert_eq!((copied.uid(), copied.gid()), (7, 8));
     let whiteout = fs::symlink_metadata(second.layers[2].join("secret")).unwrap();
-    assert_eq!((whiteout.mode() & libc::S_IFMT, whiteout.rdev()), (libc::S_IFCHR, 0));
+    assert_eq!(
+        (whiteout.mode() & libc::S_IFMT, whiteout.rdev()),
+        (libc::S_IFCHR, 0)
+    );
     assert!(pulled.lock().unwrap().is_empty());
     let (failed, _) = run("FROM absent:2", "x");
     assert!(failed.is_err());

@@ -1,3 +1,4 @@
 //! Confinement: capabilities and system call filter.
 
 pub mod capabilities;
+pub mod seccomp;

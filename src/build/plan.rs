@@ -326,9 +326,10 @@ impl Planner<'_> {
             return Ok(Arc::clone(image));
         }
         let fetch = || {
-            let found = match self.input.pull {
-                true => None,
-                false => self.layers.find(reference, platform)?,
+            let found = if self.input.pull {
+                None
+            } else {
+                self.layers.find(reference, platform)?
             };
             let record = match found {
                 Some(record) => record,

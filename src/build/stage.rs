@@ -293,7 +293,7 @@ impl StageRun<'_> {
     }
 
     /// Takes a step's result from the cache, if it is there.
-    pub(crate) fn from_cache(
+    pub(crate) fn take_cached(
         &mut self,
         context: Context<'_>,
         key: &Key,

@@ -77,7 +77,7 @@ impl StageRun<'_> {
         let mounts = self.prepare_mounts(context, run, origins)?;
         let network = self.run_network(run.network);
         let key = self.run_key(&command, &mounts, &network);
-        if self.from_cache(context, &key, &created_by)?.is_some() {
+        if self.take_cached(context, &key, &created_by)?.is_some() {
             return Ok(());
         }
         let (room, upper, work) = self.room(&self.state.layers)?;
@@ -259,7 +259,7 @@ impl StageRun<'_> {
                 }
                 (address, _) => address,
             };
-            hosts.push_str(&format!("{address}\t{}\n", host.host));
+            hosts.extend([address, "\t", &host.host, "\n"]);
         }
         [
             ("resolv.conf", resolv_conf),

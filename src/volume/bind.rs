@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -9,22 +10,10 @@ use fs_err as fs;
 
 use super::VolumeError;
 
-/// Who owns directories that are made for bind mounts: the user who asked, not root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BindOwner {
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
-
-/// Makes sure that the source of a bind mount exists. `create`: a missing one becomes a directory (with those above it), owned by
-/// `owner`; otherwise it is an error, as with Docker's long form.
-pub fn prepare_bind(
-    source: &Path,
-    create: bool,
-    owner: Option<BindOwner>,
-) -> Result<(), VolumeError> {
+/// Makes sure that the source of a bind mount exists. `create`: a missing one becomes a directory (with those above it); otherwise it
+/// is an error, as with Docker's long form. What is made belongs to whom the directory above belongs: that of a checkout to its user,
+/// not to root.
+pub fn bind_source(source: &Path, create: bool) -> Result<(), VolumeError> {
     match fs::metadata(source) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -43,45 +32,48 @@ pub fn prepare_bind(
         .collect();
     for directory in missing.iter().rev() {
         match fs::create_dir(directory) {
-            Ok(()) => {}
+            Ok(()) => adopt(directory)?,
             // Another container of the project makes it at the same time.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(VolumeError::BindSource(error)),
-        }
-        if let Some(owner) = owner {
-            let uid = rustix::fs::Uid::from_raw(owner.uid);
-            let gid = rustix::fs::Gid::from_raw(owner.gid);
-            rustix::fs::chown(directory, Some(uid), Some(gid))
-                .map_err(|errno| VolumeError::BindSource(errno.into()))?;
         }
     }
     Ok(())
 }
 
+/// Gives a directory to the owner of the one above.
+fn adopt(directory: &Path) -> Result<(), VolumeError> {
+    let above = directory.parent().unwrap_or(Path::new("/"));
+    let owner = fs::metadata(above).map_err(VolumeError::BindSource)?;
+    let uid = rustix::fs::Uid::from_raw(owner.uid());
+    let gid = rustix::fs::Gid::from_raw(owner.gid());
+    rustix::fs::chown(directory, Some(uid), Some(gid))
+        .map_err(|errno| VolumeError::BindSource(errno.into()))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
-    fn a_missing_source_is_made_for_its_user_or_refused() {
+    fn a_missing_source_is_made_for_its_neighbours_owner_or_refused() {
         let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(directory.path(), Some(1234), Some(77)).unwrap();
         let source = directory.path().join("a/b");
         assert!(matches!(
-            prepare_bind(&source, false, None),
+            bind_source(&source, false),
             Err(VolumeError::BindSourceMissing { .. })
         ));
-        let owner = BindOwner { uid: 1234, gid: 77 };
-        prepare_bind(&source, true, Some(owner)).unwrap();
+        bind_source(&source, true).unwrap();
         for path in [source.as_path(), source.parent().unwrap()] {
             let metadata = fs::metadata(path).unwrap();
             assert!(metadata.is_dir());
             assert_eq!((metadata.uid(), metadata.gid()), (1234, 77));
         }
         // What exists is never changed.
-        prepare_bind(&source, true, Some(BindOwner { uid: 1, gid: 1 })).unwrap();
-        assert_eq!(fs::metadata(&source).unwrap().uid(), 1234);
+        std::os::unix::fs::chown(&source, Some(1), Some(1)).unwrap();
+        bind_source(&source, true).unwrap();
+        assert_eq!(fs::metadata(&source).unwrap().uid(), 1);
     }
 
     #[test]
@@ -90,7 +82,7 @@ mod tests {
         let link = directory.path().join("link");
         fs::os::unix::fs::symlink("nowhere", &link).unwrap();
         assert!(matches!(
-            prepare_bind(&link, true, None),
+            bind_source(&link, true),
             Err(VolumeError::BindSourceMissing { .. })
         ));
         assert!(!directory.path().join("nowhere").exists());

@@ -20,7 +20,8 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    VolumeError, Volumes,
+    VolumeError,
+    local::Volumes,
     merged::Directory,
     tree::{self, CopyError},
 };
@@ -31,7 +32,7 @@ use crate::{
 
 /// What came of filling a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filled {
+pub(super) enum Filled {
     /// The image's content is in it now.
     Copied,
     /// It had data already, which stays.
@@ -53,7 +54,7 @@ struct Ready {
 impl Volumes {
     /// Fills a volume (or a directory inside it, made when missing) from `source` of an image when it is empty. `layers`: the image's
     /// directories, the topmost first.
-    pub fn copy_up(
+    pub(super) fn copy_up(
         &self,
         (name, subpath): (&str, Option<&str>),
         (layers, source): (&[PathBuf], &str),
@@ -89,6 +90,15 @@ impl Volumes {
         write_json(&fill.ready_path(), &ready).map_err(|source| fill.store_error(source))?;
         fill.move_in(&target)?;
         Ok(Filled::Copied)
+    }
+
+    /// Makes a directory inside a volume.
+    pub(super) fn ensure_subpath(&self, name: &str, subpath: &str) -> Result<(), VolumeError> {
+        let fill = Fill {
+            volumes: self,
+            name,
+        };
+        fill.target(Some(subpath)).map(drop)
     }
 }
 

@@ -15,14 +15,14 @@ use crate::{
 
 /// All volumes of a state root. Cheap to clone; makes nothing by itself.
 #[derive(Debug, Clone)]
-pub struct Volumes {
+pub(super) struct Volumes {
     directory: PathBuf,
     tmp: PathBuf,
 }
 
 impl Volumes {
     /// Opens the volumes of a state root.
-    pub fn open(root: &Root) -> Self {
+    pub(super) fn open(root: &Root) -> Self {
         Self {
             directory: root.volumes(),
             tmp: root.tmp(),
@@ -30,12 +30,12 @@ impl Volumes {
     }
 
     /// Returns the directory that holds a volume's data.
-    pub fn data_dir(&self, name: &str) -> PathBuf {
+    pub(super) fn data_dir(&self, name: &str) -> PathBuf {
         self.volume_dir(name).join("_data")
     }
 
     /// Makes a volume. One that exists keeps its data and its record.
-    pub fn ensure(&self, record: &VolumeRecord) -> Result<(), VolumeError> {
+    pub(super) fn ensure(&self, record: &VolumeRecord) -> Result<(), VolumeError> {
         check_name(&record.name)?;
         let name = || record.name.clone();
         let backing = match &record.wanted {
@@ -77,7 +77,7 @@ impl Volumes {
     }
 
     /// Removes a volume and its data; of a bound one only what is ours. One that does not exist counts as removed.
-    pub fn remove(&self, name: &str) -> Result<(), VolumeError> {
+    pub(super) fn remove(&self, name: &str) -> Result<(), VolumeError> {
         check_name(name)?;
         let directory = self.volume_dir(name);
         if fs::symlink_metadata(&directory).is_err() {
@@ -100,14 +100,14 @@ impl Volumes {
     }
 
     /// Finds a volume.
-    pub fn find(&self, name: &str) -> Result<Option<VolumeRecord>, VolumeError> {
+    pub(super) fn find(&self, name: &str) -> Result<Option<VolumeRecord>, VolumeError> {
         check_name(name)?;
         read_json(&self.record_path(name))
             .map_err(|source| self.store_error("look up", name, source))
     }
 
     /// Returns all volumes by name.
-    pub fn list(&self) -> Result<Vec<VolumeRecord>, VolumeError> {
+    pub(super) fn list(&self) -> Result<Vec<VolumeRecord>, VolumeError> {
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -8,8 +8,6 @@ mod collection;
 pub(crate) mod ports;
 mod scalar;
 pub(crate) mod short;
-#[cfg(test)]
-mod tests;
 pub(crate) mod units;
 pub(crate) mod volumes;
 pub(crate) mod words;
@@ -130,13 +128,15 @@ impl Reader<'_> {
         node.map(|node| Node { mark, ..node })
     }
 
-    /// Reads a mapping with known keys.
+    /// Reads a mapping with known keys. One whose required part was reported as wrong is left out as a whole, so that
+    /// nothing complains about the part again.
     fn section(&mut self, section: &'static Section, node: Node) -> Option<Node> {
         let span = node.span;
         let Value::Mapping(mapping) = node.value else {
             return self.wrong_form(&node, "a mapping");
         };
         let mut out = Mapping::default();
+        let mut usable = true;
         for (key, Entry { key_span, value }) in mapping {
             if section.extensions && key.starts_with("x-") {
                 let value = any(value);
@@ -154,9 +154,11 @@ impl Reader<'_> {
             }
             if let Some(value) = self.at_key(&key, |reader| reader.kind(&field.kind, value)) {
                 out.insert(key, key_span, value);
+            } else if field.required {
+                usable = false;
             }
         }
-        Some(Node::new(Value::Mapping(out), span))
+        usable.then(|| Node::new(Value::Mapping(out), span))
     }
 
     fn unknown_key(&mut self, section: &Section, key: &str, span: Span) {

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{Reader, units};
 use crate::{
-    diagnostic::{Code, Diagnostic},
-    schema::Kind,
+    diagnostic::{Code, Diagnostic, Span},
+    schema::{Kind, Rule},
     yaml::{Node, Resolved, Scalar, ScalarTag, Value},
 };
 
@@ -120,12 +120,12 @@ impl Reader<'_> {
                 }
                 Value::Text(text)
             }
-            (Kind::Checked(check), _) => match check(&text) {
-                Ok(()) => Value::Text(text),
-                Err(problem) => {
-                    return self.bad_value(span, format_args!("`{shown}` {problem}"));
+            (Kind::Checked(rule), _) => {
+                if !(rule.holds)(&text) {
+                    return self.breaks_rule(rule, &shown, span);
                 }
-            },
+                Value::Text(text)
+            }
             (Kind::Path, _) if text.is_empty() => {
                 return self.bad_value(span, "the path is empty");
             }
@@ -148,7 +148,7 @@ impl Reader<'_> {
     }
 
     /// Reads a text where a boolean is wanted.
-    fn flag(&mut self, text: &str, shown: &str, span: crate::diagnostic::Span) -> Option<bool> {
+    fn flag(&mut self, text: &str, shown: &str, span: Span) -> Option<bool> {
         let value = match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "t" => return Some(true),
             "false" | "0" | "f" => return Some(false),
@@ -167,7 +167,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    fn integer(&mut self, kind: &Kind, value: i64, span: crate::diagnostic::Span) -> Option<Value> {
+    fn integer(&mut self, kind: &Kind, value: i64, span: Span) -> Option<Value> {
         match *kind {
             Kind::Int(least, _) if value < least => {
                 self.bad_value(span, format_args!("must be at least {least}"))
@@ -179,16 +179,20 @@ impl Reader<'_> {
         }
     }
 
-    fn not_one_of<T>(
-        &mut self,
-        words: &[&'static str],
-        shown: &str,
-        span: crate::diagnostic::Span,
-    ) -> Option<T> {
+    fn not_one_of<T>(&mut self, words: &[&'static str], shown: &str, span: Span) -> Option<T> {
         let message = format!("`{}` cannot be `{shown}`", self.path);
         let diagnostic = Diagnostic::error(Code::BadValue, message)
             .at(span, format!("one of {}", words.join(", ")))
             .did_you_mean(shown, words.iter().copied());
+        self.sink.push(diagnostic);
+        None
+    }
+
+    fn breaks_rule<T>(&mut self, rule: &Rule, shown: &str, span: Span) -> Option<T> {
+        let message = format!("`{}`: `{shown}` is not {}", self.path, rule.wanted);
+        let diagnostic = Diagnostic::error(Code::BadValue, message)
+            .at(span, "")
+            .did_you_mean(shown, rule.words.iter().copied());
         self.sink.push(diagnostic);
         None
     }
@@ -199,7 +203,7 @@ impl Reader<'_> {
         value: Option<T>,
         shown: &str,
         wanted: &str,
-        span: crate::diagnostic::Span,
+        span: Span,
     ) -> Option<T> {
         if value.is_none() {
             let message = format!("`{}`: `{shown}` is not {wanted}", self.path);

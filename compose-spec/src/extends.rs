@@ -260,7 +260,7 @@ fn in_circle(chain: &[Step], file: &Path, service: &str, context: &mut Context<'
 }
 
 fn copy_allowed(base: &Node, span: Span, context: &mut Context<'_>) -> bool {
-    let allowed = context.may_copy(base);
+    let allowed = context.budget.spend(base.count());
     if !allowed {
         let message = "`extends` makes the project too large";
         context

@@ -31,7 +31,10 @@ impl Checked {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
     /// Written by a newer build.
-    #[error("description has version {found}, this build knows {}", ContainerSpec::VERSION)]
+    #[error(
+        "description has version {found}, this build knows {}",
+        ContainerSpec::VERSION
+    )]
     Version {
         /// Version found.
         found: u32,
@@ -144,7 +147,9 @@ const PROC_FILES: [&str; 10] = [
 /// Judges a description.
 pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     if spec.version > ContainerSpec::VERSION {
-        return Err(CheckError::Version { found: spec.version });
+        return Err(CheckError::Version {
+            found: spec.version,
+        });
     }
     check_names(&spec)?;
     check_rootfs(&spec.rootfs)?;
@@ -166,7 +171,10 @@ pub fn check_process(process: &Process) -> Result<(), CheckError> {
     if process.argv.first().is_none_or(String::is_empty) {
         return Err(CheckError::NoProgram);
     }
-    process.argv.iter().try_for_each(|text| no_nul("argument", text))?;
+    process
+        .argv
+        .iter()
+        .try_for_each(|text| no_nul("argument", text))?;
     for entry in &process.env {
         no_nul("environment entry", entry)?;
         if entry.find('=').is_none_or(|at| at == 0) {
@@ -185,12 +193,18 @@ fn check_names(spec: &ContainerSpec) -> Result<(), CheckError> {
     if !is_plain_name(&spec.id) {
         return Err(CheckError::Id(spec.id.clone()));
     }
-    let names = [("hostname", Some(&spec.hostname)), ("domainname", spec.domainname.as_ref())];
+    let names = [
+        ("hostname", Some(&spec.hostname)),
+        ("domainname", spec.domainname.as_ref()),
+    ];
     for (what, name) in names {
         let Some(name) = name else { continue };
         let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         if name.is_empty() || name.len() > HOST_NAME_BYTES_MAX || !name.chars().all(is_letter) {
-            return Err(CheckError::HostName { what, name: name.clone() });
+            return Err(CheckError::HostName {
+                what,
+                name: name.clone(),
+            });
         }
     }
     let group = format!("{}/{}", spec.cgroup.parent, spec.cgroup.name);
@@ -203,7 +217,12 @@ fn check_names(spec: &ContainerSpec) -> Result<(), CheckError> {
 fn check_rootfs(rootfs: &Rootfs) -> Result<(), CheckError> {
     match rootfs {
         Rootfs::Directory(path) => absolute("root filesystem", path),
-        Rootfs::Overlay { lowers, upper, work, mount_point } => {
+        Rootfs::Overlay {
+            lowers,
+            upper,
+            work,
+            mount_point,
+        } => {
             if lowers.is_empty() || lowers.len() > LAYERS_MAX {
                 return Err(CheckError::Layers(lowers.len()));
             }
@@ -216,7 +235,13 @@ fn check_rootfs(rootfs: &Rootfs) -> Result<(), CheckError> {
 }
 
 fn check_namespaces(namespaces: &Namespaces) -> Result<(), CheckError> {
-    let Namespaces { net, pid, ipc, uts, cgroup } = namespaces;
+    let Namespaces {
+        net,
+        pid,
+        ipc,
+        uts,
+        cgroup,
+    } = namespaces;
     for namespace in [net, pid, ipc, uts, cgroup] {
         if let Namespace::Join(path) = namespace {
             absolute("namespace", path)?;
@@ -237,9 +262,13 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
             return Err(CheckError::MountInProc(mount.target.clone()));
         }
         match &mount.kind {
-            MountKind::Bind { source, subpath, .. } => {
+            MountKind::Bind {
+                source, subpath, ..
+            } => {
                 absolute("mount source", source)?;
-                subpath.iter().try_for_each(|path| no_nul("subpath", path))?;
+                subpath
+                    .iter()
+                    .try_for_each(|path| no_nul("subpath", path))?;
             }
             MountKind::Tmpfs { options, .. } => {
                 TmpfsOptions::parse(options).map_err(|option| CheckError::TmpfsOption {
@@ -270,7 +299,12 @@ fn check_limits(spec: &ContainerSpec) -> Result<(), CheckError> {
 
 /// Permits what belongs to a namespace that the container has for itself; anything else would change the host.
 fn check_sysctl(name: &str, value: &str, namespaces: &Namespaces) -> Result<(), CheckError> {
-    let refuse = |reason| Err(CheckError::Sysctl { name: name.to_owned(), reason });
+    let refuse = |reason| {
+        Err(CheckError::Sysctl {
+            name: name.to_owned(),
+            reason,
+        })
+    };
     let Some(path) = sysctl_path(name) else {
         return refuse("is not a name of letters, digits, `_` and `-` between dots");
     };
@@ -299,10 +333,14 @@ pub(crate) fn sysctl_path(name: &str) -> Option<String> {
     let separator = name.chars().find(|c| matches!(c, '.' | '/'))?;
     let other = if separator == '.' { '/' } else { '.' };
     let is_part = |part: &str| {
-        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && other == '.');
+        let is_letter = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && other == '.')
+        };
         !part.is_empty() && !matches!(part, "." | "..") && part.chars().all(is_letter)
     };
-    name.split(separator).all(is_part).then(|| name.replace(separator, "/"))
+    name.split(separator)
+        .all(is_part)
+        .then(|| name.replace(separator, "/"))
 }
 
 /// Drops empty and `.` components and resolves `..` by text, as Docker cleans targets.
@@ -336,12 +374,18 @@ fn absolute(what: &'static str, path: impl AsRef<Path>) -> Result<(), CheckError
     if path.is_absolute() && !has_nul {
         return Ok(());
     }
-    Err(CheckError::Path { what, path: path.to_string_lossy().escape_debug().to_string() })
+    Err(CheckError::Path {
+        what,
+        path: path.to_string_lossy().escape_debug().to_string(),
+    })
 }
 
 fn no_nul(what: &'static str, text: &str) -> Result<(), CheckError> {
     if text.contains('\0') {
-        return Err(CheckError::Nul { what, text: text.escape_debug().to_string() });
+        return Err(CheckError::Nul {
+            what,
+            text: text.escape_debug().to_string(),
+        });
     }
     Ok(())
 }

@@ -20,13 +20,17 @@ pub struct Error {
 impl Error {
     /// Makes an error.
     pub fn new(step: Step, subject: impl Into<String>, source: impl Into<Errno>) -> Self {
-        Self { step, subject: subject.into(), source: source.into() }
+        Self {
+            step,
+            subject: subject.into(),
+            source: source.into(),
+        }
     }
 
     /// Returns the exit code that shells and Docker report for it: 127 = program not found, 126 = found but not executable, 125 = the rest.
     pub fn exit_code(&self) -> i32 {
         match (self.step, self.source) {
-            (Step::Execute, Errno(libc::ENOENT | libc::ENOTDIR)) => 127,
+            (Step::Execute, Errno(libc::ENOENT)) | (Step::FindInterpreter, _) => 127,
             (Step::Execute, _) => 126,
             _ => 125,
         }
@@ -35,7 +39,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { step, subject, source } = self;
+        let Self {
+            step,
+            subject,
+            source,
+        } = self;
         match (step, source.0) {
             (Step::FindUser, libc::ENOENT) => {
                 write!(f, "user `{subject}` is not in /etc/passwd of the container")
@@ -45,6 +53,12 @@ impl fmt::Display for Error {
             }
             (Step::Execute, libc::ENOENT) => {
                 write!(f, "execute {subject}: no such file in the container")
+            }
+            (Step::FindInterpreter, libc::ENOENT) => {
+                write!(
+                    f,
+                    "execute {subject}: the interpreter that it names is not in the container"
+                )
             }
             (Step::Killed, _) => write!(f, "{step} {subject}"),
             _ => write!(f, "{step} {subject}: {source}"),
@@ -201,6 +215,8 @@ steps! {
     Fork = "start",
     /// execve(2).
     Execute = "execute",
+    /// execve(2) of a program that is there, whose script interpreter or dynamic linker is not.
+    FindInterpreter = "find the interpreter of",
     /// The child ended before it could report.
     Killed = "child ended during setup:",
 }
@@ -218,9 +234,15 @@ mod tests {
     #[test]
     fn displays_step_subject_and_reason() {
         let error = Error::new(Step::Mount, "proc on /proc", Errno(libc::EPERM));
-        assert_eq!(error.to_string(), "mount proc on /proc: operation not permitted");
+        assert_eq!(
+            error.to_string(),
+            "mount proc on /proc: operation not permitted"
+        );
         let error = Error::new(Step::FindUser, "web", Errno(libc::ENOENT));
-        assert_eq!(error.to_string(), "user `web` is not in /etc/passwd of the container");
+        assert_eq!(
+            error.to_string(),
+            "user `web` is not in /etc/passwd of the container"
+        );
         assert_eq!(Errno(libc::EIO).to_string(), "I/O error");
     }
 

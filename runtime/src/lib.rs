@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod check;
 pub mod error;
+mod fault;
 pub mod monitor;
 pub mod namespaces;
 pub mod netns;

@@ -17,7 +17,8 @@ use crate::sys::loopback::loopback_up;
 /// Makes a network namespace with its loopback link up and pins it at `path`, which must not exist.
 pub fn create(path: &Path) -> Result<(), Error> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| error(Step::Create, path, errno))?;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| error(Step::Create, path, errno))?;
     let pinned = on_helper_thread(|| {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
             .map_err(|errno| Error::new(Step::Unshare, "network namespace", errno))?;
@@ -49,8 +50,11 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 pub fn enter<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
     let namespace = open(path)?;
     on_helper_thread(|| {
-        rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|errno| error(Step::JoinNamespace, path, errno))?;
+        rustix::thread::move_into_link_name_space(
+            namespace.as_fd(),
+            Some(LinkNameSpaceType::Network),
+        )
+        .map_err(|errno| error(Step::JoinNamespace, path, errno))?;
         Ok(work())
     })
 }

@@ -33,6 +33,30 @@ pub(crate) struct Setting<'a> {
     pub(crate) environment: &'a Environment,
 }
 
+/// How many values short forms (port ranges) and `extends` may still make: both multiply what is written.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+}
+
+/// Most values that may be made in addition to those that are written.
+const MADE_MAX: usize = 400_000;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: MADE_MAX }
+    }
+}
+
+impl Budget {
+    /// Takes `count` values; `false` when they are not left.
+    pub(crate) fn spend(&mut self, count: usize) -> bool {
+        let left = self.left.checked_sub(count);
+        self.left = left.unwrap_or_default();
+        left.is_some()
+    }
+}
+
 /// Reads one document.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
@@ -40,24 +64,32 @@ pub(crate) struct Reader<'a> {
     pub(crate) setting: Setting<'a>,
     /// Where findings go.
     pub(crate) sink: &'a mut Sink,
+    /// What may still be multiplied.
+    pub(crate) budget: &'a mut Budget,
     /// Path of the value being read: `services.web.ports[0]`.
     pub(crate) path: String,
 }
 
-/// Reads a document or a part of one.
-pub(crate) fn read(
-    section: &'static Section,
-    node: Node,
-    path: &str,
-    setting: Setting<'_>,
-    sink: &mut Sink,
-) -> Option<Node> {
-    Reader {
-        setting,
-        sink,
-        path: path.to_owned(),
+impl<'a> Reader<'a> {
+    /// Starts at `path`.
+    pub(crate) fn new(
+        setting: Setting<'a>,
+        sink: &'a mut Sink,
+        budget: &'a mut Budget,
+        path: &str,
+    ) -> Self {
+        Self {
+            setting,
+            sink,
+            budget,
+            path: path.to_owned(),
+        }
     }
-    .section(section, node)
+
+    /// Reads a document or a part of one.
+    pub(crate) fn document(mut self, section: &'static Section, node: Node) -> Option<Node> {
+        self.section(section, node)
+    }
 }
 
 impl Reader<'_> {
@@ -128,6 +160,9 @@ impl Reader<'_> {
     }
 
     fn unknown_key(&mut self, section: &Section, key: &str, span: Span) {
+        if self.sink.is_full() {
+            return;
+        }
         let place = if self.path.is_empty() {
             String::new()
         } else {

@@ -37,6 +37,11 @@ impl Sink {
         self.errors.len()
     }
 
+    /// Returns whether further errors are dropped, so that nobody has to think of good words for them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= FINDINGS_MAX
+    }
+
     /// Returns errors and warnings, each in the order of the files.
     pub(crate) fn finish(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let place = |d: &Diagnostic| d.primary.as_ref().map(|label| label.span);

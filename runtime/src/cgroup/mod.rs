@@ -8,6 +8,7 @@
 //! nothing but has the atomic `cgroup.kill`, so it is used for that.
 
 mod control;
+mod device_program;
 mod devices;
 mod end;
 mod hierarchies;

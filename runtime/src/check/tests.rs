@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::spec::{
-    CgroupPlace, LogPlace, Mount, Propagation, Resources, RestartPolicy, Rlimit, Seccomp, Security, Stdio, StopPolicy,
+    CgroupPlace, LogPlace, Mount, Propagation, Resources, RestartPolicy, Rlimit, Seccomp, Security,
+    Stdio, StopPolicy,
 };
 
 fn spec() -> ContainerSpec {
@@ -32,7 +33,10 @@ fn spec() -> ContainerSpec {
         },
         mounts: vec![],
         shm_size_bytes: 1 << 26,
-        cgroup: CgroupPlace { parent: "stack/shop".into(), name: "abc".into() },
+        cgroup: CgroupPlace {
+            parent: "stack/shop".into(),
+            name: "abc".into(),
+        },
         resources: Resources::default(),
         rlimits: vec![],
         sysctls: vec![],
@@ -44,11 +48,21 @@ fn spec() -> ContainerSpec {
             seccomp: Seccomp::Default,
             mask_paths: true,
         },
-        stdio: Stdio { tty: false, stdin: false },
+        stdio: Stdio {
+            tty: false,
+            stdin: false,
+        },
         restart: RestartPolicy::No,
         probe: None,
-        stop: StopPolicy { signal: 15, grace_ms: 10_000 },
-        log: LogPlace { dir: None, file_bytes_max: 1, files_max: 1 },
+        stop: StopPolicy {
+            signal: 15,
+            grace_ms: 10_000,
+        },
+        log: LogPlace {
+            dir: None,
+            file_bytes_max: 1,
+            files_max: 1,
+        },
     }
 }
 
@@ -65,7 +79,11 @@ fn bind(target: &str) -> Mount {
         recursive: true,
         propagation: Propagation::Rprivate,
     };
-    Mount { target: target.into(), kind, read_only: false }
+    Mount {
+        target: target.into(),
+        kind,
+        read_only: false,
+    }
 }
 
 #[test]
@@ -76,29 +94,89 @@ fn accepts_an_ordinary_container_unchanged() {
 #[test]
 fn each_refusal_names_its_object() {
     let cases: Vec<(String, &str)> = vec![
-        (refusal(|s| s.version = 2), "description has version 2, this build knows 1"),
-        (refusal(|s| s.id = "../x".into()), "id `../x` is not made of letters, digits, `_`, `.` and `-`"),
-        (refusal(|s| s.hostname = "a b".into()), "hostname `a b` is not 1 to 64 bytes of letters, digits, `.`, `-` and `_`"),
+        (
+            refusal(|s| s.version = 2),
+            "description has version 2, this build knows 1",
+        ),
+        (
+            refusal(|s| s.id = "../x".into()),
+            "id `../x` is not made of letters, digits, `_`, `.` and `-`",
+        ),
+        (
+            refusal(|s| s.hostname = "a b".into()),
+            "hostname `a b` is not 1 to 64 bytes of letters, digits, `.`, `-` and `_`",
+        ),
         (refusal(|s| s.process.argv.clear()), "no program to run"),
-        (refusal(|s| s.process.argv = vec![String::new()]), "no program to run"),
-        (refusal(|s| s.process.argv.push("a\0b".into())), "argument `a\\0b` contains a NUL byte"),
-        (refusal(|s| s.process.env.push("=x".into())), "environment entry `=x` is not `NAME=value`"),
-        (refusal(|s| s.process.env.push("X".into())), "environment entry `X` is not `NAME=value`"),
-        (refusal(|s| s.process.cwd = "srv".into()), "working directory `srv` is not an absolute path"),
-        (refusal(|s| s.process.user = "-1".into()), "user or group `-1` starts with a sign"),
-        (refusal(|s| s.process.groups = vec!["+5".into()]), "user or group `+5` starts with a sign"),
-        (refusal(|s| s.rootfs = Rootfs::Directory("srv".into())), "root filesystem `srv` is not an absolute path"),
-        (refusal(|s| s.namespaces.net = Namespace::Join("ns".into())), "namespace `ns` is not an absolute path"),
-        (refusal(|s| s.mounts.push(bind("data"))), "mount target `data` is not an absolute path"),
-        (refusal(|s| s.mounts.push(bind("/proc"))), "mount on `/proc` is inside /proc"),
-        (refusal(|s| s.mounts.push(bind("/a/..//proc/./self"))), "mount on `/a/..//proc/./self` is inside /proc"),
-        (refusal(|s| s.mounts.push(bind("/a/.."))), "mount on `/a/..` would hide the root filesystem"),
+        (
+            refusal(|s| s.process.argv = vec![String::new()]),
+            "no program to run",
+        ),
+        (
+            refusal(|s| s.process.argv.push("a\0b".into())),
+            "argument `a\\0b` contains a NUL byte",
+        ),
+        (
+            refusal(|s| s.process.env.push("=x".into())),
+            "environment entry `=x` is not `NAME=value`",
+        ),
+        (
+            refusal(|s| s.process.env.push("X".into())),
+            "environment entry `X` is not `NAME=value`",
+        ),
+        (
+            refusal(|s| s.process.cwd = "srv".into()),
+            "working directory `srv` is not an absolute path",
+        ),
+        (
+            refusal(|s| s.process.user = "-1".into()),
+            "user or group `-1` starts with a sign",
+        ),
+        (
+            refusal(|s| s.process.groups = vec!["+5".into()]),
+            "user or group `+5` starts with a sign",
+        ),
+        (
+            refusal(|s| s.rootfs = Rootfs::Directory("srv".into())),
+            "root filesystem `srv` is not an absolute path",
+        ),
+        (
+            refusal(|s| s.namespaces.net = Namespace::Join("ns".into())),
+            "namespace `ns` is not an absolute path",
+        ),
+        (
+            refusal(|s| s.mounts.push(bind("data"))),
+            "mount target `data` is not an absolute path",
+        ),
+        (
+            refusal(|s| s.mounts.push(bind("/proc"))),
+            "mount on `/proc` is inside /proc",
+        ),
+        (
+            refusal(|s| s.mounts.push(bind("/a/..//proc/./self"))),
+            "mount on `/a/..//proc/./self` is inside /proc",
+        ),
+        (
+            refusal(|s| s.mounts.push(bind("/a/.."))),
+            "mount on `/a/..` would hide the root filesystem",
+        ),
         (refusal(|s| s.mounts.push(bind("/proc/uptime"))), "accepted"),
         (refusal(|s| s.mounts.push(bind("/process"))), "accepted"),
-        (refusal(|s| s.security.capabilities.push("ALL".into())), "`ALL` is not a capability"),
-        (refusal(|s| s.oom_score_adj = Some(-1001)), "OOM score adjustment -1001 is not in -1000 to 1000"),
-        (refusal(|s| s.cgroup.parent = "a/../b".into()), "control group `a/../b/abc` is not a relative path of plain names"),
-        (refusal(|s| s.cgroup.parent = "/a".into()), "control group `/a/abc` is not a relative path of plain names"),
+        (
+            refusal(|s| s.security.capabilities.push("ALL".into())),
+            "`ALL` is not a capability",
+        ),
+        (
+            refusal(|s| s.oom_score_adj = Some(-1001)),
+            "OOM score adjustment -1001 is not in -1000 to 1000",
+        ),
+        (
+            refusal(|s| s.cgroup.parent = "a/../b".into()),
+            "control group `a/../b/abc` is not a relative path of plain names",
+        ),
+        (
+            refusal(|s| s.cgroup.parent = "/a".into()),
+            "control group `/a/abc` is not a relative path of plain names",
+        ),
     ];
     for (found, wanted) in cases {
         assert_eq!(found, wanted);
@@ -126,10 +204,19 @@ fn overlays_have_1_to_500_layers() {
 #[test]
 fn limits_are_known_and_ordered() {
     let limit = |name: &str, soft, hard| {
-        refusal(|s| s.rlimits.push(Rlimit { name: name.into(), soft, hard }))
+        refusal(|s| {
+            s.rlimits.push(Rlimit {
+                name: name.into(),
+                soft,
+                hard,
+            })
+        })
     };
     assert_eq!(limit("nofile", 5, 5), "accepted");
-    assert_eq!(limit("nofile", 6, 5), "soft limit 6 of `nofile` is above the hard limit 5");
+    assert_eq!(
+        limit("nofile", 6, 5),
+        "soft limit 6 of `nofile` is above the hard limit 5"
+    );
     assert_eq!(limit("files", 5, 5), "`files` is not a resource limit");
 }
 
@@ -179,7 +266,12 @@ fn kernel_parameters_of_the_host_are_refused() {
             s.sysctls.push((name.into(), "1".into()));
         })
     };
-    for name in ["net.ipv4.ip_forward", "kernel.shmmax", "fs.mqueue.msg_max", "kernel.domainname"] {
+    for name in [
+        "net.ipv4.ip_forward",
+        "kernel.shmmax",
+        "fs.mqueue.msg_max",
+        "kernel.domainname",
+    ] {
         assert!(set(name).ends_with("shares with the host"), "{name}");
     }
 }

@@ -81,6 +81,11 @@ impl HealthWatch {
         self.status
     }
 
+    /// Failures in a row that count.
+    pub(super) fn failing(&self) -> u32 {
+        self.failing
+    }
+
     /// Returns the health as it is told.
     pub(super) fn health(&self) -> Health {
         let (failing, last) = (self.failing, self.last.clone());

@@ -1,14 +1,22 @@
 //! Processes of a container: the first one ([`launch`]) and later ones ([`exec`]).
 
+mod confinement;
+pub(crate) mod handover;
+mod init;
 pub mod limits;
+mod plan;
+mod reaper;
+mod start;
 pub mod user;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::cgroup::JoinPlan;
 use crate::check::Checked;
-use crate::error::{Errno, Error, Step};
+use crate::error::Error;
 use crate::spec::{ContainerSpec, Process};
+
+pub use start::start_ticks;
 
 /// One instruction of a system call filter.
 pub use libc::sock_filter as SockFilter;
@@ -71,8 +79,8 @@ pub fn launch(
     cgroup: &JoinPlan,
     filter: &[SockFilter],
 ) -> Result<Launched, Error> {
-    drop((spec, io, cgroup, filter));
-    Err(Error::new(Step::Clone, "container", Errno(libc::ENOSYS)))
+    let (plan, ours) = plan::Plan::launch(spec.spec(), io, cgroup, filter)?;
+    start::start(plan, ours)
 }
 
 /// Runs another process in a running container, as a child of the caller, which must be single-threaded. An empty filter = none.
@@ -82,6 +90,6 @@ pub fn exec(
     cgroup: &JoinPlan,
     filter: &[SockFilter],
 ) -> Result<Launched, Error> {
-    drop((request, io, cgroup, filter));
-    Err(Error::new(Step::Clone, "container", Errno(libc::ENOSYS)))
+    let (plan, ours) = plan::Plan::exec(request, io, cgroup, filter)?;
+    start::start(plan, ours)
 }

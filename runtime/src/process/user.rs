@@ -37,15 +37,22 @@ pub struct UserSyntaxError {
     reason: &'static str,
 }
 
+/// A user that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<'t> {
+    /// What its processes run as.
+    pub credentials: Credentials,
+    /// Home directory of the passwd line; `None` without a line.
+    pub home: Option<&'t [u8]>,
+}
+
 /// What a process runs as.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials<'t> {
+pub struct Credentials {
     /// User id.
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Home directory of the passwd line; `None` without a line.
-    pub home: Option<&'t [u8]>,
     groups: [u32; GROUPS_MAX],
     groups_count: usize,
 }
@@ -67,10 +74,23 @@ impl<'a> UserSpec<'a> {
     /// Splits and judges `user`, `user:group`, `:group` or the empty text.
     pub fn parse(text: &'a str) -> Result<Self, UserSyntaxError> {
         let (user, group) = text.split_once(':').unwrap_or((text, ""));
-        let parse = |part| Id::parse(part).map_err(|error| UserSyntaxError { text: text.to_owned(), ..error });
+        let parse = |part| {
+            Id::parse(part).map_err(|error| UserSyntaxError {
+                text: text.to_owned(),
+                ..error
+            })
+        };
         Ok(Self {
-            user: if user.is_empty() { Id::Number(0) } else { parse(user)? },
-            group: if group.is_empty() { None } else { Some(parse(group)?) },
+            user: if user.is_empty() {
+                Id::Number(0)
+            } else {
+                parse(user)?
+            },
+            group: if group.is_empty() {
+                None
+            } else {
+                Some(parse(group)?)
+            },
         })
     }
 }
@@ -78,7 +98,12 @@ impl<'a> UserSpec<'a> {
 impl<'a> Id<'a> {
     /// Judges a name or number. Signs, blanks, colons and commas are in neither, so that nothing can be read as another id (CVE-2026-30892).
     pub fn parse(text: &'a str) -> Result<Self, UserSyntaxError> {
-        let refuse = |reason| Err(UserSyntaxError { text: text.to_owned(), reason });
+        let refuse = |reason| {
+            Err(UserSyntaxError {
+                text: text.to_owned(),
+                reason,
+            })
+        };
         if text.is_empty() {
             return refuse("is empty");
         }
@@ -92,7 +117,8 @@ impl<'a> Id<'a> {
         if text.starts_with(['-', '+']) {
             return refuse("starts with a sign");
         }
-        let is_foreign = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | ',' | '/');
+        let is_foreign =
+            |c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | ',' | '/');
         if text.contains(is_foreign) {
             return refuse("contains a blank, colon, comma, slash or control character");
         }
@@ -116,7 +142,7 @@ impl fmt::Display for Id<'_> {
     }
 }
 
-impl Credentials<'_> {
+impl Credentials {
     /// Returns the supplementary groups, the main group first.
     pub fn groups(&self) -> &[u32] {
         &self.groups[..self.groups_count]
@@ -126,19 +152,21 @@ impl Credentials<'_> {
         if self.groups().contains(&gid) {
             return Ok(());
         }
-        let place = self.groups.get_mut(self.groups_count).ok_or(Missing::TooManyGroups)?;
+        let place = self
+            .groups
+            .get_mut(self.groups_count)
+            .ok_or(Missing::TooManyGroups)?;
         *place = gid;
         self.groups_count += 1;
         Ok(())
     }
 }
 
-impl fmt::Debug for Credentials<'_> {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
             .field("uid", &self.uid)
             .field("gid", &self.gid)
-            .field("home", &self.home.map(String::from_utf8_lossy))
             .field("groups", &self.groups())
             .finish()
     }
@@ -150,7 +178,7 @@ pub fn resolve<'t>(
     additional: &[Id<'_>],
     passwd: &'t [u8],
     group: &[u8],
-) -> Result<Credentials<'t>, Missing> {
+) -> Result<Found<'t>, Missing> {
     let user = users(passwd).find(|user| spec.user.matches(user.name, user.uid));
     let uid = match (spec.user, &user) {
         (Id::Number(number), _) => number,
@@ -164,7 +192,6 @@ pub fn resolve<'t>(
     let mut credentials = Credentials {
         uid,
         gid,
-        home: user.as_ref().map(|user| user.home),
         groups: [0; GROUPS_MAX],
         groups_count: 0,
     };
@@ -177,13 +204,18 @@ pub fn resolve<'t>(
     for (index, wanted) in additional.iter().enumerate() {
         credentials.add_group(find_group(*wanted, group).ok_or(Missing::Additional(index))?)?;
     }
-    Ok(credentials)
+    Ok(Found {
+        credentials,
+        home: user.map(|user| user.home),
+    })
 }
 
 fn find_group(wanted: Id<'_>, group: &[u8]) -> Option<u32> {
     match wanted {
         Id::Number(number) => Some(number),
-        Id::Name(_) => groups(group).find(|entry| wanted.matches(entry.name, entry.gid)).map(|entry| entry.gid),
+        Id::Name(_) => groups(group)
+            .find(|entry| wanted.matches(entry.name, entry.gid))
+            .map(|entry| entry.gid),
     }
 }
 
@@ -204,7 +236,9 @@ struct GroupLine<'t> {
 
 impl GroupLine<'_> {
     fn has_member(&self, name: &[u8]) -> bool {
-        self.members.split(|byte| *byte == b',').any(|member| member == name)
+        self.members
+            .split(|byte| *byte == b',')
+            .any(|member| member == name)
     }
 }
 
@@ -215,7 +249,12 @@ fn users(passwd: &[u8]) -> impl Iterator<Item = UserLine<'_>> {
         let uid = number(fields.nth(1)?)?;
         let gid = number(fields.next()?)?;
         let home = fields.nth(1).unwrap_or_default();
-        Some(UserLine { name, uid, gid, home })
+        Some(UserLine {
+            name,
+            uid,
+            gid,
+            home,
+        })
     })
 }
 

@@ -40,12 +40,18 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|errno| Error::new(Step::Open, path.display().to_string(), errno))?;
-        Ok(Self { fd, name: path.to_owned() })
+        Ok(Self {
+            fd,
+            name: path.to_owned(),
+        })
     }
 
     /// Makes a root of an open directory, or of a mount that is attached nowhere. `name` is for messages.
     pub fn from_fd(fd: OwnedFd, name: impl Into<PathBuf>) -> Self {
-        Self { fd, name: name.into() }
+        Self {
+            fd,
+            name: name.into(),
+        }
     }
 
     /// Opens what `path` leads to inside the root.
@@ -69,10 +75,19 @@ impl Root {
     /// an entry. Refused with EINVAL when the last component is `/`, `.` or `..`.
     pub fn open_parent(&self, path: impl AsRef<Path>) -> Result<(OwnedFd, OsString), Error> {
         let path = path.as_ref();
-        let (Some(Component::Normal(name)), Some(parent)) = (path.components().next_back(), path.parent()) else {
+        let (Some(Component::Normal(name)), Some(parent)) =
+            (path.components().next_back(), path.parent())
+        else {
             return Err(self.error(Step::Resolve, path, Errno::INVAL));
         };
-        let directory = self.open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }, DIRECTORY)?;
+        let directory = self.open(
+            if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            },
+            DIRECTORY,
+        )?;
         Ok((directory, name.to_owned()))
     }
 
@@ -81,8 +96,13 @@ impl Root {
     pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<OwnedFd, Error> {
         let path = path.as_ref();
         let text = self.text(path)?;
-        ensure(self.as_fd(), &text, Entry::Directory, Mode::from_raw_mode(mode))
-            .map_err(|errno| self.error(Step::Create, path, errno))
+        ensure(
+            self.as_fd(),
+            &text,
+            Entry::Directory,
+            Mode::from_raw_mode(mode),
+        )
+        .map_err(|errno| self.error(Step::Create, path, errno))
     }
 
     /// Reads a regular file of at most [`READ_BYTES_MAX`] bytes.
@@ -138,13 +158,34 @@ pub(crate) enum Entry {
 pub(crate) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
 /// Opens what `path` leads to inside `root`; close-on-exec. Magic links of procfs are not followed.
-pub(crate) fn open_in(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    open_with(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+pub(crate) fn open_in(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    open_with(
+        root,
+        path,
+        flags,
+        mode,
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
 }
 
 /// Opens what `path` names inside `root` when no component is a symbolic link; ELOOP otherwise.
-pub(crate) fn open_plain(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    open_with(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
+pub(crate) fn open_plain(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    open_with(
+        root,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
+    )
 }
 
 fn open_with(
@@ -169,7 +210,12 @@ fn open_with(
 
 /// Opens (`O_PATH`) what `path` leads to inside `root`, and makes it and the directories above it when missing. Where a symbolic link
 /// leads to something missing, that is made.
-pub(crate) fn ensure(root: BorrowedFd<'_>, path: &CStr, entry: Entry, mode: Mode) -> Result<OwnedFd, Errno> {
+pub(crate) fn ensure(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    entry: Entry,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
     let mut path = PathBuffer::of(path.to_bytes())?;
     let mut links = 0;
     for _ in 0..ATTEMPTS_MAX * LINKS_MAX {
@@ -195,10 +241,17 @@ pub(crate) fn ensure(root: BorrowedFd<'_>, path: &CStr, entry: Entry, mode: Mode
 fn directory(found: OwnedFd) -> Result<OwnedFd, Errno> {
     let stat = rustix::fs::fstat(&found)?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    if is_directory { Ok(found) } else { Err(Errno::NOTDIR) }
+    if is_directory {
+        Ok(found)
+    } else {
+        Err(Errno::NOTDIR)
+    }
 }
 
-#[expect(clippy::large_enum_variant, reason = "the child must not allocate, and the value lives for one step")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the child must not allocate, and the value lives for one step"
+)]
 enum Progress {
     /// One more component exists, by us or by somebody else.
     Made,
@@ -216,7 +269,10 @@ fn make_first_missing(
     let mut parent = open_in(root, c".", DIRECTORY, Mode::empty())?;
     let mut start = 0;
     while start < bytes.len() {
-        let end = bytes[start..].iter().position(|byte| *byte == b'/').map_or(bytes.len(), |length| start + length);
+        let end = bytes[start..]
+            .iter()
+            .position(|byte| *byte == b'/')
+            .map_or(bytes.len(), |length| start + length);
         if start == end {
             start += 1;
             continue;
@@ -229,7 +285,9 @@ fn make_first_missing(
             Err(Errno::NOENT) => {
                 let name = PathBuffer::of(&bytes[start..end])?;
                 let mut target = [MaybeUninit::uninit(); libc::PATH_MAX as usize];
-                if let Ok((target, _)) = rustix::fs::readlinkat_raw(&parent, name.as_c_str(), &mut target) {
+                if let Ok((target, _)) =
+                    rustix::fs::readlinkat_raw(&parent, name.as_c_str(), &mut target)
+                {
                     return path.replace(start, end, target).map(Progress::Link);
                 }
                 let entry = if is_last { entry } else { Entry::Directory };
@@ -259,8 +317,13 @@ fn make(parent: BorrowedFd<'_>, name: &CStr, entry: Entry, mode: Mode) -> Result
 
 /// Makes a path for the child.
 pub(crate) fn c_path(path: &OsStr, step: Step) -> Result<CString, Error> {
-    CString::new(path.as_bytes())
-        .map_err(|_nul| Error::new(step, path.to_string_lossy().escape_debug().to_string(), Errno::INVAL))
+    CString::new(path.as_bytes()).map_err(|_nul| {
+        Error::new(
+            step,
+            path.to_string_lossy().escape_debug().to_string(),
+            Errno::INVAL,
+        )
+    })
 }
 
 #[cfg(test)]

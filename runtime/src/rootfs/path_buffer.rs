@@ -17,7 +17,10 @@ pub(crate) struct PathBuffer {
 impl PathBuffer {
     /// Copies a path. Refused with ENAMETOOLONG when it does not fit, EINVAL when it contains a null byte.
     pub(crate) fn of(path: &[u8]) -> Result<Self, Errno> {
-        let mut buffer = Self { bytes: [0; BYTES_MAX], length: 0 };
+        let mut buffer = Self {
+            bytes: [0; BYTES_MAX],
+            length: 0,
+        };
         buffer.push(path)?;
         Ok(buffer)
     }
@@ -37,7 +40,11 @@ impl PathBuffer {
     /// what is before it.
     pub(crate) fn replace(&self, start: usize, end: usize, target: &[u8]) -> Result<Self, Errno> {
         let is_absolute = target.first() == Some(&b'/');
-        let mut path = Self::of(if is_absolute { b"" } else { &self.bytes[..start] })?;
+        let mut path = Self::of(if is_absolute {
+            b""
+        } else {
+            &self.bytes[..start]
+        })?;
         path.push(target)?;
         path.push(&self.bytes[end..self.length])?;
         Ok(path)
@@ -70,14 +77,28 @@ mod tests {
             ("/run/r", c"/run/r/x"),
             ("r", c"/etc/r/x"),
         ] {
-            assert_eq!(path.replace(start, end, target.as_bytes()).unwrap().as_c_str(), wanted);
+            assert_eq!(
+                path.replace(start, end, target.as_bytes())
+                    .unwrap()
+                    .as_c_str(),
+                wanted
+            );
         }
     }
 
     #[test]
     fn too_long_and_null_bytes_are_refused() {
-        assert_eq!(PathBuffer::of(&[b'a'; BYTES_MAX]).err(), Some(Errno::NAMETOOLONG));
+        assert_eq!(
+            PathBuffer::of(&[b'a'; BYTES_MAX]).err(),
+            Some(Errno::NAMETOOLONG)
+        );
         assert_eq!(PathBuffer::of(b"a\0b").err(), Some(Errno::INVAL));
-        assert_eq!(PathBuffer::of(&[b'a'; BYTES_MAX - 1]).unwrap().as_c_str().count_bytes(), BYTES_MAX - 1);
+        assert_eq!(
+            PathBuffer::of(&[b'a'; BYTES_MAX - 1])
+                .unwrap()
+                .as_c_str()
+                .count_bytes(),
+            BYTES_MAX - 1
+        );
     }
 }

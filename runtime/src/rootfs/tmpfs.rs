@@ -5,7 +5,15 @@ use crate::sys::mount::{
 };
 
 /// Options that tmpfs itself takes, with a value.
-const KEYS: [&str; 7] = ["gid", "huge", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
+const KEYS: [&str; 7] = [
+    "gid",
+    "huge",
+    "mode",
+    "nr_blocks",
+    "nr_inodes",
+    "size",
+    "uid",
+];
 
 /// Options of a tmpfs, split.
 ///
@@ -25,7 +33,10 @@ impl TmpfsOptions {
         let mut attributes = NODEV | NOSUID | NOEXEC;
         for option in options {
             if let Some((key, value)) = option.split_once('=') {
-                let is_value = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '%' | '_'));
+                let is_value = !value.is_empty()
+                    && value
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '%' | '_'));
                 if !KEYS.contains(&key) || !is_value {
                     return Err(option);
                 }
@@ -49,7 +60,10 @@ impl TmpfsOptions {
                 _ => return Err(option),
             }
         }
-        Ok(Self { settings, attributes })
+        Ok(Self {
+            settings,
+            attributes,
+        })
     }
 }
 
@@ -66,19 +80,32 @@ mod tests {
     fn nothing_is_trusted_by_default() {
         let options = parse(&[]).unwrap();
         assert_eq!(options.attributes, NODEV | NOSUID | NOEXEC);
-        assert_eq!(parse(&["exec", "suid", "dev"]).unwrap().attributes, Attributes::empty());
+        assert_eq!(
+            parse(&["exec", "suid", "dev"]).unwrap().attributes,
+            Attributes::empty()
+        );
     }
 
     #[test]
     fn settings_go_to_the_filesystem_in_order() {
         let options = parse(&["uid=1000", "ro", "size=50%"]).unwrap();
-        assert_eq!(options.settings, [("uid".into(), "1000".into()), ("size".into(), "50%".into())]);
+        assert_eq!(
+            options.settings,
+            [("uid".into(), "1000".into()), ("size".into(), "50%".into())]
+        );
         assert!(options.attributes.contains(RDONLY));
     }
 
     #[test]
     fn unknown_options_are_refused() {
-        for option in ["bogus", "lowerdir=/etc", "size=", "size=1,mode=777", "mode=0 x", ""] {
+        for option in [
+            "bogus",
+            "lowerdir=/etc",
+            "size=",
+            "size=1,mode=777",
+            "mode=0 x",
+            "",
+        ] {
             assert_eq!(parse(&[option]), Err(option.to_owned()));
         }
     }

@@ -98,13 +98,19 @@ impl Mask {
 
     /// Returns the names of what is in it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        (0_u32..).zip(NAMES).filter(move |(number, _)| self.has(*number)).map(|(_, name)| name)
+        (0_u32..)
+            .zip(NAMES)
+            .filter(move |(number, _)| self.has(*number))
+            .map(|(_, name)| name)
     }
 }
 
 /// Returns the number of a capability given by its upper-case name without `CAP_`.
 pub fn number(name: &str) -> Option<u32> {
-    (0..).zip(NAMES).find(|(_, known)| *known == name).map(|(number, _)| number)
+    (0..)
+        .zip(NAMES)
+        .find(|(_, known)| *known == name)
+        .map(|(number, _)| number)
 }
 
 #[cfg(test)]
@@ -119,7 +125,13 @@ mod tests {
 
     #[test]
     fn numbers_are_the_kernels() {
-        for (name, value) in [("CHOWN", 0), ("SYS_ADMIN", 21), ("SYS_RESOURCE", 24), ("SETFCAP", 31), ("CHECKPOINT_RESTORE", 40)] {
+        for (name, value) in [
+            ("CHOWN", 0),
+            ("SYS_ADMIN", 21),
+            ("SYS_RESOURCE", 24),
+            ("SETFCAP", 31),
+            ("CHECKPOINT_RESTORE", 40),
+        ] {
             assert_eq!(number(name), Some(value), "{name}");
         }
     }

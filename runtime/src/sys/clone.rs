@@ -47,7 +47,11 @@ pub fn clone_child(
     // all memory. `arguments` outlives the call and its size is passed; `pidfd` is a valid place for one int, which the kernel
     // writes in the parent. No other thread exists (checked above), so no lock is held by a thread that the child lacks.
     let result = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<libc::clone_args>(),
+        )
     };
     match outcome(result)? {
         0 => {
@@ -56,7 +60,10 @@ pub fn clone_child(
         pid => {
             // SAFETY: the kernel stored a new descriptor that nobody else owns, as CLONE_PIDFD promises on success.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Child { pid: pid as i32, pidfd })
+            Ok(Child {
+                pid: pid as i32,
+                pidfd,
+            })
         }
     }
 }
@@ -88,7 +95,11 @@ pub fn threads() -> Result<u64, Errno> {
 }
 
 fn refuse_threads() -> Result<(), Errno> {
-    if threads()? == 1 { Ok(()) } else { Err(Errno::DEADLK) }
+    if threads()? == 1 {
+        Ok(())
+    } else {
+        Err(Errno::DEADLK)
+    }
 }
 
 fn run_and_exit(work: impl FnOnce() -> i32) -> ! {

@@ -26,7 +26,11 @@ impl Texts {
     pub fn new(texts: Vec<CString>) -> Self {
         let mut pointers: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
         pointers.extend([ptr::null(), ptr::null()]);
-        Self { texts, pointers, late: vec![0; LATE_BYTES_MAX] }
+        Self {
+            texts,
+            pointers,
+            late: vec![0; LATE_BYTES_MAX],
+        }
     }
 
     /// Returns the texts that the list was made of.
@@ -53,7 +57,11 @@ impl Texts {
         // SAFETY: `program` ends with a null byte. Both arrays end with a null pointer, and each entry before it points to a text
         // that ends with a null byte and is owned by the same list, which is borrowed for the call.
         unsafe {
-            libc::execve(program.as_ptr(), self.pointers.as_ptr(), environment.pointers.as_ptr())
+            libc::execve(
+                program.as_ptr(),
+                self.pointers.as_ptr(),
+                environment.pointers.as_ptr(),
+            )
         };
         Err(super::last_errno())
     }

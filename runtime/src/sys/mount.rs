@@ -3,8 +3,8 @@
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-pub use rustix::mount::MountAttrFlags as Attributes;
 use rustix::io::Errno;
+pub use rustix::mount::MountAttrFlags as Attributes;
 
 use super::outcome;
 
@@ -38,8 +38,12 @@ pub struct Change {
 
 impl Change {
     /// No change.
-    pub const NONE: Self =
-        Self { set: Attributes::empty(), clear: Attributes::empty(), propagation: 0, recursive: false };
+    pub const NONE: Self = Self {
+        set: Attributes::empty(),
+        clear: Attributes::empty(),
+        propagation: 0,
+        recursive: false,
+    };
 }
 
 /// Changes the mount whose root `mount` refers to, attached or not (Linux 5.12).

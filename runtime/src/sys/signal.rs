@@ -20,7 +20,12 @@ struct Action {
 
 /// Sets every signal to its default. SIGKILL and SIGSTOP always are.
 pub fn reset_all() -> Result<(), Errno> {
-    let default = Action { handler: 0, flags: 0, restorer: 0, mask: 0 };
+    let default = Action {
+        handler: 0,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
     for signal in 1..=SIGNAL_MAX {
         if matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
             continue;

@@ -149,7 +149,7 @@ mod tests {
             ends in any::<bool>(),
         ) {
             let mut stream = lengths.iter().enumerate().flat_map(|(index, length)| {
-                let mut line = vec![b'a' + index as u8; *length];
+                let mut line = vec![b"abcdef"[index]; *length];
                 line.push(b'\n');
                 line
             }).collect::<Vec<u8>>();

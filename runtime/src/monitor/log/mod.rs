@@ -125,7 +125,7 @@ struct Files {
     bytes: u64,
     /// 0 = never rotate.
     bytes_max: u64,
-    files_max: u32,
+    kept_max: u32,
     /// Lines dropped since the last successful write.
     lost: u64,
     /// Why.
@@ -143,7 +143,7 @@ impl Files {
             current,
             bytes,
             bytes_max: place.file_bytes_max,
-            files_max: place.files_max.max(1),
+            kept_max: place.files_max.max(1),
             lost: 0,
             lost_because: ErrorKind::Other,
         })
@@ -179,10 +179,7 @@ impl Files {
         } else {
             0
         };
-        self.lost += batch[written..]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count() as u64;
+        self.lost += batch[written..].split(|byte| *byte == b'\n').count() as u64 - 1;
         batch.clear();
         batch.shrink_to(BATCH_BYTES);
     }
@@ -214,11 +211,11 @@ impl Files {
 
     /// Makes `current.log` the file `1.log`, that one `2.log`, and so on; the oldest one goes.
     fn rotate(&mut self) -> io::Result<()> {
-        if self.files_max == 1 {
+        if self.kept_max == 1 {
             self.current.set_len(0)?;
         } else {
             let numbered = |number: u32| self.dir.join(format!("{number}.log"));
-            for number in (1..self.files_max - 1).rev() {
+            for number in (1..self.kept_max - 1).rev() {
                 match fs::rename(numbered(number), numbered(number + 1)) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                     _ => {}

@@ -120,7 +120,7 @@ proptest! {
         for count in &chunks {
             let first = printed.len();
             printed.extend((first..first + count).map(|number| number.to_string()));
-            let chunk = printed[first..].iter().map(|line| format!("{line}\n")).collect::<String>();
+            let chunk = printed[first..].join("\n") + "\n";
             log.output(Stream::Stdout, chunk.as_bytes());
         }
         let mut kept = Vec::new();

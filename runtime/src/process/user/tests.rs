@@ -13,8 +13,12 @@ const GROUP: &[u8] = b"root:x:0:\ndaemon:x:1:web\nweb:x:1000:\nlogs:x:2000:daemo
 
 fn look_up(text: &str, additional: &[&str]) -> Result<(u32, u32, Vec<u32>), String> {
     let spec = UserSpec::parse(text).map_err(|error| error.to_string())?;
-    let additional: Vec<_> = additional.iter().map(|text| Id::parse(text).unwrap()).collect();
+    let additional: Vec<_> = additional
+        .iter()
+        .map(|text| Id::parse(text).unwrap())
+        .collect();
     resolve(&spec, &additional, PASSWD, GROUP)
+        .map(|found| found.credentials)
         .map(|found| (found.uid, found.gid, found.groups().to_vec()))
         .map_err(|missing| format!("{missing:?}"))
 }
@@ -47,8 +51,24 @@ fn users_are_what_docker_makes_of_them() {
 #[test]
 fn texts_that_could_mean_another_user_are_refused() {
     for text in [
-        "-1", "+1", " 1", "1 ", "4294967295", "4294967296", "99999999999999999999", "-1:0", "0:-1",
-        "0:+1", "0: 1", "web:logs:x", "we b", "web\n", "web\0", "a/b", "0:4294967295", "web,root",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "4294967295",
+        "4294967296",
+        "99999999999999999999",
+        "-1:0",
+        "0:-1",
+        "0:+1",
+        "0: 1",
+        "web:logs:x",
+        "we b",
+        "web\n",
+        "web\0",
+        "a/b",
+        "0:4294967295",
+        "web,root",
     ] {
         assert!(UserSpec::parse(text).is_err(), "{text:?}");
     }
@@ -64,7 +84,11 @@ fn names_without_an_entry_are_missing_and_never_root() {
         ("0:staff", &[], "Group"),
         ("0", &["27", "staff"], "Additional(1)"),
     ] {
-        assert_eq!(look_up(text, additional), Err(missing.to_owned()), "{text:?}");
+        assert_eq!(
+            look_up(text, additional),
+            Err(missing.to_owned()),
+            "{text:?}"
+        );
     }
 }
 
@@ -78,9 +102,14 @@ fn additional_groups_follow_without_repetition() {
 
 #[test]
 fn more_groups_than_fit_are_refused() {
-    let group: String = (0..=GROUPS_MAX).map(|gid| format!("g{gid}:x:{}:web\n", gid + 5000)).collect();
+    let group: String = (0..=GROUPS_MAX)
+        .map(|gid| format!("g{gid}:x:{}:web\n", gid + 5000))
+        .collect();
     let spec = UserSpec::parse("web").unwrap();
-    assert_eq!(resolve(&spec, &[], PASSWD, group.as_bytes()), Err(Missing::TooManyGroups));
+    assert_eq!(
+        resolve(&spec, &[], PASSWD, group.as_bytes()),
+        Err(Missing::TooManyGroups)
+    );
 }
 
 #[test]
@@ -103,6 +132,7 @@ proptest! {
             if let Ok(found) = resolve(&spec, &[], &passwd, &group) {
                 let asked_for_zero = matches!(spec.user, Id::Number(0));
                 let has_name = matches!(spec.user, Id::Name(_));
+                let found = found.credentials;
                 prop_assert!(found.uid != 0 || asked_for_zero || has_name);
                 prop_assert!(found.uid != u32::MAX && found.gid != u32::MAX);
             }
@@ -113,6 +143,7 @@ proptest! {
     fn digits_are_the_number_itself(number in 0..u32::MAX, group in 0..u32::MAX) {
         let text = format!("{number}:{group}");
         let found = resolve(&UserSpec::parse(&text).unwrap(), &[], PASSWD, GROUP).unwrap();
+        let found = found.credentials;
         prop_assert_eq!((found.uid, found.gid), (number, group));
     }
 
@@ -120,6 +151,6 @@ proptest! {
     fn a_name_is_found_only_by_its_whole_self(name in "[a-z]{1,8}") {
         let passwd = format!("{name}x:x:1:1::/:\nx{name}:x:2:2::/:\n{name}:x:3:3::/:\n");
         let found = resolve(&UserSpec::parse(&name).unwrap(), &[], passwd.as_bytes(), b"").unwrap();
-        prop_assert_eq!(found.uid, 3);
+        prop_assert_eq!(found.credentials.uid, 3);
     }
 }

@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "plain files are what these tests are about")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "plain files are what these tests are about"
+)]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,8 +23,17 @@ fn links_that_point_out_are_resolved_inside() {
     let outside = world.path().join("outside");
     symlink(&outside, world.path().join("root/absolute")).unwrap();
     symlink("../outside", world.path().join("root/relative")).unwrap();
-    for path in ["absolute/secret", "relative/secret", "../outside/secret", "/../../outside/secret"] {
-        assert_eq!(root.read(path).unwrap_err().source.0, libc::ENOENT, "{path}");
+    for path in [
+        "absolute/secret",
+        "relative/secret",
+        "../outside/secret",
+        "/../../outside/secret",
+    ] {
+        assert_eq!(
+            root.read(path).unwrap_err().source.0,
+            libc::ENOENT,
+            "{path}"
+        );
     }
 }
 
@@ -34,15 +46,28 @@ fn directories_are_made_where_a_dangling_link_points_inside() {
     root.create_dir_all("out/c", 0o755).unwrap();
     assert!(world.path().join("root/srv/data/a/b").is_dir());
     assert!(world.path().join("root/outside/c").is_dir());
-    assert_eq!(fs::read_dir(world.path().join("outside")).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(world.path().join("outside")).unwrap().count(),
+        1
+    );
 }
 
 #[test]
 fn files_are_made_through_dangling_links_inside() {
     let (world, root) = world();
     fs::create_dir(world.path().join("root/etc")).unwrap();
-    symlink("../run/resolve/stub.conf", world.path().join("root/etc/resolv.conf")).unwrap();
-    ensure(root.as_fd(), c"/etc/resolv.conf", Entry::File, Mode::from_raw_mode(0o644)).unwrap();
+    symlink(
+        "../run/resolve/stub.conf",
+        world.path().join("root/etc/resolv.conf"),
+    )
+    .unwrap();
+    ensure(
+        root.as_fd(),
+        c"/etc/resolv.conf",
+        Entry::File,
+        Mode::from_raw_mode(0o644),
+    )
+    .unwrap();
     assert!(world.path().join("root/run/resolve/stub.conf").is_file());
 }
 
@@ -53,7 +78,11 @@ fn link_loops_end() {
     symlink("a", world.path().join("root/b")).unwrap();
     symlink("grow/x", world.path().join("root/grow")).unwrap();
     for path in ["a", "a/c", "grow"] {
-        assert_eq!(root.create_dir_all(path, 0o755).unwrap_err().source.0, libc::ELOOP, "{path}");
+        assert_eq!(
+            root.create_dir_all(path, 0o755).unwrap_err().source.0,
+            libc::ELOOP,
+            "{path}"
+        );
     }
 }
 
@@ -62,7 +91,11 @@ fn a_file_in_the_way_is_an_error() {
     let (world, root) = world();
     fs::write(world.path().join("root/file"), "").unwrap();
     for path in ["file", "file/a", "file/a/b"] {
-        assert_eq!(root.create_dir_all(path, 0o755).unwrap_err().source.0, libc::ENOTDIR, "{path}");
+        assert_eq!(
+            root.create_dir_all(path, 0o755).unwrap_err().source.0,
+            libc::ENOTDIR,
+            "{path}"
+        );
     }
 }
 
@@ -76,7 +109,11 @@ fn parents_come_with_the_last_name() {
     assert!(world.path().join("root/a/file").is_dir());
     assert_eq!(root.open_parent("top").unwrap().1, "top");
     for path in ["/", "..", "a/..", ""] {
-        assert_eq!(root.open_parent(path).unwrap_err().source.0, libc::EINVAL, "{path:?}");
+        assert_eq!(
+            root.open_parent(path).unwrap_err().source.0,
+            libc::EINVAL,
+            "{path:?}"
+        );
     }
 }
 
@@ -96,14 +133,26 @@ fn only_regular_files_are_read() {
     fs::write(world.path().join("root/file"), "text").unwrap();
     assert_eq!(root.read("/file").unwrap(), b"text");
     let error = root.read("none").unwrap_err().to_string();
-    assert!(error.starts_with("open none in /") && error.ends_with(": no such file or directory"), "{error}");
+    assert!(
+        error.starts_with("open none in /") && error.ends_with(": no such file or directory"),
+        "{error}"
+    );
 }
 
 #[test]
 fn magic_links_of_procfs_are_not_followed() {
     let root = Root::open_dir("/proc").unwrap();
-    assert_eq!(root.open("self/exe", OFlags::RDONLY).unwrap_err().source.0, libc::ELOOP);
-    assert_eq!(root.open("self/root/etc", OFlags::PATH).unwrap_err().source.0, libc::ELOOP);
+    assert_eq!(
+        root.open("self/exe", OFlags::RDONLY).unwrap_err().source.0,
+        libc::ELOOP
+    );
+    assert_eq!(
+        root.open("self/root/etc", OFlags::PATH)
+            .unwrap_err()
+            .source
+            .0,
+        libc::ELOOP
+    );
 }
 
 #[test]
@@ -126,5 +175,8 @@ fn a_swapper_never_leads_out() {
         }
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    assert_eq!(fs::read_dir(world.path().join("outside")).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(world.path().join("outside")).unwrap().count(),
+        1
+    );
 }

@@ -1,0 +1,5 @@
+//! (next)
+
+use crate::harness::Test;
+
+pub(crate) const TESTS: &[Test] = &[];

@@ -3,7 +3,9 @@
 //! Ctrl-C stops the services, a second one kills them, a third one leaves at once. Everything is decided by looking at
 //! the containers' states again after any wake-up, so a missed event costs nothing.
 
-use std::{collections::BTreeMap, os::fd::AsFd, time::Instant};
+mod rule;
+
+use std::{collections::BTreeMap, io, os::fd::AsFd, time::Instant};
 
 use compose_spec::{
     Loaded,
@@ -11,6 +13,8 @@ use compose_spec::{
 };
 use nix::sys::signal::Signal;
 use runtime::spec::{ContainerState, ExitStatus};
+
+pub(super) use rule::{Attached, EndRule};
 
 use super::{
     failure::{Failure, INTERRUPTED},
@@ -32,44 +36,21 @@ use crate::{
     },
 };
 
-/// What is shown, and what ends the command.
-#[derive(Debug)]
-pub(super) struct Attached {
-    /// Services whose logs are shown.
-    pub(super) shown: Vec<ServiceName>,
-    /// Services whose containers are waited for.
-    pub(super) ends: Vec<ServiceName>,
-    /// When it is over.
-    pub(super) rule: EndRule,
-    /// Logs with colours, if the stream can.
-    pub(super) colour: bool,
-    /// Logs with names.
-    pub(super) prefix: bool,
-    /// Logs with times.
-    pub(super) timestamps: bool,
-    /// What of the progress is left out.
-    pub(super) progress: ProgressOptions,
-}
-
-/// When an attached `up` is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum EndRule {
-    /// When all containers have ended; the exit code is 0.
-    LastExit,
-    /// When the first one has ended; then the others are stopped.
-    FirstExit {
-        /// Whose exit code the command ends with; `None` = that of the first.
-        code_of: Option<ServiceName>,
-    },
-    /// When the first one has ended with an error; then the others are stopped.
-    FirstFailure,
-}
-
 pub(super) fn run(
     session: &Session<'_>,
     loaded: &Loaded,
     request: UpRequest,
     attached: Attached,
+) -> Result<(), Failure> {
+    run_until(session, loaded, request, attached, Signals::take)
+}
+
+fn run_until(
+    session: &Session<'_>,
+    loaded: &Loaded,
+    request: UpRequest,
+    attached: Attached,
+    take_signals: impl FnOnce() -> io::Result<Signals>,
 ) -> Result<(), Failure> {
     let grace_ms = request.grace_ms;
     let since = now_in_logs();
@@ -81,7 +62,7 @@ pub(super) fn run(
         .collect();
     // The call comes first: a supervisor that it starts must not inherit blocked signals.
     let up = session.start_call(&Request::Up(Box::new(request)))?;
-    let signals = Signals::take().map_err(|error| Failure::intent("take signals", &error))?;
+    let signals = take_signals().map_err(|error| Failure::intent("take signals", &error))?;
     let mut follow = open_logs(session, loaded, &attached, since)?;
     follow.watch()?;
     let progress = session.ui.progress(attached.progress);
@@ -163,8 +144,12 @@ impl Work<'_> {
     fn run(&mut self, signals: &Signals) -> Result<(), Failure> {
         loop {
             let ready = self.wait(signals)?;
-            if ready[0] && self.take_signal(signals)? {
-                return Err(Failure::Status(INTERRUPTED));
+            if ready[0] {
+                if self.take_signal(signals)? {
+                    return Err(Failure::Status(INTERRUPTED));
+                }
+                // The call may be another one now: what was ready says nothing about it.
+                continue;
             }
             if ready[2]
                 && let Some(outcome) = self.receive()?
@@ -388,3 +373,6 @@ impl Work<'_> {
             .unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests;

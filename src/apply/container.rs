@@ -96,13 +96,17 @@ pub(super) async fn start(
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;
     }
-    let attached = context.fabric.attach(&record).await.map_err(wire)?;
-    if attached.published != record.published {
-        record.published.clone_from(&attached.published);
-        store::write_json(&context.root.container(id).join("record.json"), &record)
-            .map_err(ApplyError::Store)?;
+    let mut sockets = Vec::new();
+    if !record.endpoints.is_empty() {
+        let attached = context.fabric.attach(&record).await.map_err(wire)?;
+        if attached.published != record.published {
+            record.published.clone_from(&attached.published);
+            store::write_json(&context.root.container(id).join("record.json"), &record)
+                .map_err(ApplyError::Store)?;
+        }
+        sockets = attached.sockets;
     }
-    match start_monitor(context, job, &record, attached.sockets).await {
+    match start_monitor(context, job, &record, sockets).await {
         Ok(warnings) => {
             for warning in warnings {
                 job.warn(format!("{}: {warning}", record.name)).await;
@@ -255,11 +259,20 @@ pub(super) async fn remove(
         .flatten();
     let volumes = volumes.to_owned();
     let name = record.name.clone();
+    let directories = tokio::task::spawn_blocking(move || {
+        container::remove(&root, &gone).map_err(|source| ApplyError::Container {
+            name: gone.short().to_owned(),
+            source,
+        })?;
+        one_off_log.map_or(Ok(()), |log| {
+            store::remove_tree(&log).map_err(ApplyError::Store)
+        })
+    });
+    directories
+        .await
+        .expect("removing directories does not panic")?;
+    let root = context.root.clone();
     blocking(move || {
-        container::remove(&root, &gone).map_err(VolumeError::container)?;
-        if let Some(directory) = one_off_log {
-            store::remove_tree(&directory).map_err(VolumeError::store)?;
-        }
         volumes
             .iter()
             .try_for_each(|volume| volume::remove(&root, volume))
@@ -451,9 +464,11 @@ fn fill(root: &store::Root, used: &VolumeUse, layers: &[PathBuf]) -> Result<(), 
     if let Some(record) = &used.anonymous {
         volume::ensure(root, record)?;
     }
-    match &used.copy_up {
-        Some(path) => volume::copy_up(root, &used.name, layers, path),
-        None => Ok(()),
+    let place = (used.name.as_str(), used.subpath.as_deref());
+    match (&used.copy_up, &used.subpath) {
+        (Some(path), _) => volume::copy_up_below(root, place, layers, path),
+        (None, Some(subpath)) => volume::ensure_subpath(root, &used.name, subpath),
+        (None, None) => Ok(()),
     }
 }
 

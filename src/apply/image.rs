@@ -9,13 +9,9 @@ use std::{
 use compose_spec::model::{ImageSource, Service};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use super::{
-    ApplyError, Context, Job,
-    builder::{StepContainers, StoreLayers},
-    queue::Done,
-};
+use super::{ApplyError, Context, Job, builder::StepContainers, queue::Done};
 use crate::{
-    build::{self, BuildEvent, BuildInput},
+    build::{self, BuildEvent, BuildInput, LayersError, StoreLayers},
     container,
     image::{self, LayerPhase, PullProgress},
     model::{ImageId, Subject, SubjectKind},
@@ -85,14 +81,25 @@ pub(super) async fn build(
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
     let handle = Handle::current();
     let built = spawn_blocking(move || {
-        let layers = StoreLayers::new(&context, handle);
+        let pull = |reference: &str, platform: &str| {
+            let platform = Some(platform);
+            let pulled = image::pull(
+                &context.images,
+                reference,
+                platform,
+                &context.registries,
+                &|_| {},
+            );
+            handle.block_on(pulled).map_err(LayersError::new)
+        };
+        let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
         let runner = StepContainers::new(&context);
         let told = |event| rows.tell(event);
-        build::build(&input, &layers, &context.root, &runner, &told)
+        Ok(build::build(&input, &layers, &context.root, &runner, &told))
     })
     .await
     .expect("a build does not panic");
-    let record = built.map_err(failed)?;
+    let record = built?.map_err(failed)?;
     Ok(Done {
         text: Some("built".to_owned()),
         name: Some(record.id.as_str().to_owned()),

@@ -15,7 +15,7 @@ use crate::{
     },
     network::{self, Wiring},
     store::{self, Root, StoreError},
-    volume,
+    volume::{self, VolumeError},
 };
 
 /// The state of the host could not be read.
@@ -29,7 +29,7 @@ pub enum ObserveError {
     Network(#[source] StoreError),
     /// A volume's record.
     #[error("read the volumes")]
-    Volume(#[source] StoreError),
+    Volume(#[source] VolumeError),
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),

@@ -96,6 +96,18 @@ async fn adopt_container(context: &Context, record: &ContainerRecord) {
             return;
         }
     };
+    if !record.endpoints.is_empty() {
+        adopt_network(context, record).await;
+    }
+    let running = matches!(receiver.borrow().state, ContainerState::Running { .. });
+    if let Err(error) = context.fabric.set_running(&record.id, running).await {
+        warn!(container = name, %error, "publish");
+    }
+    info!(container = name, "adopted");
+}
+
+async fn adopt_network(context: &Context, record: &ContainerRecord) {
+    let name = &record.name;
     let sockets = match context.live.held(&record.id).await {
         Ok((names, fds)) => names
             .into_iter()
@@ -124,11 +136,6 @@ async fn adopt_container(context: &Context, record: &ContainerRecord) {
         }
         Err(error) => warn!(container = name, %error, "its network is not as it should be"),
     }
-    let running = matches!(receiver.borrow().state, ContainerState::Running { .. });
-    if let Err(error) = context.fabric.set_running(&record.id, running).await {
-        warn!(container = name, %error, "publish");
-    }
-    info!(container = name, "adopted");
 }
 
 /// Removes what a killed supervisor was making. Litter is no reason not to start.

@@ -27,7 +27,7 @@ use crate::{
     apply::Context,
     container::{self, Change, Live, Steps},
     image::{ImageStore, Registries, SettingsError},
-    network::Fabric,
+    network::{Changes, Fabric},
     store::{self, Root, StoreError},
 };
 
@@ -131,6 +131,8 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
         supervisor: arguments.respawn,
         root: root.clone(),
     };
+    let network_changes = Changes::open(&root).map_err(StartError::Network)?;
+    let mut watching = true;
     let leave = CancellationToken::new();
     let registry = Registry::new(context.clone(), leave.clone());
     boot::adopt(&context).await.map_err(StartError::Adopt)?;
@@ -146,6 +148,13 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
         tokio::select! {
             () = &mut serving => break false,
             Some(change) = changed.recv() => dispatch(&context, &registry, change).await,
+            removed = network_changes.removed(), if watching => match removed {
+                Ok(()) => repair(&context).await,
+                Err(error) => {
+                    warn!(%error, "removals of links and tables are not noticed any more");
+                    watching = false;
+                }
+            },
             _ = terminate.recv() => break false,
             _ = interrupt.recv() => break false,
             () = lingered(&registry) => break true,
@@ -185,6 +194,13 @@ async fn lingered(registry: &Registry) {
         if registry.is_idle() {
             return;
         }
+    }
+}
+
+/// Puts back bridges and packet filter that somebody removed.
+async fn repair(context: &Context) {
+    if let Err(error) = context.fabric.repair().await {
+        warn!(%error, "repair the network");
     }
 }
 

@@ -17,7 +17,7 @@ fn broken_files_are_refused_with_their_place() {
         (
             "services:\n  a: { image: busybox, depends_on: [b] }\n  b: { image: busybox, depends_on: [a] }\n",
             "compose.yaml:",
-            "cycle",
+            "wait for each other",
         ),
         (
             "services:\n  a: { image: busybox, depends_on: [nosuch] }\n",

@@ -70,7 +70,7 @@ services:
     assert_eq!((world.pids("a"), world.pids("b")), (a, b));
     world.write("compose.yaml", &compose("debug"));
     let plan = world.stack(&["--dry-run", "up", "-d"]).ok();
-    assert!(plan.stderr.contains("LEVEL"), "{}", plan.stderr);
+    assert!(plan.stdout.contains("environment.LEVEL"), "{plan:?}");
     assert_eq!(world.pids("a"), a, "a dry run changes nothing");
     world.stack(&["up", "-d"]).ok();
     assert_ne!(world.pids("a"), a);

@@ -167,7 +167,7 @@ impl World {
     pub(crate) fn supervisors(&self) -> Vec<i32> {
         leaks::processes(&self.root())
             .into_iter()
-            .filter(|(_, line)| line.contains("\0supervisor\0"))
+            .filter(|(_, line)| line.split('\0').nth(1) == Some("supervisor"))
             .map(|(pid, _)| pid)
             .collect()
     }

@@ -13,6 +13,8 @@
 mod group;
 #[path = "kernel/harness.rs"]
 mod harness;
+#[path = "kernel/measure.rs"]
+mod measure;
 #[path = "kernel/running.rs"]
 mod running;
 #[path = "kernel/world.rs"]
@@ -66,6 +68,10 @@ fn main() -> ExitCode {
         .is_some_and(|first| first == "--write-own")
     {
         print!("{}", hostile::write_own());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.first().is_some_and(|first| first == "--measure") {
+        measure::run();
         return ExitCode::SUCCESS;
     }
     harness::main(GROUPS)

@@ -27,6 +27,7 @@ use crate::rootfs::{self, confine::c_path};
 use crate::security::capabilities::Mask;
 use crate::spec::{ContainerSpec, Namespace, Process};
 use crate::sys::arguments::Arguments;
+use crate::sys::clone::refuse_threads;
 use crate::sys::exec::Texts;
 
 /// Largest /etc/passwd and /etc/group that are read.
@@ -202,6 +203,8 @@ impl<'a> Plan<'a> {
         cgroup: &'a JoinPlan,
         wanted: Mask,
     ) -> Result<(Self, Ours), Error> {
+        refuse_threads()
+            .map_err(|errno| Error::new(Step::Clone, "a process with several threads", errno))?;
         let mut subjects = Subjects::default();
         let mut warnings = Vec::new();
         let refuse_pipe = |errno| Error::new(Step::Pipe, "the child", errno);

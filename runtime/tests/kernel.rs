@@ -13,6 +13,8 @@
 mod group;
 #[path = "kernel/harness.rs"]
 mod harness;
+#[path = "kernel/measure.rs"]
+mod measure;
 #[path = "kernel/running.rs"]
 mod running;
 #[path = "kernel/world.rs"]
@@ -59,6 +61,17 @@ fn main() -> ExitCode {
         .map(|(first, rest)| (first.as_str(), rest))
     {
         hostile::swap(paths);
+        return ExitCode::SUCCESS;
+    }
+    if arguments
+        .first()
+        .is_some_and(|first| first == "--write-own")
+    {
+        print!("{}", hostile::write_own());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.first().is_some_and(|first| first == "--measure") {
+        measure::run();
         return ExitCode::SUCCESS;
     }
     harness::main(GROUPS)

@@ -1,1 +1,3 @@
-//! (to be written)
+//! The host side of containers; here only what the command line reads.
+
+pub mod logs;

@@ -1,1 +1,37 @@
-//! (to be written)
+//! Images: their names, the store that holds them, pulling from registries, and archives.
+//!
+//! ```text
+//! pull    reference -> registry client -> manifest, config -> layers in parallel ┐
+//! load    archive or layout ---------------------------------> layers one by one ┤
+//!                                                                                ├-> store: layers/, blobs/, images.json
+//! build   upper directories -> commit_layer, commit_image -----------------------┘
+//! ```
+//!
+//! What came from outside is hostile until its digest was checked, and its content stays hostile even then.
+
+mod archive;
+mod config;
+mod decode;
+mod digest;
+mod manifest;
+mod pipeline;
+mod platform;
+mod pull;
+mod reference;
+mod registry;
+mod store;
+mod unpack;
+
+pub use archive::{LoadError, load};
+pub use config::ConfigError;
+pub use manifest::ManifestError;
+pub use pipeline::LayerError;
+pub use platform::{InvalidPlatform, Platform};
+pub use pull::{LayerPhase, PullError, PullProgress, pull};
+pub use reference::{InvalidReference, Reference};
+pub use registry::{
+    CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SettingsError,
+    TlsError, TransportError,
+};
+pub use store::{CommittedLayer, ImageError, ImageStore, Lease};
+pub use unpack::{TarError, UnpackError};

@@ -19,4 +19,4 @@ pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
-pub use volume::VolumeRecord;
+pub use volume::{Backing, UnsupportedBacking, VolumeRecord};

@@ -173,7 +173,7 @@ fn perform(
         }
         Stage::JoinContainer => work::join_container(plan)?,
         Stage::Loopback => work::bring_loopback_up(plan)?,
-        Stage::Procfs => progress.procfs = Some(work::open_procfs(plan)?),
+        Stage::Procfs => progress.procfs = work::open_procfs(plan)?,
         Stage::HostName => work::set_host_name(plan)?,
         Stage::OomScore => work::write_all(&plan.oom_score, progress)?,
         Stage::Sysctls => work::write_all(&plan.sysctls, progress)?,

@@ -7,6 +7,7 @@ pub mod limits;
 mod plan;
 mod prepare;
 mod reaper;
+pub mod seal;
 mod start;
 pub mod user;
 mod work;

@@ -14,8 +14,8 @@ use super::handover::Handover;
 use super::init::{EXEC, LAUNCH, Stage};
 use super::limits::Limit;
 use super::prepare::{
-    candidates, clamp_capabilities, limits, link_text, mask, oom_score, own_capabilities, sysctl,
-    texts,
+    candidates, clamp_capabilities, limits, link_text, mask, oom_score, own_arguments,
+    own_capabilities, sysctl, texts,
 };
 use super::user::{Id, UserSpec};
 use super::{ExecRequest, LaunchIo, SockFilter};
@@ -26,6 +26,8 @@ use crate::namespaces;
 use crate::rootfs::{self, confine::c_path};
 use crate::security::capabilities::Mask;
 use crate::spec::{ContainerSpec, Namespace, Process};
+use crate::sys::arguments::Arguments;
+use crate::sys::clone::refuse_threads;
 use crate::sys::exec::Texts;
 
 /// Largest /etc/passwd and /etc/group that are read.
@@ -61,7 +63,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) no_new_privs: bool,
     pub(crate) filter: &'a [SockFilter],
     pub(crate) cwd: CString,
+    /// PID 1 is ours; the monitor's command line, which it hides, when it could be found.
     pub(crate) has_reaper: bool,
+    pub(crate) monitor_arguments: Option<Arguments>,
     pub(crate) arguments: Texts,
     pub(crate) environment: Texts,
     /// Paths at which the program may be, in the order in which they are tried.
@@ -164,6 +168,9 @@ impl<'a> Plan<'a> {
         }
         plan.tree = Some(rootfs::Plan::of(spec, cgroup, subjects)?);
         plan.has_reaper = spec.init;
+        if spec.init {
+            plan.monitor_arguments = own_arguments()?;
+        }
         Ok((plan, ours))
     }
 
@@ -196,6 +203,8 @@ impl<'a> Plan<'a> {
         cgroup: &'a JoinPlan,
         wanted: Mask,
     ) -> Result<(Self, Ours), Error> {
+        refuse_threads()
+            .map_err(|errno| Error::new(Step::Clone, "a process with several threads", errno))?;
         let mut subjects = Subjects::default();
         let mut warnings = Vec::new();
         let refuse_pipe = |errno| Error::new(Step::Pipe, "the child", errno);
@@ -235,6 +244,7 @@ impl<'a> Plan<'a> {
             filter: &[],
             cwd: c_path(process.cwd.as_ref(), Step::WorkingDirectory)?,
             has_reaper: false,
+            monitor_arguments: None,
             arguments: texts(&process.argv)?,
             environment: texts(&process.env)?,
             candidates: candidates(process)?,

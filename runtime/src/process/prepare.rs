@@ -12,6 +12,7 @@ use crate::error::{Error, Step};
 use crate::fault::{Subject, Subjects};
 use crate::security::capabilities::{self, Mask};
 use crate::spec::{ContainerSpec, Process, Rlimit};
+use crate::sys::arguments::Arguments;
 use crate::sys::exec::Texts;
 
 /// PATH of a process that has none, as in Docker.
@@ -161,4 +162,11 @@ pub(crate) fn candidates(process: &Process) -> Result<Vec<CString>, Error> {
 pub(crate) fn link_text(descriptor: &OwnedFd) -> String {
     let link = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     fs_err::read_link(link).map_or_else(|_| "tasks".to_owned(), |path| path.display().to_string())
+}
+
+/// Finds this process's own command line in memory.
+pub(crate) fn own_arguments() -> Result<Option<Arguments>, Error> {
+    let path = "/proc/self/stat";
+    let stat = fs_err::read_to_string(path).map_err(|error| Error::new(Step::Read, path, error))?;
+    Ok(Arguments::of_stat(&stat))
 }

@@ -57,8 +57,12 @@ pub(crate) fn join_container(plan: &Plan<'_>) -> Result<(), Fault> {
     crate::namespaces::join_all(init).at(Step::JoinNamespace, plan.names.container)
 }
 
-pub(crate) fn open_procfs(plan: &Plan<'_>) -> Result<OwnedFd, Fault> {
-    make(c"proc", &[], NOSUID | NODEV | NOEXEC).at(Step::Mount, plan.names.procfs)
+pub(crate) fn open_procfs(plan: &Plan<'_>) -> Result<Option<OwnedFd>, Fault> {
+    if plan.tree.is_none() && plan.oom_score.is_empty() {
+        return Ok(None);
+    }
+    let procfs = make(c"proc", &[], NOSUID | NODEV | NOEXEC);
+    procfs.map(Some).at(Step::Mount, plan.names.procfs)
 }
 
 pub(crate) fn set_host_name(plan: &Plan<'_>) -> Result<(), Fault> {
@@ -74,11 +78,10 @@ pub(crate) fn set_host_name(plan: &Plan<'_>) -> Result<(), Fault> {
 
 /// Writes files of procfs through the process's own handle. Links that the kernel makes (`self`) are followed, magic ones are not.
 pub(crate) fn write_all(files: &[HostFile], progress: &Progress) -> Result<(), Fault> {
-    let Some(procfs) = &progress.procfs else {
-        return Ok(());
-    };
     for file in files {
-        write_file(procfs.as_fd(), file).at(file.step, file.subject)?;
+        let procfs = progress.procfs.as_ref().ok_or(Errno::BADF);
+        let written = procfs.and_then(|procfs| write_file(procfs.as_fd(), file));
+        written.at(file.step, file.subject)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -59,14 +60,21 @@ pub enum Way {
     OneText,
 }
 
-/// Mounts an overlay and returns its root. Chooses the way by what the kernel understands.
+/// Mounts an overlay and returns its root, in the way that the kernel understands.
 pub fn mount(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
-    match mount_by(overlay, Way::LayerByLayer) {
-        Err(error) if error.source.0 == libc::EINVAL && !understands_layers() => {
-            mount_by(overlay, Way::OneText)
+    mount_by(overlay, best_way())
+}
+
+/// Returns the best way that the kernel understands. Asked once: an unknown setting costs a line in the kernel's log.
+pub fn best_way() -> Way {
+    static BEST: OnceLock<Way> = OnceLock::new();
+    *BEST.get_or_init(|| {
+        if understands_layers() {
+            Way::LayerByLayer
+        } else {
+            Way::OneText
         }
-        outcome => outcome,
-    }
+    })
 }
 
 /// Mounts an overlay in one way.
@@ -77,12 +85,14 @@ pub fn mount_by(overlay: &Overlay<'_>, way: Way) -> Result<OwnedFd, Error> {
     }
 }
 
-/// Tells whether the kernel knows `lowerdir+`: an unknown setting is refused at once, a known one looks its path up.
+/// Tells whether the kernel knows `lowerdir+`. Before Linux 6.5 overlayfs takes any setting at first and refuses it at the end, so one
+/// that no kernel knows is tried too.
 fn understands_layers() -> bool {
     let Ok(context) = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
         return false;
     };
-    rustix::mount::fsconfig_set_string(context.as_fd(), c"lowerdir+", c"/").is_ok()
+    let takes = |key: &CStr| rustix::mount::fsconfig_set_string(context.as_fd(), key, c"/").is_ok();
+    !takes(c"no_such_setting") && takes(c"lowerdir+")
 }
 
 fn layer_by_layer(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
@@ -159,7 +169,24 @@ fn one_text(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     let mount = handover.receive();
     let id = rustix::process::WaitId::PidFd(helper.pidfd.as_fd());
     rustix::process::waitid(id, WaitIdOptions::EXITED).map_err(refuse)?;
-    mount.map_err(refuse)
+    mount.map_err(|errno| missing(overlay).unwrap_or_else(|| refuse(errno)))
+}
+
+/// Finds a directory that is not there; the kernel's answer to one text does not name it.
+fn missing(overlay: &Overlay<'_>) -> Option<Error> {
+    let lowers = overlay
+        .lowers
+        .iter()
+        .map(|lower| ("lowerdir", lower.as_path()));
+    let all = lowers.chain([("upperdir", overlay.upper), ("workdir", overlay.work)]);
+    all.into_iter().find_map(|(key, path)| {
+        let errno = rustix::fs::stat(path).err()?;
+        Some(Error::new(
+            Step::Overlay,
+            format!("{key} {}", path.display()),
+            errno,
+        ))
+    })
 }
 
 /// Helper process: mounts where nobody else sees it, and clones the mount, which then lives as long as its descriptor.

@@ -102,7 +102,8 @@ fn pid_of(result: libc::c_long) -> Result<i32, Errno> {
     i32::try_from(result).or(Err(Errno::RANGE))
 }
 
-fn refuse_threads() -> Result<(), Errno> {
+/// Refuses a process with several threads, with EDEADLK.
+pub fn refuse_threads() -> Result<(), Errno> {
     if threads()? == 1 {
         Ok(())
     } else {

@@ -192,7 +192,12 @@ fn exec_into_a_container_that_has_ended_is_refused() {
 
 fn a_privileged_exec_has_all_capabilities() {
     let world = World::new();
-    let running = sleeper(&world);
+    let mut spec = world.spec(&["sleep"]);
+    spec.oom_score_adj = Some(321);
+    let mut running = world.start(spec).unwrap();
+    running.await_text("ready");
+    let score = running.exec(&["read:/proc/self/oom_score_adj"]);
+    assert_eq!(score.answer("read:/proc/self/oom_score_adj"), "321");
     let finished = running
         .exec_process(&probe_process(&["status"]), true)
         .unwrap()

@@ -48,6 +48,10 @@ impl Group {
         if self.is_v2 { "cgroup.procs" } else { "pids" }
     }
 
+    pub(crate) fn is_v2(&self) -> bool {
+        self.is_v2
+    }
+
     pub(crate) fn join(&self) -> JoinPlan {
         if self.is_v2 {
             return JoinPlan {

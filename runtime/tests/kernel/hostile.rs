@@ -41,6 +41,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_swapped_mount_target_never_leaves_the_container",
         a_swapped_mount_target_never_leaves_the_container,
     ),
+    (
+        "a_sealed_binary_cannot_be_written",
+        a_sealed_binary_cannot_be_written,
+    ),
     ("our_binary_cannot_be_written", our_binary_cannot_be_written),
 ];
 
@@ -307,6 +311,19 @@ fn a_swapped_mount_target_never_leaves_the_container() {
     canary.check();
 }
 
+/// Tells whether this program's own file is on a read-only mount, and what opening it for writing gives.
+pub(crate) fn write_own() -> String {
+    let statvfs = rustix::fs::statvfs("/proc/self/exe").unwrap();
+    let is_read_only = statvfs
+        .f_flag
+        .contains(rustix::fs::StatVfsMountFlags::RDONLY);
+    let error = fs::File::options()
+        .write(true)
+        .open("/proc/self/exe")
+        .unwrap_err();
+    format!("{is_read_only} {}", error.raw_os_error().unwrap())
+}
+
 /// The swapper of the test above: exchanges two entries until a file appears.
 pub(crate) fn swap(arguments: &[String]) {
     static DONE: AtomicBool = AtomicBool::new(false);
@@ -324,6 +341,20 @@ pub(crate) fn swap(arguments: &[String]) {
             Ordering::Relaxed,
         );
     }
+}
+
+fn a_sealed_binary_cannot_be_written() {
+    let sealed = runtime::process::seal::own_executable().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&sealed));
+    let output = std::process::Command::new(path)
+        .arg("--write-own")
+        .output()
+        .unwrap();
+    // The kernel asks whether somebody executes it before it looks at the mount.
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("true {}", libc::ETXTBSY)
+    );
 }
 
 fn our_binary_cannot_be_written() {

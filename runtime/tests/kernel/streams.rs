@@ -157,7 +157,14 @@ fn a_terminal_works_under_the_reaper() {
 fn the_reaper_reaps_orphans_and_keeps_the_exit_code() {
     let world = World::new();
     let run = |init| {
-        let mut spec = world.spec(&["orphans:20", "zombies", "status", "exit:42"]);
+        let mut spec = world.spec(&[
+            "orphans:20",
+            "zombies",
+            "status",
+            "read:/proc/1/cmdline",
+            "read:/proc/1/comm",
+            "exit:42",
+        ]);
         spec.init = init;
         world.run(spec)
     };
@@ -167,6 +174,14 @@ fn the_reaper_reaps_orphans_and_keeps_the_exit_code() {
         (42, "0")
     );
     assert!(finished.answer("status").contains("\nPid:\t2\n"));
+    // The monitor's command line is nobody's business in the container.
+    assert_eq!(
+        finished
+            .answer("read:/proc/1/cmdline")
+            .trim_end_matches('\0'),
+        "init"
+    );
+    assert_eq!(finished.answer("read:/proc/1/comm"), "init");
     let mut spec = world.spec(&["die:9"]);
     spec.init = true;
     assert_eq!(world.run(spec).code, 137);

@@ -1,0 +1,117 @@
+//! Decompression told by magic, because media types and file names lie.
+
+use std::io::{self, BufReader, Chain, Cursor, Read};
+
+use flate2::read::MultiGzDecoder;
+
+/// Bytes that tell the formats apart.
+const MAGIC_BYTES: usize = 6;
+
+type Source<R> = Chain<Cursor<Vec<u8>>, R>;
+
+/// Reads the plain bytes of a source that is gzip, zstd or plain.
+pub(super) enum Decoder<R: Read> {
+    Plain(Source<R>),
+    Gzip(Box<MultiGzDecoder<Source<R>>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<Source<R>>>>),
+}
+
+impl<R: Read> Decoder<R> {
+    /// Looks at the first bytes and picks the format.
+    pub(super) fn new(mut source: R) -> io::Result<Self> {
+        let mut magic = Vec::with_capacity(MAGIC_BYTES);
+        source
+            .by_ref()
+            .take(MAGIC_BYTES as u64)
+            .read_to_end(&mut magic)?;
+        let unsupported = |name: &str| {
+            Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{name} compression is not supported"),
+            ))
+        };
+        let kind = magic.clone();
+        let whole = Cursor::new(magic).chain(source);
+        match kind[..] {
+            [0x1f, 0x8b, ..] => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(whole)))),
+            // A frame, or a skippable one, which zstd:chunked and pzstd write.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd(
+                Box::new(zstd::stream::read::Decoder::new(whole)?),
+            )),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => unsupported("xz"),
+            [b'B', b'Z', b'h', ..] => unsupported("bzip2"),
+            _ => Ok(Self::Plain(whole)),
+        }
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(source) => source.read(buffer),
+            Self::Gzip(source) => source.read(buffer),
+            Self::Zstd(source) => source.read(buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn every_format_is_read_to_its_end() {
+        let zstd = |bytes: &[u8]| zstd::stream::encode_all(bytes, 1).unwrap();
+        let skippable = [
+            &[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..],
+            &zstd(b"one"),
+            &zstd(b"two"),
+            &[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0],
+        ]
+        .concat();
+        for (bytes, plain) in [
+            (b"plain bytes".to_vec(), &b"plain bytes"[..]),
+            (b"".to_vec(), b""),
+            (b"x".to_vec(), b"x"),
+            (gzip(b"one"), b"one"),
+            ([gzip(b"one"), gzip(b""), gzip(b"two")].concat(), b"onetwo"),
+            (zstd(b"one"), b"one"),
+            (skippable, b"onetwo"),
+        ] {
+            let mut read = Vec::new();
+            Decoder::new(&bytes[..])
+                .unwrap()
+                .read_to_end(&mut read)
+                .unwrap();
+            assert_eq!(read, plain, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn broken_and_foreign_streams_are_errors() {
+        let cut = gzip(b"some bytes");
+        let mut sink = Vec::new();
+        assert!(
+            Decoder::new(&cut[..cut.len() - 3])
+                .unwrap()
+                .read_to_end(&mut sink)
+                .is_err()
+        );
+        assert!(
+            Decoder::new(&[&gzip(b"x")[..], b"garbage"].concat()[..])
+                .unwrap()
+                .read_to_end(&mut sink)
+                .is_err()
+        );
+        assert!(Decoder::new(&b"\xfd7zXZ\0rest"[..]).is_err());
+        assert!(Decoder::new(&b"BZh91AY"[..]).is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! Connections: TCP and TLS to a host, HTTP/1.1 on them, kept while they are of use.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    resolve::{ResolveError, Resolver},
+    settings::{Registries, Timing},
+    tls::{self, TlsError},
+    url::Url,
+};
+
+/// Idle connections kept to one host.
+const IDLE_MAX: usize = 8;
+
+/// A host could not be talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Its name leads nowhere.
+    #[error("find {host}")]
+    Resolve {
+        /// Host and port.
+        host: String,
+        /// Why.
+        #[source]
+        source: ResolveError,
+    },
+    /// No connection came about.
+    #[error("connect to {host}")]
+    Connect {
+        /// Host and port.
+        host: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate or the handshake was refused.
+    #[error("make a TLS connection to {host}")]
+    Tls {
+        /// Host and port.
+        host: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Certificates of this machine cannot be used.
+    #[error("prepare TLS for {host}")]
+    Certificates {
+        /// Host and port.
+        host: String,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// The connection broke, or what came is not HTTP.
+    #[error("talk to {host}")]
+    Http {
+        /// Host and port.
+        host: String,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// Nothing came for too long.
+    #[error("{host} did not answer in {seconds} s")]
+    Silent {
+        /// Host and port.
+        host: String,
+        /// How long it was waited.
+        seconds: u64,
+    },
+}
+
+impl TransportError {
+    /// Tells whether the same request may succeed in a moment.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Resolve { source, .. } => matches!(source, ResolveError::NoAnswer { .. }),
+            Self::Tls { source, .. } => !is_tls_refusal(source),
+            Self::Certificates { .. } => false,
+            Self::Connect { .. } | Self::Http { .. } | Self::Silent { .. } => true,
+        }
+    }
+}
+
+fn is_tls_refusal(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// Makes and keeps connections. Their tasks end with it.
+#[derive(Debug)]
+pub(super) struct Transport {
+    resolver: Resolver,
+    timing: Timing,
+    idle: Mutex<HashMap<String, Vec<Sender>>>,
+    tls: Mutex<HashMap<String, Arc<ClientConfig>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Transport {
+    pub(super) fn new(registries: &Registries) -> Self {
+        Self {
+            resolver: Resolver::default(),
+            timing: registries.timing,
+            idle: Mutex::default(),
+            tls: Mutex::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Sends a request and returns the head of the answer.
+    pub(super) async fn send(
+        &self,
+        url: &Url,
+        request: Request<Full<Bytes>>,
+        registries: &Registries,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let host = format!("{}:{}", url.host(), url.port());
+        let key = format!("{}{host}", if url.is_secure() { "https " } else { "http " });
+        // A kept connection may have been closed by the other side just now: then a new one is tried.
+        if let Some(mut sender) = self.take_idle(&key) {
+            match self.exchange(&mut sender, request.clone(), &host).await {
+                Ok(response) => {
+                    self.keep(&key, sender);
+                    return Ok(response);
+                }
+                Err(TransportError::Http { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut sender = self.connect(url, &host, registries).await?;
+        let response = self.exchange(&mut sender, request, &host).await?;
+        self.keep(&key, sender);
+        Ok(response)
+    }
+
+    async fn exchange(
+        &self,
+        sender: &mut Sender,
+        request: Request<Full<Bytes>>,
+        host: &str,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let answer = timeout(self.timing.response, sender.send_request(request)).await;
+        match answer {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(source)) => Err(TransportError::Http {
+                host: host.to_owned(),
+                source,
+            }),
+            Err(_elapsed) => Err(TransportError::Silent {
+                host: host.to_owned(),
+                seconds: self.timing.response.as_secs(),
+            }),
+        }
+    }
+
+    async fn connect(
+        &self,
+        url: &Url,
+        host: &str,
+        registries: &Registries,
+    ) -> Result<Sender, TransportError> {
+        let connect = async {
+            let stream = self.connect_tcp(url, host).await?;
+            if !url.is_secure() {
+                return self.start_http(TokioIo::new(stream), host).await;
+            }
+            let config = self.tls_config(url, host, registries)?;
+            let name = ServerName::try_from(url.host().to_owned()).map_err(|error| {
+                let source = io::Error::new(io::ErrorKind::InvalidInput, error);
+                TransportError::Tls {
+                    host: host.to_owned(),
+                    source,
+                }
+            })?;
+            let stream = TlsConnector::from(config).connect(name, stream).await;
+            let stream = stream.map_err(|source| TransportError::Tls {
+                host: host.to_owned(),
+                source,
+            })?;
+            self.start_http(TokioIo::new(stream), host).await
+        };
+        let seconds = self.timing.connect.as_secs();
+        match timeout(self.timing.connect, connect).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(TransportError::Silent {
+                host: host.to_owned(),
+                seconds,
+            }),
+        }
+    }
+
+    async fn connect_tcp(&self, url: &Url, host: &str) -> Result<TcpStream, TransportError> {
+        let addresses = self.resolver.resolve(url.host()).await;
+        let addresses = addresses.map_err(|source| TransportError::Resolve {
+            host: host.to_owned(),
+            source,
+        })?;
+        // Each address gets its share of the time, so that a dead one does not use all of it up.
+        let share = self.timing.connect / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            let address = SocketAddr::new(address, url.port());
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "goes on with delayed small packets");
+                    }
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_elapsed) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(TransportError::Connect {
+            host: host.to_owned(),
+            source: last,
+        })
+    }
+
+    async fn start_http<S>(&self, stream: TokioIo<S>, host: &str) -> Result<Sender, TransportError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) =
+            http1::handshake(stream)
+                .await
+                .map_err(|source| TransportError::Http {
+                    host: host.to_owned(),
+                    source,
+                })?;
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            // What goes wrong shows up at whoever waits for the answer.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a registry connection ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    fn tls_config(
+        &self,
+        url: &Url,
+        host: &str,
+        registries: &Registries,
+    ) -> Result<Arc<ClientConfig>, TransportError> {
+        let authority = url.authority();
+        let mut configs = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = configs.get(&authority) {
+            return Ok(Arc::clone(config));
+        }
+        let directory: &Path = &registries.certificates.join(&authority);
+        let config = tls::config(directory, registries.is_insecure(url)).map_err(|source| {
+            TransportError::Certificates {
+                host: host.to_owned(),
+                source,
+            }
+        })?;
+        configs.insert(authority, Arc::clone(&config));
+        Ok(config)
+    }
+
+    /// Takes a connection whose last answer has been read to its end.
+    fn take_idle(&self, key: &str) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.get_mut(key)?;
+        senders.retain(|sender| !sender.is_closed());
+        let ready = senders.iter().position(SendRequest::is_ready)?;
+        Some(senders.swap_remove(ready))
+    }
+
+    fn keep(&self, key: &str, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = idle.entry(key.to_owned()).or_default();
+        if senders.len() < IDLE_MAX {
+            senders.push(sender);
+        }
+    }
+}

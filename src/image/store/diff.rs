@@ -1,0 +1,344 @@
+//! The canonical tar stream of a layer's directory: the same files give the same bytes, wherever and whenever.
+//!
+//! Names are sorted, times are whole seconds, PAX records appear only where the old header cannot hold a value, and
+//! nothing of this machine (user names, device and inode numbers, access times) gets in. What overlayfs means by
+//! character devices 0:0 and `trusted.overlay.opaque` becomes `.wh.` entries. The digest of the stream is the diff id.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{
+        AtFlags, Dir, FileType, Mode, OFlags, Stat, lremovexattr, major, minor, open, openat,
+        readlinkat, statat,
+    },
+    io::Errno,
+};
+
+use super::ImageError;
+use crate::image::unpack::{display, is_opaque, read_xattrs};
+
+const BLOCK: usize = 512;
+/// Bytes copied at a time.
+const CHUNK: usize = 128 << 10;
+/// Largest number that the header's octal fields of 8 bytes hold.
+const ID_MAX: u32 = 0o7_777_777;
+/// Largest size that the header's octal field holds.
+const SIZE_MAX: u64 = 0o77_777_777_777;
+/// What overlayfs leaves on files of an upper directory; nothing of it means anything in a lower one.
+const OVERLAY_MARKS: [&str; 7] = [
+    "impure", "origin", "nlink", "redirect", "metacopy", "uuid", "upper",
+];
+
+/// What went into a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+/// Writes the stream of a directory, and takes overlayfs' bookkeeping off its files on the way.
+pub(super) fn write_stream(directory: &Path, out: &mut dyn Write) -> Result<Written, ImageError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = open(directory, flags, Mode::empty()).map_err(failed)?;
+    let mut stream = Stream {
+        out,
+        links: HashMap::new(),
+        written: Written::default(),
+    };
+    let stat = statat(&root, ".", AtFlags::empty()).map_err(failed)?;
+    stream.entry(&root, b".", b"./", &stat)?;
+    stream.directory(&root, b"")?;
+    stream
+        .out
+        .write_all(&[0; 2 * BLOCK])
+        .map_err(ImageError::io("write a layer"))?;
+    Ok(stream.written)
+}
+
+struct Stream<'a> {
+    out: &'a mut dyn Write,
+    /// First path of a file with several names.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    written: Written,
+}
+
+impl Stream<'_> {
+    fn directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), ImageError> {
+        if is_opaque(directory.as_fd()) {
+            self.whiteout(&[path, b".wh..wh..opq"].concat())?;
+        }
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for entry in Dir::read_from(directory).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(name);
+            }
+        }
+        names.sort();
+        for name in names {
+            let path = [path, &name].concat();
+            let stat = statat(directory, &*name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            if kind.is_char_device() && stat.st_rdev == 0 {
+                let parent = &path[..path.len() - name.len()];
+                self.whiteout(&[parent, b".wh.", &name].concat())?;
+                continue;
+            }
+            if name.starts_with(b".wh.") {
+                return Err(ImageError::WhiteoutName(display(&path)));
+            }
+            if kind.is_dir() {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let inner = openat(directory, &*name, flags, Mode::empty()).map_err(failed)?;
+                let path = [&path[..], b"/"].concat();
+                self.entry(directory, &name, &path, &stat)?;
+                self.directory(&inner, &path)?;
+            } else if !kind.is_socket() {
+                self.entry(directory, &name, &path, &stat)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn whiteout(&mut self, path: &[u8]) -> Result<(), ImageError> {
+        self.header(&Fields {
+            path,
+            kind: b'0',
+            mode: 0,
+            ..Fields::default()
+        })
+    }
+
+    fn entry(
+        &mut self,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+        stat: &Stat,
+    ) -> Result<(), ImageError> {
+        strip_marks(directory, name);
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let mut fields = Fields {
+            path,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: stat.st_mtime,
+            ..Fields::default()
+        };
+        let target;
+        if stat.st_nlink > 1 && !kind.is_dir() {
+            let first = self.links.entry((stat.st_dev, stat.st_ino));
+            match first {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    let link = first.get().clone();
+                    return self.header(&Fields {
+                        kind: b'1',
+                        link: &link,
+                        ..fields
+                    });
+                }
+                std::collections::hash_map::Entry::Vacant(first) => {
+                    first.insert(path.to_vec());
+                }
+            }
+        }
+        fields.xattrs = read_xattrs(directory.as_fd(), name).map_err(failed)?;
+        match kind {
+            FileType::RegularFile => return self.file(directory, name, stat, &fields),
+            FileType::Directory => fields.kind = b'5',
+            FileType::Symlink => {
+                target = readlinkat(directory, name, Vec::new()).map_err(failed)?;
+                fields.kind = b'2';
+                fields.link = target.as_bytes();
+            }
+            FileType::CharacterDevice => fields.kind = b'3',
+            FileType::BlockDevice => fields.kind = b'4',
+            _ => fields.kind = b'6',
+        }
+        if matches!(fields.kind, b'3' | b'4') {
+            fields.device = (major(stat.st_rdev), minor(stat.st_rdev));
+        }
+        self.header(&fields)
+    }
+
+    fn file(
+        &mut self,
+        directory: &OwnedFd,
+        name: &[u8],
+        stat: &Stat,
+        fields: &Fields<'_>,
+    ) -> Result<(), ImageError> {
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(directory, name, flags, Mode::empty()).map_err(failed)?;
+        self.header(&Fields {
+            kind: b'0',
+            size,
+            ..fields.clone()
+        })?;
+        let mut file = std::fs::File::from(file);
+        let mut buffer = vec![0; CHUNK];
+        let mut left = size;
+        while left > 0 {
+            let most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+            let count = io::Read::read(&mut file, &mut buffer[..most])
+                .map_err(ImageError::io("read a file of a layer"))?;
+            if count == 0 {
+                let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+                return Err(ImageError::io(
+                    "read a file of a layer, which became shorter",
+                )(cut));
+            }
+            self.write(&buffer[..count])?;
+            left -= count as u64;
+        }
+        self.written.bytes += size;
+        self.pad(size)
+    }
+
+    fn header(&mut self, fields: &Fields<'_>) -> Result<(), ImageError> {
+        self.written.entries += 1;
+        let records = fields.pax_records();
+        if !records.is_empty() {
+            let extension = Fields {
+                path: b"PaxHeaders/0",
+                kind: b'x',
+                mode: 0o644,
+                size: records.len() as u64,
+                ..Fields::default()
+            };
+            self.write(&extension.block())?;
+            self.write(&records)?;
+            self.pad(records.len() as u64)?;
+        }
+        self.write(&fields.block())
+    }
+
+    fn pad(&mut self, size: u64) -> Result<(), ImageError> {
+        let padding = size.next_multiple_of(BLOCK as u64) - size;
+        self.write(&[0; BLOCK][..usize::try_from(padding).unwrap_or(0)])
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        self.out
+            .write_all(bytes)
+            .map_err(ImageError::io("write a layer"))
+    }
+}
+
+/// What a header says.
+#[derive(Debug, Clone, Default)]
+struct Fields<'a> {
+    path: &'a [u8],
+    link: &'a [u8],
+    kind: u8,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    size: u64,
+    mtime: i64,
+    device: (u32, u32),
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Fields<'_> {
+    /// Returns the records for what the block cannot hold, sorted by key.
+    fn pax_records(&self) -> Vec<u8> {
+        let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut add =
+            |key: &str, value: &[u8]| records.push((key.as_bytes().to_vec(), value.to_vec()));
+        if self.path.len() > 100 || !self.path.is_ascii() {
+            add("path", self.path);
+        }
+        if self.link.len() > 100 || !self.link.is_ascii() {
+            add("linkpath", self.link);
+        }
+        if self.size > SIZE_MAX {
+            add("size", self.size.to_string().as_bytes());
+        }
+        if self.uid > ID_MAX {
+            add("uid", self.uid.to_string().as_bytes());
+        }
+        if self.gid > ID_MAX {
+            add("gid", self.gid.to_string().as_bytes());
+        }
+        if self.mtime < 0 || self.mtime.unsigned_abs() > SIZE_MAX {
+            add("mtime", self.mtime.to_string().as_bytes());
+        }
+        for (key, value) in &self.xattrs {
+            records.push(([b"SCHILY.xattr.", &key[..]].concat(), value.clone()));
+        }
+        records.sort();
+        records
+            .iter()
+            .flat_map(|(key, value)| record(key, value))
+            .collect()
+    }
+
+    fn block(&self) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        copy(&mut block[..100], self.path);
+        octal(&mut block[100..108], u64::from(self.mode));
+        octal(&mut block[108..116], u64::from(self.uid.min(ID_MAX)));
+        octal(&mut block[116..124], u64::from(self.gid.min(ID_MAX)));
+        octal(&mut block[124..136], self.size.min(SIZE_MAX));
+        octal(
+            &mut block[136..148],
+            u64::try_from(self.mtime).unwrap_or(0).min(SIZE_MAX),
+        );
+        block[156] = self.kind;
+        copy(&mut block[157..257], self.link);
+        block[257..265].copy_from_slice(b"ustar\x0000");
+        octal(&mut block[329..337], u64::from(self.device.0));
+        octal(&mut block[337..345], u64::from(self.device.1));
+        block[148..156].fill(b' ');
+        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+        octal(&mut block[148..155], sum);
+        block
+    }
+}
+
+/// Makes a PAX record, whose length counts its own digits.
+fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
+}
+
+fn copy(field: &mut [u8], bytes: &[u8]) {
+    let length = bytes.len().min(field.len());
+    field[..length].copy_from_slice(&bytes[..length]);
+}
+
+/// Writes octal digits and a NUL.
+fn octal(field: &mut [u8], value: u64) {
+    let digits = format!("{value:0width$o}", width = field.len() - 1);
+    copy(field, digits.as_bytes());
+}
+
+fn strip_marks(directory: &OwnedFd, name: &[u8]) {
+    let path = crate::image::unpack::through(directory.as_fd(), name);
+    for mark in OVERLAY_MARKS {
+        // Absent nearly always; what cannot be removed does no harm in a lower layer mounted without index and metacopy.
+        if let Err(errno) = lremovexattr(&path, format!("trusted.overlay.{mark}"))
+            && errno != Errno::NODATA
+            && errno != Errno::OPNOTSUPP
+        {
+            let path = path.display();
+            tracing::debug!(%path, mark, %errno, "kept a mark of overlayfs");
+        }
+    }
+}
+
+fn failed(errno: Errno) -> ImageError {
+    ImageError::io("read a layer")(errno.into())
+}

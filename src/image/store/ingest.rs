@@ -1,0 +1,203 @@
+//! Blobs: downloads that can go on where they stopped, and the finished, immutable files.
+
+use std::{
+    io::{self, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{ImageError, ImageStore};
+use crate::{image::digest, model::Digest};
+
+/// Age at which a partial download is given up.
+const PART_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Exclusive right to fetch a blob, among threads and processes. Its lock file goes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    digest: Digest,
+    lock_path: PathBuf,
+    _lock: fs::File,
+    part: PathBuf,
+    blob: PathBuf,
+}
+
+impl Ingest {
+    /// Waits until nobody else fetches the blob. Blocks the thread.
+    pub(crate) fn begin(store: &ImageStore, digest: &Digest) -> Result<Self, ImageError> {
+        let directory = store.ingest();
+        fs::create_dir_all(&directory).map_err(ImageError::io("make the download directory"))?;
+        let lock_path = directory.join(format!("{}.lock", digest.hex()));
+        let part = directory.join(format!("{}.part", digest.hex()));
+        loop {
+            let file = (fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true))
+            .open(&lock_path)
+            .map_err(ImageError::io("open the lock of a download"))?;
+            lock_waiting(&file)?;
+            // Whoever had it before has removed the file: then the lock that we got guards nothing.
+            let held = file
+                .metadata()
+                .map_err(ImageError::io("look at the lock of a download"))?;
+            let there = fs::symlink_metadata(&lock_path).ok();
+            if there.is_some_and(|there| there.ino() == held.ino()) {
+                return Ok(Self {
+                    digest: digest.clone(),
+                    lock_path,
+                    _lock: file,
+                    part,
+                    blob: store.blob(digest),
+                });
+            }
+        }
+    }
+
+    /// Returns the file that grows while the blob is fetched.
+    pub(crate) fn part(&self) -> &Path {
+        &self.part
+    }
+
+    /// Returns the finished file.
+    pub(crate) fn blob(&self) -> &Path {
+        &self.blob
+    }
+
+    /// Returns the blob's digest.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Makes the fetched and verified file a blob, unless it is one. The caller has synced the file system.
+    pub(crate) fn commit(&self) -> Result<(), ImageError> {
+        if !self.part.exists() && self.blob.exists() {
+            return Ok(());
+        }
+        publish(&self.part, &self.blob)
+    }
+
+    /// Throws away what was fetched, finished or not.
+    pub(crate) fn discard(&self) -> Result<(), ImageError> {
+        self.discard_part()?;
+        remove_file(&self.blob)
+    }
+
+    /// Throws away an unfinished download.
+    fn discard_part(&self) -> Result<(), ImageError> {
+        remove_file(&self.part)
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.lock_path) {
+            tracing::debug!(%error, "left a lock file behind");
+        }
+    }
+}
+
+impl ImageStore {
+    /// Reads a blob that must be small; `None` when it is not there. A damaged one counts as absent.
+    pub(crate) fn read_blob(&self, wanted: &Digest) -> Result<Option<Vec<u8>>, ImageError> {
+        match fs::read(self.blob(wanted)) {
+            Ok(bytes) if digest::of(&bytes) == *wanted => Ok(Some(bytes)),
+            Ok(_) => {
+                tracing::warn!(digest = %wanted, "a blob is damaged and counts as absent");
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ImageError::io("read a blob")(error)),
+        }
+    }
+
+    /// Stores a small blob durably and returns its digest.
+    pub(crate) fn write_blob(&self, bytes: &[u8]) -> Result<Digest, ImageError> {
+        let digest = digest::of(bytes);
+        let path = self.blob(&digest);
+        if self.read_blob(&digest)?.is_some() {
+            return Ok(digest);
+        }
+        let directory = path.parent().unwrap_or(&path);
+        let io_error = ImageError::io("write a blob");
+        fs::create_dir_all(directory).map_err(ImageError::io("write a blob"))?;
+        let write = || -> io::Result<()> {
+            let mut file = tempfile::Builder::new()
+                .prefix(".new-")
+                .tempfile_in(directory)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_data()?;
+            file.as_file()
+                .set_permissions(std::fs::Permissions::from_mode(0o444))?;
+            file.persist(&path).map_err(|error| error.error)?;
+            fs::File::open(directory)?.sync_all()
+        };
+        write().map_err(io_error)?;
+        Ok(digest)
+    }
+
+    /// Removes partial downloads that nobody has touched for a week.
+    pub(super) fn sweep_parts(&self) -> Result<(), ImageError> {
+        let entries = match fs::read_dir(self.ingest()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result.map_err(ImageError::io("look for old downloads"))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(ImageError::io("look for old downloads"))?;
+            let path = entry.path();
+            let age = |file: std::fs::Metadata| {
+                SystemTime::now().duration_since(file.modified().ok()?).ok()
+            };
+            let old = entry
+                .metadata()
+                .ok()
+                .and_then(age)
+                .is_some_and(|age| age > PART_AGE_MAX);
+            let digest = path.file_stem().and_then(|stem| stem.to_str());
+            let digest = digest.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
+            if let (true, Some(digest)) = (old, digest) {
+                Ingest::begin(self, &digest)?.discard_part()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), ImageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ImageError::io("remove a download")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a finished file its final, read-only name.
+fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
+    let directory = to.parent().unwrap_or(to);
+    let publish = || -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        fs::set_permissions(from, std::fs::Permissions::from_mode(0o444))?;
+        fs::rename(from, to)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    publish().map_err(ImageError::io("store a blob"))
+}
+
+fn lock_waiting(file: &fs::File) -> Result<(), ImageError> {
+    loop {
+        match flock(file.as_fd(), FlockOperation::LockExclusive) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => {
+                return result.map_err(|errno| ImageError::io("lock a download")(errno.into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Removing images, and sweeping what then belongs to nobody.
+
+use std::{collections::HashSet, io, os::fd::AsFd};
+
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{ImageError, ImageStore, Workspace, index::Index, resolve};
+use crate::{
+    image::reference::Reference,
+    model::{Digest, ImageId},
+};
+
+impl ImageStore {
+    /// Removes a name, or an image with all its names; returns the names removed and the ids of images that went.
+    ///
+    /// An image whose last name goes is removed with the layers that nothing else needs, unless a container uses it:
+    /// that is refused, and with `force` the image stays without a name. An id with several names needs `force`.
+    pub fn remove(
+        &self,
+        name: &str,
+        force: bool,
+        in_use: &[ImageId],
+    ) -> Result<Vec<String>, ImageError> {
+        let lock = self.lock_index()?;
+        let mut index = self.index()?;
+        let id = resolve(&index, name)?.ok_or_else(|| ImageError::NotFound(name.to_owned()))?;
+        let all = index.references_of(&id);
+        let full = name
+            .parse::<Reference>()
+            .map(|reference| reference.to_string())
+            .ok();
+        let gone = match full.filter(|full| all.contains(full)) {
+            Some(full) => vec![full],
+            None if all.len() > 1 && !force => {
+                return Err(ImageError::ManyNames {
+                    id: name.to_owned(),
+                    references: all,
+                });
+            }
+            None => all.clone(),
+        };
+        let last = gone.len() == all.len();
+        let used = in_use.contains(&id);
+        let stays_unnamed = force && !gone.is_empty();
+        if last && used && !stays_unnamed {
+            return Err(ImageError::InUse(name.to_owned()));
+        }
+        for reference in &gone {
+            index.references.remove(reference);
+        }
+        let mut removed = gone;
+        if last && !used {
+            forget(&mut index, &id);
+            removed.push(id.to_string());
+        }
+        index.write(&self.index_path())?;
+        let trash = self.sweep(&mut index)?;
+        drop(lock);
+        drop(trash);
+        Ok(removed)
+    }
+
+    /// Removes images without a name that no container uses, and everything in the store that no image needs.
+    ///
+    /// Layers of unfinished builds are among it: the builder holds a lease while it needs them, and looks again later.
+    pub fn prune(&self, all: bool, in_use: &[ImageId]) -> Result<Vec<String>, ImageError> {
+        let lock = self.lock_index()?;
+        let mut index = self.index()?;
+        let unwanted: Vec<ImageId> = index
+            .images
+            .keys()
+            .filter(|id| !in_use.contains(id) && (all || index.references_of(id).is_empty()))
+            .cloned()
+            .collect();
+        let mut removed = Vec::new();
+        for id in unwanted {
+            for reference in index.references_of(&id) {
+                index.references.remove(&reference);
+                removed.push(reference);
+            }
+            forget(&mut index, &id);
+            removed.push(id.to_string());
+        }
+        for entry in list(&self.layers())? {
+            index.orphans.insert(entry);
+        }
+        let hex = |name: String| format!("sha256:{name}").parse::<Digest>().ok();
+        let stored = list(&self.root.state().join("blobs").join("sha256"))?;
+        index
+            .orphan_blobs
+            .extend(stored.into_iter().filter_map(hex));
+        index.write(&self.index_path())?;
+        let trash = self.sweep(&mut index)?;
+        drop(lock);
+        drop(trash);
+        Ok(removed)
+    }
+
+    /// Puts orphaned layers and blobs aside if nobody uses the store right now; otherwise the next sweep does it.
+    ///
+    /// Renaming is quick and frees the names; the slow unlinking comes when the returned workspace is dropped.
+    fn sweep(&self, index: &mut Index) -> Result<Option<Workspace>, ImageError> {
+        if index.orphans.is_empty() && index.orphan_blobs.is_empty() {
+            return Ok(None);
+        }
+        let lease = self.open_lease()?;
+        match flock(lease.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(ImageError::io("lock the image store")(errno.into())),
+        }
+        let trash = Workspace::create(&self.root.tmp())?;
+        let images = index.images.values();
+        let kept: HashSet<&String> = images.clone().flat_map(|image| &image.layers).collect();
+        for name in index.orphans.iter().filter(|name| !kept.contains(name)) {
+            aside(&self.layers().join(name), &trash.path().join(name))?;
+        }
+        let kept: HashSet<&Digest> = images.flat_map(|image| &image.blobs).collect();
+        for blob in index
+            .orphan_blobs
+            .iter()
+            .filter(|blob| !kept.contains(blob))
+        {
+            aside(
+                &self.blob(blob),
+                &trash.path().join(format!("blob-{}", blob.hex())),
+            )?;
+        }
+        index.orphans.clear();
+        index.orphan_blobs.clear();
+        index.write(&self.index_path())?;
+        Ok(Some(trash))
+    }
+}
+
+/// Takes an image out of the index; its layers and blobs become orphans.
+fn forget(index: &mut Index, id: &ImageId) {
+    if let Some(entry) = index.images.remove(id) {
+        index.orphans.extend(entry.layers);
+        index.orphan_blobs.extend(entry.blobs);
+    }
+}
+
+fn aside(from: &std::path::Path, to: &std::path::Path) -> Result<(), ImageError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(ImageError::io("remove from the image store")),
+    }
+}
+
+fn list(directory: &std::path::Path) -> Result<Vec<String>, ImageError> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result.map_err(ImageError::io("list the image store"))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(ImageError::io("list the image store"))?;
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
+}

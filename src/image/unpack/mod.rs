@@ -1,0 +1,167 @@
+//! Unpacks a layer's tar stream into a directory that overlayfs takes as a lower layer as it is.
+//!
+//! The stream is hostile. Nothing it says reaches a path outside the directory: parents are opened by
+//! `openat2(RESOLVE_IN_ROOT)`, the last component is only touched by `*at()` calls that do not follow links, and
+//! nothing existing is ever opened for writing. Whiteouts become what overlayfs wants: character devices 0:0 and
+//! `trusted.overlay.opaque`; those attributes in the stream itself are dropped, since forging them is an escape.
+//! Mount the result with `redirect_dir=off,metacopy=off`.
+//!
+//! Surprise: a layer is unpacked without its parents. What depends on them is reported in [`Unpacked`]: hard links
+//! to files of lower layers and directories that the stream does not describe (see `store/settle.rs`).
+
+mod attributes;
+mod files;
+mod header;
+mod parents;
+mod reader;
+mod sparse;
+#[cfg(test)]
+mod tests;
+mod whiteout;
+mod writer;
+
+use std::{io::Read, os::fd::BorrowedFd};
+
+use rustix::io::Errno;
+
+pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
+pub(crate) use files::{copy_file, is_whiteout, remove_any};
+pub(crate) use header::base64;
+pub(crate) use parents::{clean, open_directory};
+
+/// Ceilings against streams that unpack to more than anyone wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most entries.
+    pub(crate) entries: u64,
+    /// Most bytes of file content.
+    pub(crate) bytes: u64,
+    /// Most components of a path.
+    pub(crate) depth: usize,
+}
+
+impl Limits {
+    /// Every layer may unpack to this much.
+    const BYTES_FLOOR: u64 = 16 << 30;
+    /// Beyond that, real layers shrink 3 to 20 times; DEFLATE ends at 1032.
+    const RATIO_MAX: u64 = 200;
+
+    /// Returns the ceilings for a layer of that many compressed bytes.
+    pub(crate) fn for_compressed(bytes: u64) -> Self {
+        Self {
+            entries: 5_000_000,
+            bytes: Self::BYTES_FLOOR.max(bytes.saturating_mul(Self::RATIO_MAX)),
+            depth: 1024,
+        }
+    }
+}
+
+/// What was written, and what is still open because it depends on the layers below.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    /// Entries in the stream.
+    pub(crate) entries: u64,
+    /// Bytes of file content.
+    pub(crate) bytes: u64,
+    /// Hard links whose target is not in this layer, in the order of the stream.
+    pub(crate) external_links: Vec<ExternalLink>,
+    /// Directories that were made only because something lies in them; `""` is the root.
+    pub(crate) implied: Vec<Vec<u8>>,
+    /// The layer hides everything below it.
+    pub(crate) opaque_root: bool,
+    /// What could not be kept, one sentence each: device nodes or attributes that this host refuses.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A hard link to a file of a lower layer; both paths are clean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExternalLink {
+    /// Where the link belongs.
+    pub(crate) path: Vec<u8>,
+    /// What it is a link to.
+    pub(crate) target: Vec<u8>,
+}
+
+/// A stream that is no tar archive that we read.
+#[derive(Debug, thiserror::Error)]
+pub enum TarError {
+    /// The source of the stream broke.
+    #[error("read the layer")]
+    Read(#[source] std::io::Error),
+    /// The stream ends within an entry.
+    #[error("the archive ends in the middle of an entry")]
+    Truncated,
+    /// A header does not have its form.
+    #[error("malformed archive: bad {0}")]
+    Field(&'static str),
+    /// A member of unknown type; ignoring it would lose data.
+    #[error("the archive has a member of unknown type `{0}`")]
+    Type(char),
+}
+
+/// A layer could not be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The stream is unusable.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// An entry asks for something that is refused.
+    #[error("entry `{entry}`: {rule}")]
+    Refused {
+        /// Its name.
+        entry: String,
+        /// Why.
+        rule: &'static str,
+    },
+    /// The kernel refused an operation.
+    #[error("entry `{entry}`: {step}")]
+    Kernel {
+        /// Its name.
+        entry: String,
+        /// What was tried.
+        step: &'static str,
+        /// What the kernel said.
+        #[source]
+        errno: Errno,
+    },
+    /// More than the ceiling.
+    #[error("the layer unpacks to more than {limit} {what}")]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// The ceiling.
+        limit: u64,
+    },
+}
+
+impl UnpackError {
+    /// Tells whether the disk or quota is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Kernel { errno, .. } if *errno == Errno::NOSPC || *errno == Errno::DQUOT)
+    }
+}
+
+/// Unpacks a stream into an empty directory, and reads the stream to its very end.
+pub(crate) fn unpack(
+    source: impl Read,
+    root: BorrowedFd<'_>,
+    limits: &Limits,
+) -> Result<Unpacked, UnpackError> {
+    let mut reader = reader::TarReader::new(source);
+    let mut writer = writer::Writer::new(root, *limits);
+    while let Some(entry) = reader.next_entry()? {
+        writer.apply(&entry, &mut reader)?;
+    }
+    writer.finish()
+}
+
+/// Turns the bytes of a path into text for messages.
+pub(crate) fn display(path: &[u8]) -> String {
+    if path.is_empty() {
+        return ".".to_owned();
+    }
+    match std::str::from_utf8(path) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => path.escape_ascii().to_string(),
+    }
+}

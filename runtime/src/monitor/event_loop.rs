@@ -8,7 +8,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    Monitor, Parent, Phase, connections::Role, lifecycle::pump, log::Stream, packet, supervisor,
+    Monitor, Parent, Phase, Run, connections::Role, log::Stream, packet, supervisor,
 };
 
 /// Something that a descriptor became ready for.
@@ -27,6 +27,19 @@ enum Source {
     Adopted,
     /// The out-of-memory killer struck.
     Oom,
+}
+
+impl Run {
+    fn deadline(&self) -> Option<Instant> {
+        if let Parent::OtherEnded { until } = self.parent {
+            return Some(until);
+        }
+        let probe = self.health.as_ref().and_then(|health| {
+            let kill = health.probe.as_ref().map(|probe| probe.kill_at);
+            kill.or(health.next_at)
+        });
+        [probe, self.oom.look_at].into_iter().flatten().min()
+    }
 }
 
 impl Monitor {
@@ -69,10 +82,14 @@ impl Monitor {
                 let health = run.health.as_ref();
                 let next = health.and_then(|health| health.next_at);
                 let kill = health.and_then(|health| health.probe.as_ref().map(|p| p.kill_at));
+                let look = run.oom.look_at;
                 if due(kill) {
                     self.time_out_probe(now);
                 } else if due(next) {
                     self.begin_probe(now);
+                }
+                if due(look) {
+                    self.look_for_oom_kills(now);
                 }
             }
             _ => {}
@@ -94,18 +111,16 @@ impl Monitor {
             Phase::Awaiting { until }
             | Phase::Pausing { until, .. }
             | Phase::Ended { until, .. } => Some(*until),
-            Phase::Running(run) => match run.parent {
-                Parent::OtherEnded { until } => Some(until),
-                Parent::This | Parent::Other => run.health.as_ref().and_then(|health| {
-                    let kill = health.probe.as_ref().map(|probe| probe.kill_at);
-                    kill.or(health.next_at)
-                }),
-            },
+            Phase::Running(run) => run.deadline(),
+        };
+        let of_supervisor = match self.phase {
+            Phase::Ended { .. } => None,
+            _ => self.supervisor.start_at(),
         };
         [
             of_phase,
             self.stopping.as_ref().and_then(|stopping| stopping.kill_at),
-            self.supervisor.start_at(),
+            of_supervisor,
             self.connections.next_drop(),
         ]
         .into_iter()
@@ -169,7 +184,7 @@ impl Monitor {
                     add(run.pidfd.as_fd(), PollFlags::empty(), Source::Adopted);
                 }
             }
-            if let Some(notice) = &run.oom_notice {
+            if let Some(notice) = &run.oom.notice {
                 add(notice.as_fd(), notice.flags(), Source::Oom);
             }
         }
@@ -210,17 +225,7 @@ impl Monitor {
                 let state = self.event();
                 self.connections.flush(id, &state);
             }
-            Source::Output(stream) => {
-                if let Phase::Running(run) = &mut self.phase {
-                    pump(
-                        &mut run.streams,
-                        stream,
-                        &mut self.log,
-                        &mut self.connections,
-                        &mut self.buffer,
-                    );
-                }
-            }
+            Source::Output(stream) => self.output_ready(stream),
             Source::Input => {
                 if let Phase::Running(run) = &mut self.phase {
                     run.streams.flush_input();
@@ -228,9 +233,7 @@ impl Monitor {
             }
             Source::Probe => self.probe_output(),
             Source::Adopted => self.adopted_ready(),
-            Source::Oom => {
-                self.tell_oom_kills();
-            }
+            Source::Oom => self.oom_noticed(Instant::now()),
         }
     }
 }

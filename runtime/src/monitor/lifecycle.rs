@@ -6,18 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::{
     HealthRun, HealthWatch, Monitor, Parent, Phase, Ready, Run,
-    connections::Connections,
-    log::{Log, Stream},
+    oom::OomWatch,
     packet,
-    protocol::{Event, Frame},
+    protocol::Event,
     record::{Current, now_ms},
     restart::Decision,
     setup::{ReadyPipe, Refusal, chain},
-    streams::{Output, Streams},
+    streams::Streams,
 };
 use crate::{
     cgroup::Cgroup,
@@ -25,8 +22,6 @@ use crate::{
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
 
-/// Time that output may take to end after the process: longer only when a process outside of the container has it open.
-const DRAIN_MAX: Duration = Duration::from_millis(200);
 /// Time that clients may take to read the last things.
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
@@ -77,7 +72,7 @@ impl Monitor {
         } else {
             Streams::pipes(spec.stdio.stdin).map_err(Refusal::Streams)?
         };
-        let oom_kills_before = cgroup.oom_kills();
+        let oom = OomWatch::new(cgroup);
         let launched = launch(&self.checked, io, &join, &self.filter).map_err(Refusal::Launch)?;
         let streams = match launched.console {
             Some(console) => Streams::terminal(console).map_err(Refusal::Streams)?,
@@ -96,9 +91,7 @@ impl Monitor {
             since_ms,
             log_pipes: streams.inodes(),
             streams,
-            oom_kills_before,
-            oom_kills_told: oom_kills_before,
-            oom_notice: cgroup.oom_notice(),
+            oom,
             health: spec.probe.as_ref().map(|probe| HealthRun {
                 watch: HealthWatch::new(probe),
                 next_at: Some(now),
@@ -116,37 +109,18 @@ impl Monitor {
         let Phase::Running(run) = &self.phase else {
             return;
         };
-        let (ran, paused, oom_before) = (run.since.elapsed(), run.paused, run.oom_kills_before);
+        let (ran, paused) = (run.since.elapsed(), run.paused);
         self.end_leftovers(paused);
         self.drain();
-        let oom_kills = self.tell_oom_kills();
+        let oom_killed = self.look_for_oom_kills(Instant::now());
         let status = ExitStatus {
             code: exit_code(status),
             signal: status.signal(),
-            oom_killed: oom_kills > oom_before,
+            oom_killed,
             requested: self.stopping.is_some(),
         };
         self.log.event(&describe(status));
         self.decide(ran, status);
-    }
-
-    /// Tells of processes that the out-of-memory killer has ended since the last time; returns the number of all.
-    pub(super) fn tell_oom_kills(&mut self) -> u64 {
-        let (Phase::Running(run), Some(cgroup)) = (&mut self.phase, &self.cgroup) else {
-            return 0;
-        };
-        if let Some(notice) = &run.oom_notice {
-            notice.acknowledge();
-        }
-        let all = cgroup.oom_kills();
-        let new = all.saturating_sub(run.oom_kills_told);
-        run.oom_kills_told = all;
-        if new > 0 {
-            self.log.event(&format!(
-                "out of memory: the kernel killed {new} of its processes"
-            ));
-        }
-        all
     }
 
     /// Ends processes that outlived PID 1, which happens in a pid namespace that is not the container's own.
@@ -162,47 +136,6 @@ impl Monitor {
         if let Err(error) = result {
             self.log.event(&chain(&error));
         }
-    }
-
-    /// Reads the outputs to their end.
-    fn drain(&mut self) {
-        let Phase::Running(run) = &mut self.phase else {
-            return;
-        };
-        let deadline = Instant::now() + DRAIN_MAX;
-        loop {
-            let open = run
-                .streams
-                .outputs()
-                .map(|(stream, _)| stream)
-                .collect::<Vec<_>>();
-            let mut idle = true;
-            for stream in open {
-                let output = pump(
-                    &mut run.streams,
-                    stream,
-                    &mut self.log,
-                    &mut self.connections,
-                    &mut self.buffer,
-                );
-                idle &= !matches!(output, Output::Bytes(_));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if run.streams.outputs().next().is_none() || left.is_zero() {
-                break;
-            }
-            if idle {
-                let mut fds = run
-                    .streams
-                    .outputs()
-                    .map(|(_, output)| PollFd::from_borrowed_fd(output, PollFlags::IN))
-                    .collect::<Vec<_>>();
-                let timeout = Timespec::try_from(left).expect("milliseconds fit");
-                poll(&mut fds, Some(&timeout)).ok();
-            }
-        }
-        self.log.end(Stream::Stdout);
-        self.log.end(Stream::Stderr);
     }
 
     /// Decides after a run, or after a start that did not work.
@@ -393,33 +326,6 @@ impl Monitor {
             },
         }
     }
-}
-
-/// Reads one output once, into the log and to the attached clients.
-pub(super) fn pump(
-    streams: &mut Streams,
-    stream: Stream,
-    log: &mut Log,
-    connections: &mut Connections,
-    buffer: &mut [u8],
-) -> Output {
-    let (tag, space) = buffer.split_at_mut(1);
-    let output = streams.read(stream, space);
-    match output {
-        Output::Bytes(count) => {
-            log.output(stream, &space[..count]);
-            if connections.any_attached() {
-                tag[0] = match stream {
-                    Stream::Stdout => Frame::Stdout as u8,
-                    Stream::Stderr => Frame::Stderr as u8,
-                };
-                connections.broadcast(&buffer[..=count]);
-            }
-        }
-        Output::End => log.end(stream),
-        Output::Nothing => {}
-    }
-    output
 }
 
 /// The code that shells report.

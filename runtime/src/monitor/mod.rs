@@ -29,6 +29,8 @@ mod exec;
 mod health;
 mod lifecycle;
 mod log;
+mod oom;
+mod output;
 mod packet;
 pub mod protocol;
 mod record;
@@ -51,11 +53,11 @@ use nix::sys::signalfd::SignalFd;
 pub use client::{Client, ClientError, Received};
 
 use self::{
-    connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, protocol::Ready,
+    connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, oom::OomWatch, protocol::Ready,
     record::Recorder, restart::Restarts, setup::ReadyPipe, streams::Streams,
 };
 use crate::{
-    cgroup::{Cgroup, OomNotice},
+    cgroup::Cgroup,
     check::Checked,
     process::SockFilter,
     spec::ExitStatus,
@@ -162,12 +164,7 @@ struct Run {
     streams: Streams,
     /// Inode numbers of its output pipes.
     log_pipes: Vec<u64>,
-    /// Processes of the control group that the out-of-memory killer had ended before.
-    oom_kills_before: u64,
-    /// Those of them that were told.
-    oom_kills_told: u64,
-    /// Tells when there are more; `None` where the kernel does not.
-    oom_notice: Option<OomNotice>,
+    oom: OomWatch,
     health: Option<HealthRun>,
     paused: bool,
 }

@@ -26,13 +26,14 @@ use rustix::{
 
 use super::{
     HealthRun, HealthWatch, Monitor, Parent, Phase, Restarts, Run,
+    oom::OomWatch,
     record::{now_ms, start_ticks},
     setup::Refusal,
     streams::Streams,
 };
 use crate::{
     cgroup::Cgroup,
-    spec::{ContainerState, StateRecord},
+    spec::{ContainerState, Health, StateRecord},
     sys,
 };
 
@@ -52,6 +53,7 @@ struct Orphan<'a> {
     start_ticks: u64,
     since_ms: u64,
     paused: bool,
+    health: &'a Health,
 }
 
 impl Monitor {
@@ -93,11 +95,9 @@ impl Monitor {
             since_ms: orphan.since_ms,
             streams,
             log_pipes: orphan.record.log_pipes.clone(),
-            oom_kills_before: cgroup.oom_kills(),
-            oom_kills_told: cgroup.oom_kills(),
-            oom_notice: cgroup.oom_notice(),
+            oom: OomWatch::new(&cgroup),
             health: probe.map(|probe| HealthRun {
-                watch: HealthWatch::new(probe),
+                watch: HealthWatch::resume(probe, orphan.health),
                 next_at: (!orphan.paused).then_some(now),
                 probe: None,
             }),
@@ -141,9 +141,17 @@ impl Monitor {
 
 /// The process of a record, if it is still that process.
 fn find_orphan(record: &StateRecord) -> Option<Orphan<'_>> {
-    let (pid, since_ms, paused) = match record.state {
-        ContainerState::Running { pid, since_ms, .. } => (pid, since_ms, false),
-        ContainerState::Paused { pid, since_ms, .. } => (pid, since_ms, true),
+    let (pid, since_ms, health, paused) = match &record.state {
+        ContainerState::Running {
+            pid,
+            since_ms,
+            health,
+        } => (*pid, *since_ms, health, false),
+        ContainerState::Paused {
+            pid,
+            since_ms,
+            health,
+        } => (*pid, *since_ms, health, true),
         _ => return None,
     };
     let recorded = record.init_start_ticks?;
@@ -156,6 +164,7 @@ fn find_orphan(record: &StateRecord) -> Option<Orphan<'_>> {
         start_ticks: recorded,
         since_ms,
         paused,
+        health,
     })
 }
 

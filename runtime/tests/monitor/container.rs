@@ -133,7 +133,10 @@ impl Container {
     /// Starts a monitor that starts the container; panics when that is refused.
     pub(crate) fn start(&mut self) -> i32 {
         match self.run("start") {
-            Ready::Started { pid, .. } => pid,
+            Ready::Started { pid, warnings } => {
+                assert_eq!(warnings, Vec::<String>::new());
+                pid
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! What is there: the input of every plan, read from disk and kernel, never remembered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -9,7 +9,7 @@ use compose_spec::model::PortProtocol;
 use runtime::spec::ContainerState;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerRecord, ImageRecord, NetworkRecord, VolumeRecord};
+use super::{ContainerRecord, ImageRecord, NetworkRecord, Timestamp, VolumeRecord};
 
 /// What is there for one project, and what of the host it must avoid.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,12 @@ pub struct Observed {
     pub volumes: BTreeMap<String, VolumeRecord>,
     /// Images in the store by the reference that the project uses.
     pub images: BTreeMap<String, ImageRecord>,
+    /// When each of `images` was last pulled, loaded or built, for `pull_policy: daily` and its like; an absent one counts as old.
+    #[serde(default)]
+    pub images_fetched: BTreeMap<String, Timestamp>,
+    /// Networks of `networks` whose kernel objects (bridge, address) are missing, by full name.
+    #[serde(default)]
+    pub networks_down: BTreeSet<String>,
     /// What of the host is taken.
     pub taken: HostUse,
 }

@@ -6,7 +6,8 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ContainerId, ContainerRole, EndpointRecord, ImageRecord, NetworkRecord, Subject, VolumeRecord,
+    ContainerId, ContainerRole, EndpointRecord, ImageRecord, NetworkRecord, PublishedAddress,
+    Subject, VolumeRecord,
 };
 
 /// Identifies a step within its plan.
@@ -23,6 +24,19 @@ pub struct Plan {
     pub confirmations: Vec<String>,
     /// Things that the user should know.
     pub notices: Vec<String>,
+}
+
+impl Plan {
+    /// Returns the references that the plan pulls or builds.
+    pub fn fetches(&self) -> impl Iterator<Item = String> {
+        self.graph
+            .node_weights()
+            .filter_map(|step| match &step.action {
+                Action::PullImage { reference, .. } => Some(reference.clone()),
+                Action::BuildImage { tag, .. } => Some(tag.clone()),
+                _ => None,
+            })
+    }
 }
 
 /// One step of a plan.
@@ -129,6 +143,14 @@ pub enum Action {
         /// `false`: a failure is a warning, dependents start all the same.
         required: bool,
     },
+    /// Wait until a container is ready, for `--wait`: it runs and, with a probe, is healthy; or it ended with status 0 and its
+    /// restart policy is `no` or `on-failure`. Whether it has a probe is known only when its image is, so the executor tells.
+    AwaitReady {
+        /// Which.
+        container: ContainerRef,
+        /// Its service, for messages.
+        service: ServiceName,
+    },
 }
 
 /// A container that exists, or one that a step of this plan makes.
@@ -149,6 +171,26 @@ pub enum ImageInput {
     From(StepId),
 }
 
+/// Whose namespaces a new container joins; `None` = its own or the host's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Joins {
+    /// Network (`network_mode: service:x`).
+    pub network: Option<NamespaceOwner>,
+    /// Process ids (`pid: service:x`); its owner runs when the container is created.
+    pub pid: Option<NamespaceOwner>,
+    /// System V IPC (`ipc: service:x`); its owner runs when the container is created.
+    pub ipc: Option<NamespaceOwner>,
+}
+
+/// A container whose namespace another one joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamespaceOwner {
+    /// A container of the project.
+    Container(ContainerRef),
+    /// A container by name (`container:x`), perhaps of another project: the executor looks it up.
+    Named(String),
+}
+
 /// A container to make: everything that can be decided before its image is known. [`super::lower`] decides the rest.
 #[derive(Debug, Clone)]
 pub struct NewContainer {
@@ -164,6 +206,12 @@ pub struct NewContainer {
     pub image_reference: String,
     /// Its endpoints, eth0 first, addresses chosen; the short id is added to `names` when the id is known.
     pub endpoints: Vec<EndpointRecord>,
+    /// Its published ports; port 0 = a free one chosen when it starts.
+    pub published: Vec<PublishedAddress>,
     /// Anonymous volumes taken over from the container it replaces: target -> volume name.
     pub inherited_volumes: IndexMap<String, String>,
+    /// Whose namespaces it joins.
+    pub joins: Joins,
+    /// Digest of the content of its secrets and configs, for its record.
+    pub files_digest: String,
 }

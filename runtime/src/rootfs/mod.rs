@@ -1,1 +1,219 @@
-//! (to be written)
+//! The root filesystem of a container and everything that is mounted on it.
+//!
+//! The parent opens what belongs to the host and registers what can be refused; the child, in its own mount namespace, only attaches.
+//! Paths of the container are followed on descriptors inside its root ([`confine`]), so that nothing in an image leads to the host.
+
+mod cgroup_view;
+pub mod confine;
+mod devices;
+pub mod mask;
+pub(crate) mod mounts;
+pub mod overlay;
+mod path_buffer;
+pub mod tmpfs;
+mod tree;
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::cgroup::JoinPlan;
+use crate::check::plain_path;
+use crate::error::{Error, Step};
+use crate::fault::{At, Fault, Subject, Subjects};
+use crate::spec::{ContainerSpec, Mount, Namespace};
+use crate::sys::mount::{NODEV, NOEXEC, NOSUID, RDONLY};
+use confine::{Entry, c_path, ensure};
+use mounts::{Prepared, Source, clone_tree, settings};
+
+/// Bytes of device nodes and links in /dev.
+const DEV_BYTES_MAX: &str = "65536k";
+
+/// The whole tree of a container.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    root: OwnedFd,
+    subject: Subject,
+    builtin: Vec<Prepared>,
+    user: Vec<Prepared>,
+    cgroup: cgroup_view::Plan,
+    /// `None` when the user mounts something of theirs on /dev.
+    devices: Option<devices::Plan>,
+    mask: Option<mask::Plan>,
+    is_read_only: bool,
+    working_directory: (CString, Subject),
+}
+
+impl Plan {
+    /// Parent: opens and prepares everything.
+    pub(crate) fn of(
+        spec: &ContainerSpec,
+        join: &JoinPlan,
+        subjects: &mut Subjects,
+    ) -> Result<Self, Error> {
+        let root = tree::make(&spec.rootfs)?;
+        let is_privileged = spec.security.privileged;
+        let mut builtin = Vec::new();
+        for (target, source) in
+            builtins(spec).map_err(|errno| Error::new(Step::Mount, "/dev", errno))?
+        {
+            // What the user mounts on the place of a built-in mount replaces it.
+            let name = target.to_string_lossy();
+            builtin.push(
+                match spec
+                    .mounts
+                    .iter()
+                    .find(|mount| plain_path(&mount.target) == name)
+                {
+                    Some(mount) => Prepared::of(mount, subjects)?,
+                    None => Prepared::builtin(target, source, subjects),
+                },
+            );
+        }
+        let mut user = Vec::new();
+        for mount in spec.mounts.iter().filter(|mount| !is_builtin(mount)) {
+            user.push(Prepared::of(mount, subjects)?);
+        }
+        let has_own_dev = !spec
+            .mounts
+            .iter()
+            .any(|mount| plain_path(&mount.target) == "/dev");
+        let is_masked = spec.security.mask_paths && !is_privileged;
+        let cwd = c_path(spec.process.cwd.as_ref(), Step::WorkingDirectory)?;
+        Ok(Self {
+            root,
+            subject: subjects.add("the container's root"),
+            builtin,
+            user,
+            cgroup: cgroup_view::Plan::of(join, !is_privileged, subjects)?,
+            devices: if has_own_dev {
+                Some(devices::Plan::of(is_privileged, subjects)?)
+            } else {
+                None
+            },
+            mask: is_masked.then(|| mask::Plan::of(subjects)),
+            is_read_only: spec.rootfs_read_only,
+            working_directory: (cwd, subjects.add(&spec.process.cwd)),
+        })
+    }
+
+    /// Returns the root mount.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Child: attaches the root in its own mount namespace.
+    pub(crate) fn attach(&self) -> Result<(), Fault> {
+        tree::attach(self.root()).at(Step::Mount, self.subject)
+    }
+
+    /// Child: mounts everything on it. `procfs` is the child's own handle, which becomes /proc.
+    pub(crate) fn mount(&self, procfs: BorrowedFd<'_>) -> Result<(), Fault> {
+        for mount in &self.builtin {
+            mount.mount(self.root(), procfs)?;
+        }
+        self.cgroup.mount(self.root())?;
+        if let Some(devices) = &self.devices {
+            devices.make(self.root())?;
+        }
+        for mount in &self.user {
+            mount.mount(self.root(), procfs)?;
+        }
+        Ok(())
+    }
+
+    /// Child: makes the working directory, hides kernel paths and write-protects the root.
+    pub(crate) fn close(&self) -> Result<(), Fault> {
+        let (path, subject) = &self.working_directory;
+        ensure(
+            self.root(),
+            path,
+            Entry::Directory,
+            Mode::from_raw_mode(0o755),
+        )
+        .at(Step::WorkingDirectory, *subject)?;
+        if let Some(mask) = &self.mask {
+            mask.apply(self.root())?;
+        }
+        if self.is_read_only {
+            tree::protect(self.root()).at(Step::MountFlags, self.subject)?;
+        }
+        Ok(())
+    }
+
+    /// Child: makes it the root of the process.
+    pub(crate) fn pivot(&self) -> Result<(), Fault> {
+        tree::pivot(self.root()).at(Step::Pivot, self.subject)
+    }
+}
+
+/// Targets of the built-in mounts, in the order in which they are mounted.
+const BUILTINS: [&CStr; 6] = [
+    c"/proc",
+    c"/dev",
+    c"/dev/pts",
+    c"/dev/shm",
+    c"/dev/mqueue",
+    c"/sys",
+];
+
+fn is_builtin(mount: &Mount) -> bool {
+    let target = plain_path(&mount.target);
+    BUILTINS
+        .iter()
+        .any(|builtin| builtin.to_bytes() == target.as_bytes())
+}
+
+fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Errno> {
+    let new = |filesystem, pairs: &[(&str, &str)], attributes| {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()))
+            .collect();
+        Ok(Source::New {
+            filesystem,
+            settings: settings(&pairs)?,
+            attributes,
+        })
+    };
+    let [proc, dev, pts, shm, mqueue, sys] = BUILTINS;
+    let shm_bytes = spec.shm_size_bytes.to_string();
+    let pts_settings = [
+        ("newinstance", ""),
+        ("ptmxmode", "0666"),
+        ("mode", "0620"),
+        ("gid", "5"),
+    ];
+    let shm_source = if spec.namespaces.ipc == Namespace::Host {
+        Source::Detached(host_shm()?)
+    } else {
+        let pairs = [("mode", "1777"), ("size", shm_bytes.as_str())];
+        new(c"tmpfs", &pairs, NOSUID | NODEV | NOEXEC)?
+    };
+    let mut sys_attributes = NOSUID | NODEV | NOEXEC;
+    sys_attributes.set(RDONLY, !spec.security.privileged);
+    Ok([
+        (proc, Source::Procfs),
+        (
+            dev,
+            new(
+                c"tmpfs",
+                &[("mode", "755"), ("size", DEV_BYTES_MAX)],
+                NOSUID,
+            )?,
+        ),
+        (pts, new(c"devpts", &pts_settings, NOSUID | NOEXEC)?),
+        (shm, shm_source),
+        (mqueue, new(c"mqueue", &[], NOSUID | NODEV | NOEXEC)?),
+        (sys, new(c"sysfs", &[], sys_attributes)?),
+    ])
+}
+
+/// Shared memory belongs to the ipc namespace, so a container in the host's shares the host's.
+fn host_shm() -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::openat(CWD, c"/dev/shm", flags, Mode::empty())?;
+    clone_tree(place.as_fd(), false)
+}

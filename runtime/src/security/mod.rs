@@ -1,1 +1,4 @@
-//! (to be written)
+//! Confinement: capabilities and system call filter.
+
+pub mod capabilities;
+pub mod seccomp;

@@ -124,6 +124,10 @@ pub struct StateRecord {
     pub restarts: u32,
     /// First start of the container, milliseconds since the Unix epoch.
     pub started_at_ms: Option<u64>,
+    /// Inode numbers of the pipes that are the process's standard output and error, so that another monitor can go on reading them;
+    /// empty with a terminal.
+    #[serde(default)]
+    pub log_pipes: Vec<u64>,
 }
 
 impl StateRecord {

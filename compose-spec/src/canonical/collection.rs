@@ -1,0 +1,305 @@
+//! Lists and mappings of values of one kind.
+
+use std::{collections::HashMap, rc::Rc};
+
+use super::{Reader, words};
+use crate::{
+    diagnostic::{Code, Diagnostic, Span},
+    schema::{Items, List, Map, Pairs, Twice},
+    yaml::{Entry, Mapping, Mark, Node, Resolved, Scalar, Value},
+};
+
+impl Reader<'_> {
+    /// Reads a list of values of one kind.
+    pub(super) fn list(&mut self, list: &'static List, node: Node) -> Option<Node> {
+        let span = node.span;
+        let items = match node.value {
+            Value::Sequence(items) => items,
+            Value::Mapping(_) => return self.wrong_form(&node, expects(list.single)),
+            _ if list.single && node.as_text().is_some() => vec![node],
+            _ if list.single => return self.wrong_form(&node, expects(true)),
+            _ => return self.wrong_form(&node, expects(false)),
+        };
+        let mut out: Vec<Node> = Vec::with_capacity(items.len());
+        let mut seen: HashMap<Rc<str>, Span> = HashMap::new();
+        for (index, mut item) in items.into_iter().enumerate() {
+            self.unmark(&mut item);
+            let read = self.at_index(index, |reader| {
+                if item.is_null() && !list.item.takes_null() {
+                    return reader.wrong_form(&item, list.item.expects());
+                }
+                reader.kind(&list.item, item)
+            });
+            let Some(item) = read else { continue };
+            if list.single && item.as_text() == Some("") {
+                continue;
+            }
+            if list.twice != Twice::Keep
+                && let Value::Text(text) = &item.value
+                && let Some(first) = seen.insert(Rc::clone(text), item.span)
+            {
+                if list.twice == Twice::Refuse {
+                    let message = format!("`{}` lists an item twice", self.path);
+                    let error = Diagnostic::error(Code::DuplicateItem, message)
+                        .at(item.span, "here again")
+                        .and(first, "first here");
+                    self.sink.push(error);
+                }
+                continue;
+            }
+            out.push(item);
+        }
+        Some(Node::new(Value::Sequence(out), span))
+    }
+
+    /// Reads a list whose items have short forms.
+    pub(super) fn items(&mut self, items: &'static Items, node: Node) -> Option<Node> {
+        let span = node.span;
+        let written = match node.value {
+            Value::Sequence(written) => written,
+            Value::Scalar(_) if items.single && node.as_text().is_some() => vec![node],
+            _ => return self.wrong_form(&node, expects(items.single)),
+        };
+        let mut out: Vec<Node> = Vec::with_capacity(written.len());
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (index, item) in written.into_iter().enumerate() {
+            let read = self.at_index(index, |reader| reader.item(items, item));
+            for item in read {
+                if items.keep_twice {
+                    out.push(item);
+                    continue;
+                }
+                match places.entry((items.key)(&item)) {
+                    std::collections::hash_map::Entry::Occupied(place) => {
+                        out[*place.get()] = item;
+                    }
+                    std::collections::hash_map::Entry::Vacant(place) => {
+                        place.insert(out.len());
+                        out.push(item);
+                    }
+                }
+            }
+        }
+        Some(Node::new(Value::Sequence(out), span))
+    }
+
+    /// Compose gives `!reset` and `!override` no meaning in front of an item of a list.
+    fn unmark(&mut self, item: &mut Node) {
+        if std::mem::replace(&mut item.mark, Mark::None) != Mark::None {
+            let message = format!("`{}`: a tag in front of an item has no effect", self.path);
+            self.sink.push(
+                Diagnostic::warning(Code::NoEffect, message)
+                    .at(item.span, "")
+                    .help("put the tag in front of the whole list"),
+            );
+        }
+    }
+
+    fn item(&mut self, items: &'static Items, mut item: Node) -> Vec<Node> {
+        self.unmark(&mut item);
+        let long = match item.value {
+            Value::Mapping(_) => vec![item],
+            Value::Scalar(_) => (items.expand)(self, &item),
+            _ => {
+                let _: Option<()> = self.wrong_form(&item, "a text or a mapping");
+                Vec::new()
+            }
+        };
+        let mut out = Vec::with_capacity(long.len());
+        for item in long {
+            if let Some(mut item) = self.section(items.long, item)
+                && (items.finish)(self, &mut item)
+            {
+                out.push(item);
+            }
+        }
+        out
+    }
+
+    /// Reads a mapping from names to values of one kind.
+    pub(super) fn map(&mut self, map: &'static Map, node: Node) -> Option<Node> {
+        let span = node.span;
+        let Value::Mapping(mapping) = node.value else {
+            return self.wrong_form(&node, "a mapping");
+        };
+        let mut out = Mapping::default();
+        for (key, Entry { key_span, value }) in mapping {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if key.is_empty() || (map.strict_names && !key.chars().all(fits)) {
+                let message = format!("`{key}` cannot be the name of a {}", map.what);
+                self.sink.push(
+                    Diagnostic::error(Code::BadName, message)
+                        .at(key_span, "letters, digits, `.`, `-` and `_` are allowed"),
+                );
+                continue;
+            }
+            if let Some(value) = self.at_key(&key, |reader| reader.kind(&map.value, value)) {
+                out.insert(key, key_span, value);
+            }
+        }
+        Some(Node::new(Value::Mapping(out), span))
+    }
+
+    /// Reads a mapping from any key to texts; numbers keep their text, nothing is the empty text.
+    pub(super) fn options(&mut self, node: Node) -> Option<Node> {
+        let span = node.span;
+        let Value::Mapping(mapping) = node.value else {
+            return self.wrong_form(&node, "a mapping");
+        };
+        let mut out = Mapping::default();
+        for (key, Entry { key_span, value }) in mapping {
+            let text = self.at_key(&key, |reader| match scalar_text(&value) {
+                Ok(text) => Some(text.unwrap_or_else(|| "".into())),
+                Err(NotScalar) => reader.wrong_form(&value, "a text or a number"),
+            });
+            if let Some(text) = text {
+                out.insert(
+                    key,
+                    key_span,
+                    Node {
+                        value: Value::Text(text),
+                        ..value
+                    },
+                );
+            }
+        }
+        Some(Node::new(Value::Mapping(out), span))
+    }
+
+    /// Reads `{a: b}` or `["a=b"]`.
+    pub(super) fn pairs(&mut self, pairs: Pairs, node: Node) -> Option<Node> {
+        let span = node.span;
+        let mut out = Mapping::default();
+        match node.value {
+            Value::Mapping(mapping) => {
+                for (key, Entry { key_span, value }) in mapping {
+                    if value.mark != Mark::None {
+                        out.insert(
+                            key,
+                            key_span,
+                            Node {
+                                value: Value::Null,
+                                ..value
+                            },
+                        );
+                        continue;
+                    }
+                    let text = self.at_key(&key, |reader| match scalar_text(&value) {
+                        Ok(text) => Some(text),
+                        Err(NotScalar) => {
+                            reader.wrong_form(&value, "a text, number, boolean or nothing")
+                        }
+                    });
+                    if let Some(text) = text {
+                        self.pair(pairs, &mut out, (key, key_span), (text, value.span));
+                    }
+                }
+            }
+            Value::Sequence(items) => {
+                for (index, item) in items.into_iter().enumerate() {
+                    let Some(text) = item.as_text() else {
+                        self.at_index(index, |reader| {
+                            reader.wrong_form::<()>(&item, "a text of the form key=value")
+                        });
+                        continue;
+                    };
+                    let (key, value) = match text.split_once('=') {
+                        Some((key, value)) => (key, Some(value.into())),
+                        None => (text, None),
+                    };
+                    if key.is_empty() || key.ends_with(' ') {
+                        let problem = if key.is_empty() {
+                            "has no key"
+                        } else {
+                            "has a blank before `=`"
+                        };
+                        self.at_index(index, |reader| {
+                            reader.bad_value::<()>(item.span, format_args!("the item {problem}"))
+                        });
+                        continue;
+                    }
+                    self.pair(pairs, &mut out, (key.into(), item.span), (value, item.span));
+                }
+            }
+            _ => return self.wrong_form(&node, "a mapping or a list of key=value"),
+        }
+        Some(Node::new(Value::Mapping(out), span))
+    }
+
+    fn pair(
+        &mut self,
+        pairs: Pairs,
+        out: &mut Mapping,
+        (key, key_span): (Rc<str>, Span),
+        (text, span): (Option<Rc<str>>, Span),
+    ) {
+        let value = match (pairs, text) {
+            (Pairs::Contexts, Some(text)) => Value::Text(self.context(&text)),
+            (Pairs::Ssh, Some(text)) if !text.is_empty() => Value::Text(self.absolute(&text)),
+            (Pairs::Ssh, None) if &*key != "default" => {
+                let _: Option<()> = self.bad_value(span, "only `default` may lack a key or socket");
+                return;
+            }
+            (_, Some(text)) => Value::Text(text),
+            (Pairs::Environment, None) => match self.setting.environment.get(&key) {
+                Some(value) => Value::Text(value.into()),
+                None => Value::Null,
+            },
+            (_, None) => Value::Text("".into()),
+        };
+        out.insert(key, key_span, Node::new(value, span));
+    }
+
+    /// Splits a command line.
+    pub(super) fn command_line(&mut self, text: &str, span: Span) -> Option<Node> {
+        match words::split(text) {
+            Some(words) => {
+                let items = words
+                    .into_iter()
+                    .map(|word| Node::text(word, span))
+                    .collect();
+                Some(Node::new(Value::Sequence(items), span))
+            }
+            None => self.bad_value(span, "a quote in the command line is not closed"),
+        }
+    }
+
+    /// Reads a command given as a list.
+    pub(super) fn command_list(&mut self, node: Node) -> Option<Node> {
+        static WORDS: List = List {
+            item: crate::schema::Kind::Text,
+            single: false,
+            twice: Twice::Keep,
+            replace: true,
+        };
+        self.list(&WORDS, node)
+    }
+}
+
+fn expects(single: bool) -> &'static str {
+    if single {
+        "a text or a list of texts"
+    } else {
+        "a list"
+    }
+}
+
+/// A list or mapping where a scalar is wanted.
+struct NotScalar;
+
+/// Returns the text of any scalar as written; `None` for nothing.
+fn scalar_text(node: &Node) -> Result<Option<Rc<str>>, NotScalar> {
+    match &node.value {
+        Value::Scalar(scalar) => Ok(text_or_nothing(scalar)),
+        Value::Text(text) => Ok(Some(Rc::clone(text))),
+        Value::Null => Ok(None),
+        _ => Err(NotScalar),
+    }
+}
+
+fn text_or_nothing(scalar: &Scalar) -> Option<Rc<str>> {
+    match scalar.resolve() {
+        Ok(Resolved::Null) => None,
+        _ => Some(Rc::clone(&scalar.text)),
+    }
+}

@@ -1,0 +1,415 @@
+//! The short forms, except those of ports and volumes: each function turns one into the long form of the table.
+
+use std::net::IpAddr;
+
+use super::Reader;
+pub(crate) use super::{
+    ports::{exposed_port, finish_port, port, port_key},
+    volumes::{finish_volume, target_key, volume},
+};
+use crate::{
+    diagnostic::Span,
+    yaml::{Mapping, Node, Value},
+};
+
+/// Creates a mapping of canonical texts at one place.
+pub(super) fn mapping<const N: usize>(span: Span, entries: [(&str, Node); N]) -> Node {
+    let mut mapping = Mapping::default();
+    for (key, value) in entries {
+        mapping.insert(key, span, value);
+    }
+    Node::new(Value::Mapping(mapping), span)
+}
+
+/// Returns the text of a scalar item as written in the file, for messages.
+pub(super) fn shown(node: &Node) -> &str {
+    match &node.value {
+        Value::Scalar(scalar) => scalar.shown(),
+        Value::Text(text) => text,
+        _ => "",
+    }
+}
+
+/// Returns the text of an item, or reports it.
+pub(super) fn item_text<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<&'n str> {
+    match node.as_text() {
+        Some(text) => Some(text),
+        None => reader.wrong_form(node, "a text or a mapping"),
+    }
+}
+
+/// `build: ./context`
+pub(crate) fn build(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    single(reader, node, "context", "a path or a mapping")
+}
+
+/// `extends: service`
+pub(crate) fn extends(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    single(
+        reader,
+        node,
+        "service",
+        "a service or a mapping with `service`",
+    )
+}
+
+/// `include: [path]`
+pub(crate) fn include(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    single(reader, node, "path", "a path or a mapping with `path`")
+}
+
+fn single(reader: &mut Reader<'_>, node: Node, key: &str, expects: &str) -> Option<Node> {
+    match node.value {
+        Value::Mapping(_) => Some(node),
+        _ if node.as_text().is_some() => Some(mapping(node.span, [(key, node)])),
+        _ => reader.wrong_form(&node, expects),
+    }
+}
+
+/// `depends_on: [a, b]`
+pub(crate) fn depends_on(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    named(reader, node, started).map(|mut node| {
+        for (_, entry) in node
+            .as_mapping_mut()
+            .into_iter()
+            .flat_map(Mapping::iter_mut)
+        {
+            let span = entry.key_span;
+            if let Some(dependency) = entry.value.as_mapping_mut()
+                && dependency.get("required").is_none()
+            {
+                dependency.insert("required", span, Node::new(Value::Bool(true), span));
+            }
+        }
+        node
+    })
+}
+
+/// Returns the dependency that a plain name stands for.
+pub(crate) fn started(span: Span) -> Node {
+    mapping(
+        span,
+        [
+            ("condition", Node::text("service_started", span)),
+            ("required", Node::new(Value::Bool(true), span)),
+        ],
+    )
+}
+
+/// `networks: [a, b]`, `models: [a, b]`
+pub(crate) fn names(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    named(reader, node, |span| Node::new(Value::Null, span))
+}
+
+/// Turns a list of names into a mapping.
+fn named(reader: &mut Reader<'_>, node: Node, value: fn(Span) -> Node) -> Option<Node> {
+    let span = node.span;
+    let items = match node.value {
+        Value::Mapping(_) => return Some(node),
+        Value::Sequence(items) => items,
+        _ => return reader.wrong_form(&node, "a list of names or a mapping"),
+    };
+    let mut out = Mapping::default();
+    for (index, item) in items.into_iter().enumerate() {
+        match item.as_text() {
+            Some(name) => out.insert(name, item.span, value(item.span)),
+            None => {
+                reader.at_index(index, |reader| reader.wrong_form::<()>(&item, "a text"));
+            }
+        }
+    }
+    Some(Node::new(Value::Mapping(out), span))
+}
+
+/// `test: curl x` is run by the container's shell.
+pub(crate) fn health_test(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    let span = node.span;
+    if let Value::Sequence(items) = &node.value {
+        let first = items.first().and_then(Node::as_text);
+        if !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
+            return reader.bad_value_help(
+                items.first().map_or(span, |item| item.span),
+                "a list must begin with CMD, CMD-SHELL or NONE",
+                "write `[CMD, …]` for a program, or a plain text for a shell line",
+            );
+        }
+        return Some(node);
+    }
+    if node.as_text().is_none() {
+        return reader.wrong_form(&node, "a text or a list of texts");
+    }
+    Some(Node::new(
+        Value::Sequence(vec![Node::text("CMD-SHELL", span), node]),
+        span,
+    ))
+}
+
+/// `[h:1.2.3.4]`, `{h: 1.2.3.4}`, `{h: [a, b]}` become `[h=1.2.3.4]`, sorted.
+pub(crate) fn extra_hosts(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    let span = node.span;
+    let mut pairs: Vec<(String, String, Span)> = Vec::new();
+    match node.value {
+        Value::Mapping(mapping) => {
+            for (host, entry) in mapping {
+                let addresses = match &entry.value.value {
+                    Value::Sequence(items) => items.as_slice(),
+                    _ => std::slice::from_ref(&entry.value),
+                };
+                for address in addresses {
+                    match address.as_text() {
+                        Some(text) => {
+                            pairs.push((host.to_string(), bare(text).to_owned(), address.span));
+                        }
+                        None => {
+                            reader.at_key(&host, |reader| {
+                                reader.wrong_form::<()>(address, "an address")
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        Value::Sequence(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let Some(text) = item.as_text() else {
+                    reader.at_index(index, |reader| {
+                        reader.wrong_form::<()>(item, "a text of the form host=address")
+                    });
+                    continue;
+                };
+                let split = text.split_once('=').or_else(|| text.split_once(':'));
+                match split {
+                    Some((host, address)) if !host.is_empty() && !address.is_empty() => {
+                        pairs.push((host.to_owned(), bare(address).to_owned(), item.span));
+                    }
+                    _ => {
+                        reader.at_index(index, |reader| {
+                            reader.bad_value::<()>(item.span, "the form is host=address")
+                        });
+                    }
+                }
+            }
+        }
+        _ => return reader.wrong_form(&node, "a mapping or a list of host=address"),
+    }
+    pairs.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    let items = pairs
+        .into_iter()
+        .map(|(h, a, span)| Node::text(format!("{h}={a}"), span))
+        .collect();
+    Some(Node::new(Value::Sequence(items), span))
+}
+
+/// Returns an address without the brackets of IPv6.
+fn bare(address: &str) -> &str {
+    let address = address.trim();
+    address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(address)
+}
+
+/// `gpus: all`
+pub(crate) fn gpus(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    let span = node.span;
+    let mut node = match node.value {
+        Value::Sequence(_) => node,
+        _ if node.as_text() == Some("all") => {
+            Node::new(Value::Sequence(vec![mapping(span, [])]), span)
+        }
+        _ => return reader.wrong_form(&node, "`all` or a list"),
+    };
+    if let Value::Sequence(items) = &mut node.value {
+        for item in items.iter_mut() {
+            let span = item.span;
+            if let Some(request) = item.as_mapping_mut()
+                && request.get("count").is_none()
+                && request.get("device_ids").is_none()
+            {
+                request.set("count", Node::new(Value::Int(-1), span));
+            }
+        }
+    }
+    Some(node)
+}
+
+/// `count: all`
+#[expect(clippy::unnecessary_wraps, reason = "the signature of short forms")]
+pub(crate) fn device_count(_: &mut Reader<'_>, node: Node) -> Option<Node> {
+    if node.as_text() == Some("all") {
+        return Some(Node {
+            value: Value::Int(-1),
+            ..node
+        });
+    }
+    Some(node)
+}
+
+/// `devices: ["/dev/a:/dev/b:rw"]`
+pub(crate) fn device(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
+    let Some(text) = item_text(reader, node) else {
+        return Vec::new();
+    };
+    let span = node.span;
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, permissions) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, target] => (source, target, "rwm"),
+        [source, target, permissions] => (source, target, permissions),
+        _ => {
+            let _: Option<()> = reader.bad_value(span, "the form is source[:target[:permissions]]");
+            return Vec::new();
+        }
+    };
+    vec![mapping(
+        span,
+        [
+            ("source", Node::text(source, span)),
+            ("target", Node::text(target, span)),
+            ("permissions", Node::text(permissions, span)),
+        ],
+    )]
+}
+
+/// Checks a device of the long form.
+pub(crate) fn finish_device(reader: &mut Reader<'_>, node: &mut Node) -> bool {
+    let span = node.span;
+    let permissions = node.text_at("permissions").unwrap_or("rwm");
+    if permissions.is_empty() || permissions.chars().any(|c| !"rwm".contains(c)) {
+        let _: Option<()> = reader.bad_value(span, "device permissions consist of r, w and m");
+        return false;
+    }
+    let source = node.text_at("source").map(str::to_owned);
+    if let (Some(source), Some(device)) = (source, node.as_mapping_mut()) {
+        for (key, value) in [("target", source.as_str()), ("permissions", "rwm")] {
+            if device.get(key).is_none() {
+                device.set(key, Node::text(value, span));
+            }
+        }
+    }
+    true
+}
+
+/// `env_file: [path]`
+pub(crate) fn env_file(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
+    match item_text(reader, node) {
+        Some(_) => vec![mapping(node.span, [("path", node.clone())])],
+        None => Vec::new(),
+    }
+}
+
+/// Checks an env file of the long form.
+pub(crate) fn finish_env_file(reader: &mut Reader<'_>, node: &mut Node) -> bool {
+    if let Some(format) = node.get("format")
+        && !matches!(format.as_text(), Some("" | "raw"))
+    {
+        let _: Option<()> = reader.bad_value(
+            format.span,
+            "the format of an env file is `raw` or left out",
+        );
+        return false;
+    }
+    true
+}
+
+/// Returns the path that tells env files apart.
+pub(crate) fn path_key(node: &Node) -> String {
+    node.text_at("path").unwrap_or_default().to_owned()
+}
+
+/// `secrets: [name]`, `configs: [name]`
+pub(crate) fn grant(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
+    match item_text(reader, node) {
+        Some(_) => vec![mapping(node.span, [("source", node.clone())])],
+        None => Vec::new(),
+    }
+}
+
+/// Checks a secret or config grant of the long form.
+pub(crate) fn finish_grant(reader: &mut Reader<'_>, node: &mut Node) -> bool {
+    for key in ["uid", "gid"] {
+        if let Some(id) = node.get(key)
+            && id.as_text().is_none_or(|text| text.parse::<u32>().is_err())
+        {
+            let message = format!("`{key}` must be a number in quotes");
+            let _: Option<()> = reader.bad_value(id.span, message);
+            return false;
+        }
+    }
+    if node.get("source").is_none() {
+        let _: Option<()> = reader.bad_value(node.span, "`source` is missing");
+        return false;
+    }
+    true
+}
+
+/// Returns where a secret is placed.
+pub(crate) fn secret_key(node: &Node) -> String {
+    grant_key(node, "/run/secrets/")
+}
+
+/// Returns where a config is placed.
+pub(crate) fn config_key(node: &Node) -> String {
+    grant_key(node, "/")
+}
+
+fn grant_key(node: &Node, directory: &str) -> String {
+    let source = node.text_at("source").unwrap_or_default();
+    match node.text_at("target") {
+        Some(target) if target.starts_with('/') => target.to_owned(),
+        target => format!("{directory}{}", target.unwrap_or(source)),
+    }
+}
+
+/// Subnets have only a long form.
+pub(crate) fn no_short_form(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
+    let _: Option<()> = reader.wrong_form(node, "a mapping");
+    Vec::new()
+}
+
+/// Checks one `ipam.config` entry.
+pub(crate) fn finish_subnet(reader: &mut Reader<'_>, node: &mut Node) -> bool {
+    let mut valid = true;
+    for key in ["subnet", "ip_range"] {
+        if let Some(value) = node.get(key)
+            && !value.as_text().is_some_and(is_cidr)
+        {
+            let span = value.span;
+            reader.at_key(key, |reader| {
+                reader.bad_value::<()>(span, "must be a subnet such as 10.1.0.0/24")
+            });
+            valid = false;
+        }
+    }
+    let auxiliary = node
+        .entries_at("aux_addresses")
+        .map(|(_, entry)| &entry.value);
+    let addresses: Vec<&Node> = node.get("gateway").into_iter().chain(auxiliary).collect();
+    for value in addresses {
+        if value
+            .as_text()
+            .is_none_or(|text| text.parse::<IpAddr>().is_err())
+        {
+            let _: Option<()> = reader.bad_value(value.span, "must be an IP address");
+            valid = false;
+        }
+    }
+    valid
+}
+
+/// Returns whether a text is `address/prefix`.
+fn is_cidr(text: &str) -> bool {
+    let Some((address, prefix)) = text.split_once('/') else {
+        return false;
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return false;
+    };
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    prefix.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
+}
+
+/// Returns the subnet that tells entries apart.
+pub(crate) fn subnet_key(node: &Node) -> String {
+    node.text_at("subnet").unwrap_or_default().to_owned()
+}

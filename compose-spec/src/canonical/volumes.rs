@@ -1,0 +1,155 @@
+//! Mounts: `[source:]target[:options]`, or the long form.
+
+use std::path::Path;
+
+use super::{
+    Reader,
+    short::{item_text, mapping, shown},
+};
+use crate::{
+    diagnostic::Span,
+    paths,
+    yaml::{Mapping, Node, Value},
+};
+
+const PROPAGATIONS: [&str; 6] = [
+    "private", "rprivate", "shared", "rshared", "slave", "rslave",
+];
+
+/// `volumes: ["./a:/b:ro"]` becomes one long item.
+pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
+    let Some(text) = item_text(reader, node) else {
+        return Vec::new();
+    };
+    let span = node.span;
+    let refuse = |reader: &mut Reader<'_>, problem: &str| {
+        let what = format!("`{}` is not a volume: {problem}", shown(node));
+        let help = "the form is [source:]target[:options]";
+        let _: Option<()> = reader.bad_value_help(span, what, help);
+        Vec::new()
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return refuse(reader, "a part between colons is empty");
+    }
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => return refuse(reader, "too many colons"),
+    };
+    let Some(source) = source else {
+        return vec![mapping(
+            span,
+            [
+                ("type", Node::text("volume", span)),
+                ("target", Node::text(target, span)),
+            ],
+        )];
+    };
+    let bind = source.starts_with(['.', '/', '~']);
+    let (kind, section) = if bind {
+        ("bind", "bind")
+    } else {
+        ("volume", "volume")
+    };
+    let mut details = Mapping::default();
+    let mut read_only = false;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            "nocopy" if !bind => details.set("nocopy", Node::new(Value::Bool(true), span)),
+            "z" | "Z" if bind => details.set("selinux", Node::text(option, span)),
+            "z" | "Z" | "nocopy" | "cached" | "delegated" | "consistent" => {}
+            _ if PROPAGATIONS.contains(&option) && bind => {
+                details.set("propagation", Node::text(option, span));
+            }
+            _ => {
+                return refuse(
+                    reader,
+                    "an option is none of ro, rw, z, Z, nocopy, rslave, …",
+                );
+            }
+        }
+    }
+    if bind {
+        details.set("create_host_path", Node::new(Value::Bool(true), span));
+    }
+    let mut item = mapping(
+        span,
+        [
+            ("type", Node::text(kind, span)),
+            ("source", Node::text(source, span)),
+            ("target", Node::text(target, span)),
+        ],
+    );
+    if let Some(fields) = item.as_mapping_mut() {
+        if read_only {
+            fields.set("read_only", Node::new(Value::Bool(true), span));
+        }
+        fields.set(section, Node::new(Value::Mapping(details), span));
+    }
+    vec![item]
+}
+
+/// Completes and checks a mount of the long form.
+pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
+    let span = node.span;
+    let kind = node.text_at("type").unwrap_or_default().to_owned();
+    let place = |key: &str| node.get(key).map_or(span, |value| value.span);
+    let (source_span, target_span) = (place("source"), place("target"));
+    let source = node.text_at("source").unwrap_or_default().to_owned();
+    let target = node.text_at("target").map(str::to_owned);
+    if matches!(kind.as_str(), "cluster" | "npipe") {
+        let message = format!("mounts of type `{kind}` do not exist on one Linux machine");
+        return refuse(reader, place("type"), &message);
+    }
+    if matches!(kind.as_str(), "bind" | "image") && source.is_empty() {
+        return refuse(
+            reader,
+            span,
+            &format!("a mount of type `{kind}` needs a `source`"),
+        );
+    }
+    let Some(target) = target else {
+        return refuse(reader, span, "`target` is missing");
+    };
+    if !target.starts_with('/') {
+        return refuse(
+            reader,
+            target_span,
+            "`target` must be an absolute path in the container",
+        );
+    }
+    if let Some(propagation) = node
+        .get("bind")
+        .and_then(|bind| bind.text_at("propagation"))
+        && !propagation.is_empty()
+        && !PROPAGATIONS.contains(&propagation)
+    {
+        let message = format!("a propagation is one of {}", PROPAGATIONS.join(", "));
+        return refuse(reader, span, &message);
+    }
+    let cleaned = paths::clean(Path::new(&target))
+        .to_string_lossy()
+        .into_owned();
+    let absolute = (kind == "bind").then(|| reader.absolute(&source));
+    if let Some(fields) = node.as_mapping_mut() {
+        fields.insert("target", target_span, Node::text(cleaned, target_span));
+        if let Some(absolute) = absolute {
+            fields.insert("source", source_span, Node::text(absolute, source_span));
+        }
+    }
+    true
+}
+
+fn refuse(reader: &mut Reader<'_>, span: Span, problem: &str) -> bool {
+    let _: Option<()> = reader.bad_value(span, problem);
+    false
+}
+
+/// Returns the target, which tells mounts and devices apart.
+pub(crate) fn target_key(node: &Node) -> String {
+    node.text_at("target").unwrap_or_default().to_owned()
+}

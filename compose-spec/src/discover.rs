@@ -1,0 +1,280 @@
+//! Which Compose files are read, from which directory, with which variables, and what the project is called.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Request,
+    diagnostic::{Code, Diagnostic},
+    env::{Assignment, EnvFile, Environment, Format, read},
+    load::{Context, Document},
+    model::ProjectName,
+    paths,
+    request::FileKind,
+};
+
+const BASE_NAMES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+];
+const OVERRIDE_NAMES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+/// Where a project begins.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Compose files, absolute, in merge order; `-` is standard input.
+    pub(crate) files: Vec<PathBuf>,
+    /// Base of relative paths, absolute.
+    pub(crate) directory: PathBuf,
+    /// Variables for interpolation.
+    pub(crate) environment: Environment,
+}
+
+/// Finds files, directory and environment.
+pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Origin> {
+    let cwd = &request.working_dir;
+    let asked = request
+        .project_directory
+        .as_ref()
+        .map(|dir| paths::clean(&cwd.join(dir)));
+    let mut environment = Environment::new(&request.environment);
+    let env_files = env_file_list(request, &environment);
+    if env_files.is_empty() {
+        add_dotenv(asked.as_deref().unwrap_or(cwd), &mut environment, context);
+    } else {
+        let paths: Vec<PathBuf> = env_files
+            .iter()
+            .map(|path| paths::clean(&cwd.join(path)))
+            .collect();
+        add_env_files(&paths, &mut environment, context);
+    }
+    let files = compose_files(request, asked.as_deref(), &environment, context)?;
+    let directory = asked.unwrap_or_else(|| match files.first() {
+        Some(first) if first != Path::new("-") => first
+            .parent()
+            .map_or_else(|| cwd.clone(), Path::to_path_buf),
+        _ => cwd.clone(),
+    });
+    if env_files.is_empty() && directory != *cwd {
+        add_dotenv(&directory, &mut environment, context);
+    }
+    Some(Origin {
+        files,
+        directory,
+        environment,
+    })
+}
+
+/// `--env-file`, else `COMPOSE_ENV_FILES`.
+fn env_file_list(request: &Request, environment: &Environment) -> Vec<PathBuf> {
+    if !request.env_files.is_empty() {
+        return request.env_files.clone();
+    }
+    let list = environment
+        .non_empty("COMPOSE_ENV_FILES")
+        .unwrap_or_default();
+    list.split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// Adds `.env` of a directory, if there is one.
+pub(crate) fn add_dotenv(
+    directory: &Path,
+    environment: &mut Environment,
+    context: &mut Context<'_>,
+) {
+    let path = directory.join(".env");
+    if environment.is_true("COMPOSE_DISABLE_ENV_FILE")
+        || context.files.kind(&path) != Some(FileKind::File)
+    {
+        return;
+    }
+    add_env_files(&[path], environment, context);
+}
+
+/// Adds the variables of files below those that are set; later files win and see the earlier ones.
+pub(crate) fn add_env_files(
+    paths: &[PathBuf],
+    environment: &mut Environment,
+    context: &mut Context<'_>,
+) {
+    let mut all: Vec<Assignment> = Vec::new();
+    for path in paths {
+        let name = paths::shown(path, &context.cwd);
+        let file = EnvFile {
+            path,
+            name: &name,
+            named_at: None,
+            format: Format::Compose,
+        };
+        let outer = |name: &str| {
+            environment.get(name).map(str::to_owned).or_else(|| {
+                let earlier = all.iter().rev().find(|assignment| assignment.name == name);
+                earlier.and_then(|assignment| assignment.value.clone())
+            })
+        };
+        let found = read(
+            file,
+            context.files,
+            &outer,
+            &mut context.sources,
+            &mut context.sink,
+        );
+        all.extend(found.unwrap_or_default());
+    }
+    environment.add_below(all);
+}
+
+/// `-f`, else `COMPOSE_FILE`, else the file that is found.
+fn compose_files(
+    request: &Request,
+    asked: Option<&Path>,
+    environment: &Environment,
+    context: &mut Context<'_>,
+) -> Option<Vec<PathBuf>> {
+    let cwd = &request.working_dir;
+    let absolute = |path: &Path| {
+        if path == Path::new("-") {
+            path.to_path_buf()
+        } else {
+            paths::clean(&cwd.join(path))
+        }
+    };
+    if !request.files.is_empty() {
+        return Some(request.files.iter().map(|path| absolute(path)).collect());
+    }
+    if let Some(list) = environment.non_empty("COMPOSE_FILE") {
+        let separator = environment
+            .non_empty("COMPOSE_PATH_SEPARATOR")
+            .unwrap_or(":");
+        let files: Vec<PathBuf> = list
+            .split(separator)
+            .filter(|path| !path.is_empty())
+            .map(|path| absolute(Path::new(path)))
+            .collect();
+        if !files.is_empty() {
+            return Some(files);
+        }
+    }
+    let start = asked.unwrap_or(cwd);
+    for directory in start.ancestors() {
+        let found = present(&BASE_NAMES, directory, context);
+        if let Some(first) = found.first() {
+            warn_about_several(&found, context);
+            let mut files = vec![first.clone()];
+            files.extend(
+                present(&OVERRIDE_NAMES, directory, context)
+                    .into_iter()
+                    .next(),
+            );
+            return Some(files);
+        }
+    }
+    let message = format!(
+        "no compose.yaml in `{}` or the directories above",
+        start.display()
+    );
+    context.sink.push(
+        Diagnostic::error(Code::NoComposeFile, message)
+            .help("name one with `-f`, or change into the directory of the project"),
+    );
+    None
+}
+
+fn present(names: &[&str], directory: &Path, context: &Context<'_>) -> Vec<PathBuf> {
+    names
+        .iter()
+        .map(|name| directory.join(name))
+        .filter(|path| context.files.kind(path) == Some(FileKind::File))
+        .collect()
+}
+
+fn warn_about_several(found: &[PathBuf], context: &mut Context<'_>) {
+    let [first, others @ ..] = found else { return };
+    if others.is_empty() {
+        return;
+    }
+    let shown = |path: &PathBuf| format!("`{}`", paths::shown(path, &context.cwd));
+    let ignored: Vec<String> = others.iter().map(shown).collect();
+    let message = format!("{} is used, {} is not", shown(first), ignored.join(", "));
+    context.sink.push(
+        Diagnostic::warning(Code::SeveralComposeFiles, message)
+            .help("keep one of them, or name the wanted ones with `-f`"),
+    );
+}
+
+/// Decides the project's name: `-p`, the environment, the last file that has one, the directory.
+pub(crate) fn name(
+    request: &Request,
+    origin: &Origin,
+    documents: &[Document],
+    context: &mut Context<'_>,
+) -> Option<ProjectName> {
+    let environment = &origin.environment;
+    let strict = match (
+        &request.project_name,
+        environment.non_empty("COMPOSE_PROJECT_NAME"),
+    ) {
+        (Some(name), _) if !name.is_empty() => Some((name.as_str(), "-p")),
+        (_, Some(name)) => Some((name, "COMPOSE_PROJECT_NAME")),
+        _ => None,
+    };
+    if let Some((name, from)) = strict {
+        return match name.parse() {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let message = format!("{from}: {error}");
+                context.sink.push(
+                    Diagnostic::error(Code::ProjectName, message)
+                        .help(format!("for example `{}`", normalized(name))),
+                );
+                None
+            }
+        };
+    }
+    let written = documents.iter().rev().find_map(|document| {
+        let mut node = document
+            .node
+            .get("name")
+            .filter(|node| node.as_text().is_some())?
+            .clone();
+        context.interpolate(&mut node, environment);
+        node.as_text()
+            .filter(|text| !text.is_empty())
+            .map(|text| (normalized(text), node.span))
+    });
+    let base = origin
+        .directory
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let (text, span) = match written {
+        Some((text, span)) => (text, Some(span)),
+        None => (normalized(&base.unwrap_or_default()), None),
+    };
+    if let Ok(name) = text.parse() {
+        return Some(name);
+    }
+    let mut diagnostic = Diagnostic::error(Code::ProjectName, "the project has no usable name")
+        .help("give one with `-p`, or write `name:` into the Compose file");
+    if let Some(span) = span {
+        diagnostic = diagnostic.at(span, "no letter or digit of a-z, 0-9 is left of it");
+    }
+    context.sink.push(diagnostic);
+    None
+}
+
+/// Lower case; what is no letter, digit, `-` or `_` is dropped; `-` and `_` are dropped in front.
+fn normalized(text: &str) -> String {
+    let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    let kept: String = text.to_lowercase().chars().filter(fits).collect();
+    kept.trim_start_matches(['-', '_']).to_owned()
+}

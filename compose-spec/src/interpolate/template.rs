@@ -1,0 +1,193 @@
+//! The grammar of `$VAR` and `${VAR…}`.
+//!
+//! ```text
+//! template = { "$$" | "$" name | "${" name [ operator rest ] "}" | any other character }
+//! operator = ":-" | "-" | ":?" | "?" | ":+" | "+"
+//! rest     = template without a line break, evaluated only when it is used
+//! name     = [A-Za-z_][A-Za-z0-9_]*
+//! ```
+//!
+//! A `$` before anything else stays a `$`.
+
+/// Most bytes that one template may become.
+const BYTES_MAX: usize = 4 << 20;
+/// Deepest nesting of defaults.
+const DEPTH_MAX: usize = 64;
+
+/// Why a template has no value. Offsets are bytes of the template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// `${` that is not well formed.
+    Malformed {
+        /// First byte.
+        start: usize,
+        /// Byte after the last.
+        end: usize,
+    },
+    /// `${NAME:?message}` and the variable is not set.
+    Required {
+        /// The variable.
+        name: String,
+        /// The message as written.
+        message: String,
+        /// First byte.
+        start: usize,
+        /// Byte after the last.
+        end: usize,
+    },
+    /// The value is longer, or defaults are nested deeper, than anyone means.
+    TooLarge,
+}
+
+/// A plain use of a variable that is not set: name, first byte, byte after the last.
+pub(crate) type UnsetUse = (String, usize, usize);
+
+/// Returns the value of a template. Uses of unset variables are told to `unset`.
+pub(crate) fn substitute(
+    template: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    unset: &mut dyn FnMut(UnsetUse),
+) -> Result<String, Fault> {
+    let mut evaluation = Evaluation {
+        lookup,
+        unset,
+        out: String::with_capacity(template.len()),
+    };
+    evaluation.template(template, 0, 0)?;
+    Ok(evaluation.out)
+}
+
+struct Evaluation<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    unset: &'a mut dyn FnMut(UnsetUse),
+    out: String,
+}
+
+impl Evaluation<'_> {
+    /// Evaluates a template that starts at byte `base` of the whole.
+    fn template(&mut self, text: &str, base: usize, depth: usize) -> Result<(), Fault> {
+        if depth > DEPTH_MAX {
+            return Err(Fault::TooLarge);
+        }
+        let mut at = 0;
+        while let Some(found) = text[at..].find('$') {
+            self.push(&text[at..at + found])?;
+            at += found;
+            let rest = &text[at + 1..];
+            if rest.starts_with('$') {
+                self.push("$")?;
+                at += 2;
+            } else if rest.starts_with('{') {
+                at += self.braced(&text[at..], base + at, depth)?;
+            } else {
+                let length = name_length(rest);
+                if length == 0 {
+                    self.push("$")?;
+                } else {
+                    self.variable(&rest[..length], base + at, base + at + 1 + length)?;
+                }
+                at += 1 + length;
+            }
+        }
+        self.push(&text[at..])
+    }
+
+    /// Evaluates `${…` at the start of `text`; returns its length.
+    fn braced(&mut self, text: &str, base: usize, depth: usize) -> Result<usize, Fault> {
+        let Some(length) = closing(text) else {
+            return Err(Fault::Malformed {
+                start: base,
+                end: base + text.len(),
+            });
+        };
+        let inner = &text[2..length - 1];
+        let name = &inner[..name_length(inner)];
+        let (start, end) = (base, base + length);
+        let malformed = Fault::Malformed { start, end };
+        if name.is_empty() {
+            return Err(malformed);
+        }
+        let tail = &inner[name.len()..];
+        if tail.is_empty() {
+            self.variable(name, start, end)?;
+            return Ok(length);
+        }
+        let (strict, operator) = match tail.strip_prefix(':') {
+            Some(rest) => (true, rest),
+            None => (false, tail),
+        };
+        if operator.contains('\n') {
+            return Err(malformed);
+        }
+        let value = (self.lookup)(name).filter(|value| !(strict && value.is_empty()));
+        let argument = operator.get(1..).unwrap_or_default();
+        let argument_base = end - 1 - argument.len();
+        match (operator.as_bytes().first(), value) {
+            (Some(b'-' | b'?'), Some(value)) => self.push(&value)?,
+            (Some(b'-'), None) | (Some(b'+'), Some(_)) => {
+                self.template(argument, argument_base, depth + 1)?;
+            }
+            (Some(b'+'), None) => {}
+            (Some(b'?'), None) => {
+                let (name, message) = (name.to_owned(), argument.to_owned());
+                return Err(Fault::Required {
+                    name,
+                    message,
+                    start,
+                    end,
+                });
+            }
+            _ => return Err(malformed),
+        }
+        Ok(length)
+    }
+
+    fn variable(&mut self, name: &str, start: usize, end: usize) -> Result<(), Fault> {
+        if let Some(value) = (self.lookup)(name) {
+            self.push(&value)
+        } else {
+            (self.unset)((name.to_owned(), start, end));
+            Ok(())
+        }
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), Fault> {
+        if self.out.len() + text.len() > BYTES_MAX {
+            return Err(Fault::TooLarge);
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+}
+
+fn name_length(text: &str) -> usize {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len())
+}
+
+/// Returns the length of the `${…}` at the start of `text`; nested `${` have their own brace.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'$' if bytes.get(at + 1) == Some(&b'{') => {
+                open += 1;
+                at += 1;
+            }
+            b'}' => {
+                open -= 1;
+                if open == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}

@@ -1,0 +1,262 @@
+//! Lays one document over another, by the table of [`crate::schema`].
+//!
+//! Both are canonical, so there is one form of everything: mappings merge key by key, lists append (the later of two items
+//! with one key wins, in the place of the earlier), scalars and commands replace, nothing keeps what is below.
+//! `!reset` and `!override` stay in the result, so that they also act on a document further below; [`settle`] removes them.
+
+use std::collections::HashMap;
+
+use crate::{
+    diagnostic::{Code, Diagnostic, Sink},
+    locations::push_index,
+    schema::{Items, Kind, List, Section, Twice},
+    yaml::{Entry, Mapping, Mark, Node, Value},
+};
+
+/// Lays `over` over `base`.
+pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink) -> Node {
+    if over.mark != Mark::None {
+        return over;
+    }
+    if matches!(over.value, Value::Null) {
+        return base;
+    }
+    if matches!(base.value, Value::Null) {
+        return over;
+    }
+    let mark = base.mark;
+    let merged = match kind {
+        Kind::Short(short) => merge(&short.long, base, over, sink),
+        Kind::Section(section) | Kind::OptionalSection(section) => {
+            merge_sections(section, base, over, sink)
+        }
+        Kind::Either(_, section) if base.as_mapping().is_some() && over.as_mapping().is_some() => {
+            merge_sections(section, base, over, sink)
+        }
+        Kind::Map(map) if map.replace => fold(base, over, sink, |_| &Kind::Text),
+        Kind::Map(map) => fold(base, over, sink, |_| &map.value),
+        Kind::Pairs(_) | Kind::Options => fold(base, over, sink, |_| &Kind::Text),
+        Kind::Any if base.as_mapping().is_some() && over.as_mapping().is_some() => {
+            fold(base, over, sink, |_| &Kind::Any)
+        }
+        Kind::Any => append(base, over, Vec::extend),
+        Kind::List(List { replace: true, .. }) => over,
+        Kind::List(list) => append(base, over, |below, above| add_texts(list, below, above)),
+        Kind::Items(items) => append(base, over, |below, above| add_items(items, below, above)),
+        _ => over,
+    };
+    Node { mark, ..merged }
+}
+
+fn merge_sections(section: &'static Section, mut base: Node, over: Node, sink: &mut Sink) -> Node {
+    let has_driver = section.field("driver").is_some() && section.field("options").is_some();
+    if let (true, Some(below)) = (has_driver, base.as_mapping_mut())
+        && let Some(above) = over.as_mapping()
+    {
+        drop_options_of_another_driver(below, above);
+    }
+    fold(base, over, sink, |key| {
+        section.field(key).map_or(&Kind::Any, |field| &field.kind)
+    })
+}
+
+/// Merges two mappings key by key.
+fn fold(
+    mut base: Node,
+    over: Node,
+    sink: &mut Sink,
+    kind_of: impl Fn(&str) -> &'static Kind,
+) -> Node {
+    let (base_span, over_span) = (base.span, over.span);
+    let (Some(below), Value::Mapping(above)) = (base.as_mapping_mut(), over.value) else {
+        sink.push(
+            Diagnostic::error(
+                Code::CannotMerge,
+                "a value of another form stands below this one",
+            )
+            .at(over_span, "")
+            .and(base_span, "this is below"),
+        );
+        return base;
+    };
+    for (key, Entry { key_span, value }) in above {
+        match below.get_mut(&key) {
+            None => below.insert(key, key_span, value),
+            Some(place) => {
+                let empty = Node::new(Value::Null, place.span);
+                let lower = std::mem::replace(place, empty);
+                *place = merge(kind_of(&key), lower, value, sink);
+            }
+        }
+    }
+    base
+}
+
+/// The options of a driver mean nothing to another driver.
+fn drop_options_of_another_driver(below: &mut Mapping, above: &Mapping) {
+    let driver = |mapping: &Mapping| {
+        mapping
+            .get("driver")
+            .and_then(Node::as_text)
+            .map(str::to_owned)
+    };
+    if let (Some(lower), Some(upper)) = (driver(below), driver(above))
+        && lower != upper
+    {
+        below.remove("options");
+    }
+}
+
+/// Merges two lists; anything else is replaced.
+fn append(mut base: Node, over: Node, add: impl FnOnce(&mut Vec<Node>, Vec<Node>)) -> Node {
+    match (&mut base.value, over.value) {
+        (Value::Sequence(below), Value::Sequence(above)) => {
+            add(below, above);
+            base
+        }
+        (_, value) => Node { value, ..over },
+    }
+}
+
+fn add_texts(list: &List, below: &mut Vec<Node>, above: Vec<Node>) {
+    for item in above {
+        let known = list.twice != Twice::Keep
+            && item
+                .as_text()
+                .is_some_and(|text| below.iter().any(|b| b.as_text() == Some(text)));
+        if !known {
+            below.push(item);
+        }
+    }
+}
+
+fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
+    let mut places: HashMap<String, usize> = below
+        .iter()
+        .enumerate()
+        .map(|(place, item)| ((items.key)(item), place))
+        .collect();
+    for item in above {
+        match places.entry((items.key)(&item)) {
+            std::collections::hash_map::Entry::Occupied(place) => below[*place.get()] = item,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(below.len());
+                below.push(item);
+            }
+        }
+    }
+}
+
+/// Adds the resources of `from` that `into` does not have: of two includes the first wins.
+pub(crate) fn adopt(into: &mut Node, from: Node) {
+    let (Some(into), Value::Mapping(from)) = (into.as_mapping_mut(), from.value) else {
+        return;
+    };
+    for (section, entry) in from {
+        let Some(known) = into.get_mut(&section) else {
+            into.insert(section, entry.key_span, entry.value);
+            continue;
+        };
+        if let (Some(known), Value::Mapping(more)) = (known.as_mapping_mut(), entry.value.value) {
+            for (key, entry) in more {
+                if known.get(&key).is_none() {
+                    known.insert(key, entry.key_span, entry.value);
+                }
+            }
+        }
+    }
+}
+
+/// Removes what `!reset` marks, and the marks; then reports values that are still missing: null where a value is wanted,
+/// and required keys.
+pub(crate) fn settle(section: &'static Section, node: &mut Node, sink: &mut Sink) {
+    settle_section(section, node, &mut String::new(), sink);
+}
+
+fn settle_section(section: &'static Section, node: &mut Node, path: &mut String, sink: &mut Sink) {
+    let span = node.span;
+    node.mark = Mark::None;
+    let Some(mapping) = node.as_mapping_mut() else {
+        return;
+    };
+    mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
+    for field in section.fields.iter().filter(|field| field.required) {
+        if mapping.get(field.name).is_none() {
+            let message = format!("`{path}` lacks the key `{}`", field.name);
+            sink.push(Diagnostic::error(Code::MissingKey, message).at(span, ""));
+        }
+    }
+    mapping.retain(|key, entry| {
+        let Some(field) = section.field(key) else {
+            return true;
+        };
+        at_key(path, key, |path| {
+            settle_value(&field.kind, &mut entry.value, path, sink)
+        })
+    });
+}
+
+/// Settles one value; `false` when it was reported and must go.
+fn settle_value(kind: &'static Kind, node: &mut Node, path: &mut String, sink: &mut Sink) -> bool {
+    node.mark = Mark::None;
+    if matches!(node.value, Value::Null) && !kind.takes_null() {
+        let message = format!("`{path}` must be {}", kind.expects());
+        sink.push(Diagnostic::error(Code::WrongForm, message).at(node.span, "this is nothing"));
+        return false;
+    }
+    match kind {
+        Kind::Short(short) => return settle_value(&short.long, node, path, sink),
+        Kind::Section(section) | Kind::OptionalSection(section) | Kind::Either(_, section) => {
+            settle_section(section, node, path, sink);
+        }
+        Kind::Map(map) => {
+            if let Some(mapping) = node.as_mapping_mut() {
+                mapping.retain(|key, entry| {
+                    entry.value.mark != Mark::Reset
+                        && at_key(path, key, |path| {
+                            settle_value(&map.value, &mut entry.value, path, sink)
+                        })
+                });
+            }
+        }
+        Kind::Pairs(_) | Kind::Options => {
+            if let Some(mapping) = node.as_mapping_mut() {
+                mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
+                mapping
+                    .iter_mut()
+                    .for_each(|(_, entry)| entry.value.mark = Mark::None);
+            }
+        }
+        Kind::List(list) => each_item(node, path, |item, path| {
+            settle_value(&list.item, item, path, sink);
+        }),
+        Kind::Items(items) => each_item(node, path, |item, path| {
+            settle_section(items.long, item, path, sink);
+        }),
+        _ => {}
+    }
+    true
+}
+
+fn each_item(node: &mut Node, path: &mut String, mut settle: impl FnMut(&mut Node, &mut String)) {
+    let Value::Sequence(items) = &mut node.value else {
+        return;
+    };
+    for (index, item) in items.iter_mut().enumerate() {
+        let length = path.len();
+        push_index(path, index);
+        settle(item, path);
+        path.truncate(length);
+    }
+}
+
+fn at_key<T>(path: &mut String, key: &str, inner: impl FnOnce(&mut String) -> T) -> T {
+    let length = path.len();
+    if length > 0 {
+        path.push('.');
+    }
+    path.push_str(key);
+    let out = inner(path);
+    path.truncate(length);
+    out
+}

@@ -1,0 +1,70 @@
+//! Paths as text: they are joined and cleaned by name, never looked up.
+
+use std::path::{Component, Path, PathBuf};
+
+/// Returns `path` made absolute: `~` is `home`, anything relative starts from `base`.
+pub(crate) fn absolute(base: &Path, home: Option<&str>, path: &str) -> String {
+    let expanded = match (path.strip_prefix('~'), home) {
+        (Some(""), Some(home)) => PathBuf::from(home),
+        (Some(rest), Some(home)) if rest.starts_with('/') => {
+            Path::new(home).join(rest.trim_start_matches('/'))
+        }
+        _ => base.join(path),
+    };
+    clean(&expanded).to_string_lossy().into_owned()
+}
+
+/// Returns the path without `.`, `..` and doubled slashes.
+pub(crate) fn clean(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if matches!(out.components().next_back(), Some(Component::Normal(_))) {
+                    out.pop();
+                } else if !out.has_root() {
+                    out.push("..");
+                }
+            }
+            other => out.push(other),
+        }
+    }
+    if out.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        out
+    }
+}
+
+/// Returns the path as users see it: relative when it is below `directory`.
+pub(crate) fn shown(path: &Path, directory: &Path) -> String {
+    path.strip_prefix(directory)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_absolute() {
+        let base = Path::new("/p/x");
+        for (path, wanted) in [
+            ("./a", "/p/x/a"),
+            (".", "/p/x"),
+            ("../a/./b//c", "/p/a/b/c"),
+            ("../../../..", "/"),
+            ("/abs/../q", "/q"),
+            ("~", "/home/u"),
+            ("~/a", "/home/u/a"),
+            ("~other/a", "/p/x/~other/a"),
+        ] {
+            assert_eq!(absolute(base, Some("/home/u"), path), wanted, "{path}");
+        }
+        assert_eq!(absolute(base, None, "~/a"), "/p/x/~/a");
+        assert_eq!(clean(Path::new("b/../..")), Path::new(".."));
+    }
+}

@@ -1,0 +1,173 @@
+//! Which services are on, and which resources are used.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    Request,
+    diagnostic::{Code, Diagnostic, Sink},
+    env::Environment,
+    yaml::{Mapping, Node},
+};
+
+/// The outcome of the selection.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// Services that exist, but in no active profile.
+    pub(crate) disabled: BTreeSet<String>,
+    /// Services named on the command line and what they need; empty = all.
+    named: BTreeSet<String>,
+}
+
+impl Selection {
+    /// Keeps the named services and what they need.
+    pub(crate) fn restrict(&self, mut tree: Node) -> Node {
+        if self.named.is_empty() {
+            return tree;
+        }
+        if let Some(services) = services_mut(&mut tree) {
+            services.retain(|name, _| self.named.contains(name));
+        }
+        prune(&mut tree);
+        tree
+    }
+}
+
+/// Removes services of inactive profiles.
+pub(crate) fn select(
+    tree: &mut Node,
+    request: &Request,
+    environment: &Environment,
+    sink: &mut Sink,
+) -> Selection {
+    let mut active: BTreeSet<String> = request.profiles.iter().cloned().collect();
+    if active.is_empty() {
+        let list = environment.get("COMPOSE_PROFILES").unwrap_or_default();
+        active = list.split(',').map(|name| name.trim().to_owned()).collect();
+    }
+    let known = tree.get("services").and_then(Node::as_mapping);
+    for name in &request.services {
+        if let Some(service) = known.and_then(|services| services.get(name)) {
+            active.extend(profiles(service).map(str::to_owned));
+            continue;
+        }
+        let names = known.into_iter().flat_map(Mapping::keys);
+        sink.push(
+            Diagnostic::error(Code::UnknownService, format!("no such service: `{name}`"))
+                .did_you_mean(name, names),
+        );
+    }
+    let mut disabled = BTreeSet::new();
+    if let Some(services) = services_mut(tree) {
+        services.retain(|name, entry| {
+            let mut wanted = profiles(&entry.value).peekable();
+            let on = wanted.peek().is_none()
+                || active.contains("*")
+                || wanted.any(|profile| active.contains(profile));
+            if !on {
+                disabled.insert(name.to_owned());
+            }
+            on
+        });
+    }
+    drop_optional_dependencies(tree, &disabled);
+    Selection {
+        disabled,
+        named: closure(tree, &request.services),
+    }
+}
+
+fn profiles(service: &Node) -> impl Iterator<Item = &str> {
+    service
+        .items_at("profiles")
+        .iter()
+        .filter_map(Node::as_text)
+}
+
+fn services_mut(tree: &mut Node) -> Option<&mut Mapping> {
+    tree.as_mapping_mut()?.get_mut("services")?.as_mapping_mut()
+}
+
+/// `required: false` on a service that is off means nothing.
+fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
+    for (_, entry) in services_mut(tree).into_iter().flat_map(Mapping::iter_mut) {
+        let dependencies = entry
+            .value
+            .as_mapping_mut()
+            .and_then(|service| service.get_mut("depends_on"))
+            .and_then(Node::as_mapping_mut);
+        if let Some(dependencies) = dependencies {
+            dependencies.retain(|name, entry| {
+                let optional = entry
+                    .value
+                    .get("required")
+                    .is_some_and(|node| !node.is_true());
+                !(optional && disabled.contains(name))
+            });
+        }
+    }
+}
+
+/// Returns the named services and everything they depend on.
+fn closure(tree: &Node, names: &[String]) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let mut open: Vec<&str> = names.iter().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        let Some(service) = tree.get("services").and_then(|services| services.get(name)) else {
+            continue;
+        };
+        if out.insert(name.to_owned()) {
+            open.extend(service.entries_at("depends_on").map(|(name, _)| &**name));
+        }
+    }
+    out
+}
+
+/// Removes networks, volumes, secrets and configs that no service uses.
+pub(crate) fn prune(tree: &mut Node) {
+    for section in ["networks", "volumes", "secrets", "configs"] {
+        let used = used(tree, section);
+        let Some(top) = tree.as_mapping_mut() else {
+            return;
+        };
+        if let Some(resources) = top.get_mut(section).and_then(Node::as_mapping_mut) {
+            resources.retain(|key, _| used.contains(key));
+        }
+    }
+}
+
+fn used(tree: &Node, section: &str) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for (_, entry) in tree.entries_at("services") {
+        let service = &entry.value;
+        match section {
+            "networks" => {
+                out.extend(
+                    service
+                        .entries_at("networks")
+                        .map(|(key, _)| key.to_string()),
+                );
+            }
+            "volumes" => {
+                let volumes = service.items_at("volumes").iter();
+                let volumes = volumes.filter(|volume| volume.text_at("type") == Some("volume"));
+                out.extend(
+                    volumes
+                        .filter_map(|v| v.text_at("source"))
+                        .map(str::to_owned),
+                );
+            }
+            _ => {
+                let build = service
+                    .get("build")
+                    .map_or(&[][..], |build| build.items_at(section));
+                let grants = service.items_at(section).iter().chain(build);
+                out.extend(
+                    grants
+                        .filter_map(|g| g.text_at("source"))
+                        .map(str::to_owned),
+                );
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,87 @@
+//! The `build` and `develop` sections of a service.
+
+use super::{
+    Empty, Field, Kind, List, Pairs, Section, Short, Twice,
+    shared::{EXTRA_HOSTS, HOOK_FIELDS, SECRET_GRANTS, TEXT_OR_TEXTS, TEXTS, ULIMITS},
+};
+use crate::canonical::short;
+
+/// `build`: a context, or a section.
+pub(super) const BUILD_KIND: Kind = Kind::Short(&Short {
+    expects: "a path or a mapping",
+    expand: short::build,
+    long: Kind::Section(&BUILD),
+});
+
+const LATER: &str = "the builder of this version does not use it";
+
+static BUILD: Section = Section {
+    title: "`build`",
+    fields: &[
+        Field::new("context", Kind::Context),
+        Field::new("dockerfile", Kind::Text),
+        Field::new("dockerfile_inline", Kind::Text),
+        Field::new("entitlements", TEXTS).no_effect(LATER),
+        Field::new("args", Kind::Pairs(Pairs::Environment)),
+        Field::new("provenance", Kind::TextOrFlag).no_effect(LATER),
+        Field::new("sbom", Kind::TextOrFlag).no_effect(LATER),
+        Field::new("ssh", Kind::Pairs(Pairs::Ssh)).no_effect(LATER),
+        Field::new("labels", Kind::Pairs(Pairs::Labels)),
+        Field::new("cache_from", TEXTS).no_effect(LATER),
+        Field::new("cache_to", TEXTS).no_effect(LATER),
+        Field::new("no_cache", Kind::Flag),
+        Field::new("no_cache_filter", TEXT_OR_TEXTS).no_effect(LATER),
+        Field::new("additional_contexts", Kind::Pairs(Pairs::Contexts)),
+        Field::new("pull", Kind::Flag),
+        Field::new("extra_hosts", EXTRA_HOSTS),
+        Field::new("isolation", Kind::Text).no_effect("it exists on Windows only"),
+        Field::new("network", Kind::Text),
+        Field::new("target", Kind::Text),
+        Field::new("secrets", SECRET_GRANTS).no_effect(LATER),
+        Field::new("shm_size", Kind::Size),
+        Field::new("tags", TEXTS),
+        Field::new("ulimits", ULIMITS).no_effect(LATER),
+        Field::new("platforms", TEXTS),
+        Field::new("privileged", Kind::Flag).no_effect(LATER),
+    ],
+    extensions: true,
+};
+
+/// `develop`: what `watch` does.
+pub(super) const DEVELOP_KIND: Kind = Kind::OptionalSection(&DEVELOP);
+
+static DEVELOP: Section = Section {
+    title: "`develop`",
+    fields: &[Field::new(
+        "watch",
+        Kind::List(&List {
+            item: Kind::Section(&WATCH),
+            single: false,
+            twice: Twice::Keep,
+            replace: false,
+        }),
+    )],
+    extensions: true,
+};
+static WATCH: Section = Section {
+    title: "a watch rule",
+    fields: &[
+        Field::new("path", Kind::Path).required(),
+        Field::new(
+            "action",
+            Kind::OneOf(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]),
+        )
+        .required(),
+        Field::new("target", Kind::Text),
+        Field::new("exec", Kind::Section(&EXEC)).empty(Empty::Section),
+        Field::new("include", TEXT_OR_TEXTS),
+        Field::new("ignore", TEXT_OR_TEXTS),
+        Field::new("initial_sync", Kind::Flag),
+    ],
+    extensions: true,
+};
+static EXEC: Section = Section {
+    title: "a command",
+    fields: HOOK_FIELDS,
+    extensions: true,
+};

@@ -1,0 +1,251 @@
+//! What one value cannot show: references, cycles, contradictions.
+
+mod cycle;
+mod references;
+
+use std::collections::HashMap;
+
+use crate::{
+    diagnostic::{Code, Diagnostic, Sink, Span},
+    profiles::Selection,
+    yaml::{Mapping, Node},
+};
+
+/// Checks a completed tree of active services.
+pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
+    references::check(tree, selection, sink);
+    cycle::check(tree, sink);
+    let mut names: HashMap<&str, (&str, Span)> = HashMap::new();
+    for (name, entry) in tree.entries_at("services") {
+        let service = &entry.value;
+        check_image(name, service, entry.key_span, sink);
+        check_conflicts(name, service, sink);
+        check_mounts(name, service, sink);
+        if let Some(node) = service.get("container_name")
+            && let Some(container) = node.as_text()
+            && let Some((other, place)) = names.insert(container, (name, node.span))
+        {
+            let message = format!("services `{other}` and `{name}` have one `container_name`");
+            sink.push(
+                Diagnostic::error(Code::DuplicateName, message)
+                    .at(node.span, "")
+                    .and(place, "first here"),
+            );
+        }
+    }
+    for section in ["secrets", "configs"] {
+        for (key, entry) in tree.entries_at(section) {
+            check_file_object(section, key, &entry.value, entry.key_span, sink);
+        }
+    }
+    for (key, entry) in tree.entries_at("volumes") {
+        check_volume(key, &entry.value, sink);
+    }
+    for (key, entry) in tree.entries_at("networks") {
+        check_network(key, &entry.value, sink);
+    }
+}
+
+fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
+    let has = |key| service.get(key).is_some();
+    let empty = service.text_at("image") == Some("");
+    if has("build") || has("provider") || (has("image") && !empty) || sink.errors() > 0 {
+        return;
+    }
+    let message = format!("service `{name}` has neither `image` nor `build`");
+    sink.push(Diagnostic::error(Code::NoImage, message).at(span, ""));
+}
+
+fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
+    let mut conflict = |first: &Node, second: &Node, what: &str| {
+        let message = format!("service `{name}`: {what}");
+        sink.push(
+            Diagnostic::error(Code::Conflict, message)
+                .at(second.span, "")
+                .and(first.span, ""),
+        );
+    };
+    if let (Some(mode), Some(networks)) = (service.get("network_mode"), service.get("networks")) {
+        conflict(
+            mode,
+            networks,
+            "`network_mode` and `networks` exclude each other",
+        );
+    }
+    let limits = service
+        .get("deploy")
+        .and_then(|d| d.get("resources"))
+        .and_then(|r| r.get("limits"));
+    for (plain, limit) in [
+        ("mem_limit", "memory"),
+        ("cpus", "cpus"),
+        ("pids_limit", "pids"),
+    ] {
+        if let (Some(a), Some(b)) = (service.get(plain), limits.and_then(|l| l.get(limit)))
+            && (a.as_text(), a.as_int(), a.as_float()) != (b.as_text(), b.as_int(), b.as_float())
+        {
+            let what = format!("`{plain}` and `deploy.resources.limits.{limit}` differ");
+            conflict(a, b, &what);
+        }
+    }
+    let replicas = service
+        .get("deploy")
+        .and_then(|deploy| deploy.get("replicas"));
+    let scale = service.get("scale");
+    if let (Some(a), Some(b)) = (scale, replicas)
+        && a.as_int() != b.as_int()
+    {
+        conflict(a, b, "`scale` and `deploy.replicas` differ");
+    }
+    let many = scale
+        .or(replicas)
+        .filter(|node| node.as_int().is_some_and(|count| count > 1));
+    if let (Some(container), Some(many)) = (service.get("container_name"), many) {
+        conflict(
+            container,
+            many,
+            "a fixed `container_name` allows one replica only",
+        );
+    }
+    if let Some(build) = service.get("build") {
+        if let (Some(file), Some(inline)) =
+            (build.get("dockerfile"), build.get("dockerfile_inline"))
+        {
+            conflict(
+                file,
+                inline,
+                "`dockerfile` and `dockerfile_inline` exclude each other",
+            );
+        }
+        if let (Some(platform), Some(platforms)) = (service.get("platform"), build.get("platforms"))
+            && !platforms.items().is_empty()
+            && !platforms
+                .items()
+                .iter()
+                .any(|p| p.as_text() == platform.as_text())
+        {
+            conflict(
+                platform,
+                platforms,
+                "`build.platforms` must include `platform`",
+            );
+        }
+    }
+}
+
+fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
+    let mut targets: HashMap<String, Span> = HashMap::new();
+    for volume in service.items_at("volumes") {
+        if let Some(target) = volume.text_at("target") {
+            targets.insert(target.to_owned(), volume.span);
+        }
+    }
+    for tmpfs in service.items_at("tmpfs") {
+        let text = tmpfs.as_text().unwrap_or_default();
+        let target = text.split(':').next().unwrap_or_default();
+        if !target.starts_with('/') {
+            let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
+            sink.push(Diagnostic::error(Code::BadValue, message).at(tmpfs.span, ""));
+        }
+        if let Some(first) = targets.get(target) {
+            let message = format!("service `{name}` mounts two things at one target");
+            sink.push(
+                Diagnostic::error(Code::DuplicateMount, message)
+                    .at(tmpfs.span, "here again")
+                    .and(*first, "first here"),
+            );
+        }
+    }
+}
+
+fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &mut Sink) {
+    let sources: Vec<(&str, &Node)> = ["file", "environment", "content"]
+        .into_iter()
+        .filter_map(|source| node.get(source).map(|node| (source, node)))
+        .collect();
+    let external = node.get("external").is_some_and(Node::is_true);
+    let driver = node.get("driver").is_some() || node.get("template_driver").is_some();
+    match sources[..] {
+        [(a, first), (b, second), ..] => {
+            let message = format!("`{section}.{key}` has two sources: `{a}` and `{b}`");
+            sink.push(
+                Diagnostic::error(Code::Conflict, message)
+                    .at(second.span, "")
+                    .and(first.span, ""),
+            );
+        }
+        [] if !external && !driver => {
+            let wanted = match section {
+                "secrets" => "`file` or `environment`",
+                _ => "`file`, `environment` or `content`",
+            };
+            let message = format!("`{section}.{key}` needs {wanted}");
+            sink.push(Diagnostic::error(Code::MissingKey, message).at(span, ""));
+        }
+        _ => {}
+    }
+}
+
+fn check_volume(key: &str, node: &Node, sink: &mut Sink) {
+    if let Some(driver) = node.get("driver")
+        && !matches!(driver.as_text(), Some("" | "local"))
+    {
+        let message = format!("`volumes.{key}`: the only volume driver is `local`");
+        sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
+    }
+    external_alone(
+        "volumes",
+        key,
+        node,
+        &["driver", "driver_opts", "labels"],
+        sink,
+    );
+}
+
+fn check_network(key: &str, node: &Node, sink: &mut Sink) {
+    let external = node.get("external").is_some_and(Node::is_true);
+    if let Some(driver) = node.get("driver")
+        && !external
+        && !matches!(
+            driver.as_text(),
+            Some("" | "default" | "bridge" | "host" | "none")
+        )
+    {
+        let message = format!("`networks.{key}`: the network drivers are bridge, host and none");
+        sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
+    }
+    external_alone(
+        "networks",
+        key,
+        node,
+        &["driver", "driver_opts", "ipam", "labels"],
+        sink,
+    );
+}
+
+/// What is not ours has the attributes that it has.
+fn external_alone(section: &str, key: &str, node: &Node, keys: &[&str], sink: &mut Sink) {
+    if !node.get("external").is_some_and(Node::is_true) {
+        return;
+    }
+    let Some(mapping) = node.as_mapping() else {
+        return;
+    };
+    for attribute in keys
+        .iter()
+        .filter_map(|name| mapping.entry(name).map(|entry| (name, entry)))
+    {
+        let (name, entry) = attribute;
+        let message = format!("`{section}.{key}.{name}` has no effect");
+        let reason = format!("`{key}` is external");
+        sink.push(Diagnostic::warning(Code::NoEffect, message).at(entry.key_span, reason));
+    }
+}
+
+/// Returns the names of a section, for suggestions.
+fn names<'t>(tree: &'t Node, section: &str) -> impl Iterator<Item = &'t str> {
+    tree.get(section)
+        .and_then(Node::as_mapping)
+        .into_iter()
+        .flat_map(Mapping::keys)
+}

@@ -1,0 +1,127 @@
+//! Names that must be defined: services, networks, volumes, secrets, configs.
+
+use super::names;
+use crate::{
+    diagnostic::{Code, Diagnostic, Sink, Span},
+    profiles::Selection,
+    yaml::Node,
+};
+
+/// Reports every name that nothing defines.
+pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
+    for (name, entry) in tree.entries_at("services") {
+        let service = &entry.value;
+        for (dependency, entry) in service.entries_at("depends_on") {
+            if !is_defined(tree, "services", dependency) {
+                undefined_service(tree, name, dependency, entry.key_span, selection, sink);
+            }
+        }
+        for (network, entry) in service.entries_at("networks") {
+            if !is_defined(tree, "networks", network) {
+                let place = Place {
+                    tree,
+                    user: name,
+                    span: entry.key_span,
+                };
+                undefined(
+                    &place,
+                    Code::UndefinedNetwork,
+                    ("network", "networks"),
+                    network,
+                    sink,
+                );
+            }
+        }
+        for volume in service.items_at("volumes") {
+            if volume.text_at("type") == Some("volume")
+                && let Some(source) = volume.text_at("source")
+                && !is_defined(tree, "volumes", source)
+            {
+                let span = volume.get("source").map_or(volume.span, |node| node.span);
+                let place = Place {
+                    tree,
+                    user: name,
+                    span,
+                };
+                undefined(
+                    &place,
+                    Code::UndefinedVolume,
+                    ("volume", "volumes"),
+                    source,
+                    sink,
+                );
+            }
+        }
+        for (what, section) in [("secret", "secrets"), ("config", "configs")] {
+            let build = service
+                .get("build")
+                .map_or(&[][..], |build| build.items_at(section));
+            for grant in service.items_at(section).iter().chain(build) {
+                let source = grant.text_at("source").unwrap_or_default();
+                if !is_defined(tree, section, source) {
+                    let span = grant.get("source").map_or(grant.span, |node| node.span);
+                    let place = Place {
+                        tree,
+                        user: name,
+                        span,
+                    };
+                    undefined(&place, Code::UndefinedFile, (what, section), source, sink);
+                }
+            }
+        }
+    }
+}
+
+fn is_defined(tree: &Node, section: &str, name: &str) -> bool {
+    tree.get(section)
+        .is_some_and(|section| section.get(name).is_some())
+}
+
+fn undefined_service(
+    tree: &Node,
+    user: &str,
+    name: &str,
+    span: Span,
+    selection: &Selection,
+    sink: &mut Sink,
+) {
+    let diagnostic = if selection.disabled.contains(name) {
+        let message = format!("service `{user}` needs `{name}`, which is in no active profile");
+        Diagnostic::error(Code::UndefinedService, message)
+            .at(span, "")
+            .help("activate it with `--profile`, or write `required: false`")
+    } else {
+        let message = format!("service `{user}` needs `{name}`, which is not defined");
+        Diagnostic::error(Code::UndefinedService, message)
+            .at(span, "")
+            .did_you_mean(name, names(tree, "services").filter(|other| *other != user))
+    };
+    sink.push(diagnostic);
+}
+
+/// Who uses a name, and where.
+struct Place<'a> {
+    tree: &'a Node,
+    user: &'a str,
+    span: Span,
+}
+
+fn undefined(
+    place: &Place<'_>,
+    code: Code,
+    (what, section): (&str, &str),
+    name: &str,
+    sink: &mut Sink,
+) {
+    let &Place { tree, user, span } = place;
+    let message = format!("service `{user}` uses {what} `{name}`, which is not defined");
+    let near = crate::diagnostic::nearest(name, names(tree, section));
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if section == "networks" || section == "volumes" => {
+            format!("define it at the top level:\n{section}:\n  {name}:")
+        }
+        None => format!("define it under the top-level `{section}:`"),
+    };
+    sink.push(Diagnostic::error(code, message).at(span, "").help(help));
+}

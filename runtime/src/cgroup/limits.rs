@@ -1,0 +1,350 @@
+//! Limits of a group: what is written where, in v1 and in v2.
+
+use std::io;
+
+use super::{Cgroup, CgroupError, control};
+use crate::spec::Resources;
+
+/// The CFS period where the spec names none, in microseconds; the kernel's default.
+const PERIOD_US_DEFAULT: u64 = 100_000;
+
+/// One value for one control file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// What it limits, for people.
+    limit: &'static str,
+    controller: &'static str,
+    file: &'static str,
+    value: String,
+    /// Whether the user asked for it, so that doing without it must be told.
+    explicit: bool,
+}
+
+/// A value in the kernel's notation.
+struct Value(String);
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self(value.to_string())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+fn setting(
+    limit: &'static str,
+    controller: &'static str,
+    file: &'static str,
+    value: impl Into<Value>,
+) -> Setting {
+    Setting {
+        limit,
+        controller,
+        file,
+        value: value.into().0,
+        explicit: true,
+    }
+}
+
+/// Sets every limit where its controller is; tells those that no controller of this host enforces.
+pub(super) fn apply(
+    cgroup: &Cgroup,
+    resources: &Resources,
+    warnings: &mut Vec<String>,
+) -> Result<(), CgroupError> {
+    let mut missing: Vec<(&str, &str)> = Vec::new();
+    let mut lacks = |setting: &Setting| {
+        let lack = (setting.limit, setting.controller);
+        if setting.explicit && !missing.contains(&lack) {
+            missing.push(lack);
+        }
+    };
+    // The two lists name the same limits; each one is set by the version that has its controller.
+    for setting in v1(resources) {
+        match cgroup.v1_directory(setting.controller) {
+            Some(directory) if set(directory, &setting)? => {}
+            None if cgroup.v2_directory(setting.controller).is_some() => {}
+            _ => lacks(&setting),
+        }
+    }
+    for setting in v2(resources) {
+        if cgroup.v1_directory(setting.controller).is_none()
+            && let Some(directory) = cgroup.v2_directory(setting.controller)
+            && !set(directory, &setting)?
+        {
+            lacks(&setting);
+        }
+    }
+    warnings.extend(missing.into_iter().map(|(limit, controller)| {
+        format!("the {limit} has no effect: this host's control groups have no `{controller}` controller for it")
+    }));
+    Ok(())
+}
+
+/// Writes one setting; false when the kernel does not have its file.
+fn set(directory: &std::path::Path, setting: &Setting) -> Result<bool, CgroupError> {
+    let unsupported = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::EOPNOTSUPP)
+    };
+    match control::write(&directory.join(setting.file), &setting.value) {
+        Ok(()) => Ok(true),
+        Err(error) if unsupported(&error) => Ok(false),
+        Err(source) => Err(CgroupError::Limit {
+            limit: setting.limit,
+            path: directory.to_owned(),
+            value: setting.value.clone(),
+            source,
+        }),
+    }
+}
+
+/// The v1 files, in an order that the kernel accepts for a new group: memory before memory plus swap, period before quota.
+fn v1(resources: &Resources) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    if let Some(bytes) = resources.memory_bytes {
+        settings.push(setting(
+            "memory limit",
+            "memory",
+            "memory.limit_in_bytes",
+            bytes,
+        ));
+    }
+    if let Some(total) = swap_total(resources) {
+        let value = total.text("-1");
+        settings.push(Setting {
+            explicit: resources.memory_swap_bytes.is_some(),
+            ..setting("swap limit", "memory", "memory.memsw.limit_in_bytes", value)
+        });
+    }
+    if let Some(bytes) = resources.memory_reservation_bytes {
+        settings.push(setting(
+            "memory reservation",
+            "memory",
+            "memory.soft_limit_in_bytes",
+            bytes,
+        ));
+    }
+    if let Some((quota, period)) = cpu_quota(resources) {
+        settings.push(setting("CPU limit", "cpu", "cpu.cfs_period_us", period));
+        settings.push(setting(
+            "CPU limit",
+            "cpu",
+            "cpu.cfs_quota_us",
+            quota.text("-1"),
+        ));
+    }
+    if let Some(shares) = resources.cpu_shares {
+        settings.push(setting("CPU shares", "cpu", "cpu.shares", shares));
+    }
+    if let Some(cpus) = &resources.cpuset_cpus {
+        settings.push(setting("CPU set", "cpuset", "cpuset.cpus", cpus.clone()));
+    }
+    if let Some(pids) = resources.pids {
+        settings.push(setting(
+            "process limit",
+            "pids",
+            "pids.max",
+            Ceiling::of(pids).text("max"),
+        ));
+    }
+    settings
+}
+
+/// The v2 files. The swap limit counts swap alone there.
+fn v2(resources: &Resources) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    if let Some(bytes) = resources.memory_bytes {
+        settings.push(setting("memory limit", "memory", "memory.max", bytes));
+    }
+    if let Some(total) = swap_total(resources) {
+        let memory = resources.memory_bytes.unwrap_or(0);
+        let swap = match total {
+            Ceiling::At(bytes) => Ceiling::At(bytes.saturating_sub(memory)),
+            Ceiling::Unlimited => Ceiling::Unlimited,
+        };
+        let value = swap.text("max");
+        settings.push(Setting {
+            explicit: resources.memory_swap_bytes.is_some(),
+            ..setting("swap limit", "memory", "memory.swap.max", value)
+        });
+    }
+    if let Some(bytes) = resources.memory_reservation_bytes {
+        settings.push(setting("memory reservation", "memory", "memory.low", bytes));
+    }
+    if let Some((quota, period)) = cpu_quota(resources) {
+        settings.push(setting(
+            "CPU limit",
+            "cpu",
+            "cpu.max",
+            format!("{} {period}", quota.text("max")),
+        ));
+    }
+    if let Some(shares) = resources.cpu_shares {
+        settings.push(setting("CPU shares", "cpu", "cpu.weight", weight(shares)));
+    }
+    if let Some(cpus) = &resources.cpuset_cpus {
+        settings.push(setting("CPU set", "cpuset", "cpuset.cpus", cpus.clone()));
+    }
+    if let Some(pids) = resources.pids {
+        settings.push(setting(
+            "process limit",
+            "pids",
+            "pids.max",
+            Ceiling::of(pids).text("max"),
+        ));
+    }
+    settings
+}
+
+/// A limit, or the wish that there be none.
+#[derive(Debug, Clone, Copy)]
+enum Ceiling {
+    At(u64),
+    Unlimited,
+}
+
+impl Ceiling {
+    /// Negative numbers mean "unlimited" in a spec.
+    fn of(value: i64) -> Ceiling {
+        u64::try_from(value).map_or(Ceiling::Unlimited, Ceiling::At)
+    }
+
+    /// The number, or the control file's word for no limit.
+    fn text(self, unlimited: &str) -> String {
+        match self {
+            Ceiling::At(value) => value.to_string(),
+            Ceiling::Unlimited => unlimited.to_owned(),
+        }
+    }
+}
+
+/// Memory plus swap; `None` = not to be set.
+fn swap_total(resources: &Resources) -> Option<Ceiling> {
+    match (resources.memory_swap_bytes, resources.memory_bytes) {
+        (Some(bytes), _) => Some(Ceiling::of(bytes)),
+        (None, Some(memory)) => Some(Ceiling::At(memory.saturating_mul(2))),
+        (None, None) => None,
+    }
+}
+
+/// Quota and period; `None` = not to be set.
+fn cpu_quota(resources: &Resources) -> Option<(Ceiling, u64)> {
+    let period = resources.cpu_period_us.unwrap_or(PERIOD_US_DEFAULT);
+    match (resources.cpu_quota_us, resources.cpu_period_us) {
+        (Some(quota), _) => Some((Ceiling::of(quota), period)),
+        (None, Some(_)) => Some((Ceiling::Unlimited, period)),
+        (None, None) => None,
+    }
+}
+
+/// v1 shares (2 to 262144) as a v2 weight (1 to 10000), by the kernel's recommended linear map.
+fn weight(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(settings: &[Setting]) -> Vec<String> {
+        settings
+            .iter()
+            .map(|setting| format!("{}={}", setting.file, setting.value))
+            .collect()
+    }
+
+    #[test]
+    fn no_limits_write_nothing() {
+        assert_eq!(v1(&Resources::default()), []);
+        assert_eq!(v2(&Resources::default()), []);
+    }
+
+    #[test]
+    fn every_limit_has_its_file_in_both_versions() {
+        let resources = Resources {
+            memory_bytes: Some(1000),
+            memory_swap_bytes: Some(1500),
+            memory_reservation_bytes: Some(500),
+            cpu_quota_us: Some(50_000),
+            cpu_period_us: Some(200_000),
+            cpu_shares: Some(1024),
+            cpuset_cpus: Some("0-1".to_owned()),
+            pids: Some(10),
+        };
+        assert_eq!(
+            lines(&v1(&resources)),
+            [
+                "memory.limit_in_bytes=1000",
+                "memory.memsw.limit_in_bytes=1500",
+                "memory.soft_limit_in_bytes=500",
+                "cpu.cfs_period_us=200000",
+                "cpu.cfs_quota_us=50000",
+                "cpu.shares=1024",
+                "cpuset.cpus=0-1",
+                "pids.max=10",
+            ]
+        );
+        assert_eq!(
+            lines(&v2(&resources)),
+            [
+                "memory.max=1000",
+                "memory.swap.max=500",
+                "memory.low=500",
+                "cpu.max=50000 200000",
+                "cpu.weight=39",
+                "cpuset.cpus=0-1",
+                "pids.max=10",
+            ]
+        );
+    }
+
+    #[test]
+    fn unlimited_and_default_values() {
+        let resources = Resources {
+            memory_bytes: Some(1000),
+            cpu_quota_us: Some(-1),
+            pids: Some(-1),
+            ..Resources::default()
+        };
+        assert_eq!(
+            lines(&v1(&resources)),
+            [
+                "memory.limit_in_bytes=1000",
+                "memory.memsw.limit_in_bytes=2000",
+                "cpu.cfs_period_us=100000",
+                "cpu.cfs_quota_us=-1",
+                "pids.max=max",
+            ]
+        );
+        let unlimited_swap = Resources {
+            memory_swap_bytes: Some(-1),
+            ..resources
+        };
+        assert_eq!(
+            lines(&v2(&unlimited_swap)),
+            [
+                "memory.max=1000",
+                "memory.swap.max=max",
+                "cpu.max=max 100000",
+                "pids.max=max",
+            ]
+        );
+    }
+
+    #[test]
+    fn shares_map_onto_the_whole_range_of_weights() {
+        for (shares, expected) in [
+            (0, 1),
+            (2, 1),
+            (1024, 39),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ] {
+            assert_eq!(weight(shares), expected, "{shares}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Groups on this kernel, and in plain directories.
+
+mod fake;
+mod kernel;

@@ -1,0 +1,394 @@
+//! Every refusal that needs no system call. What passes here is worth trying.
+//!
+//! Pure: looks at the description only. What depends on the host (a missing source, a limit that is too high) is refused or degraded
+//! by the launch.
+
+use std::path::Path;
+
+use crate::process::limits;
+use crate::process::user::{Id, UserSpec, UserSyntaxError};
+use crate::rootfs::tmpfs::TmpfsOptions;
+use crate::security::capabilities;
+use crate::spec::{ContainerSpec, MountKind, Namespace, Namespaces, Process, Rootfs};
+
+/// A description that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked(ContainerSpec);
+
+impl Checked {
+    /// Returns the description.
+    pub fn spec(&self) -> &ContainerSpec {
+        &self.0
+    }
+
+    /// Gives the description back.
+    pub fn into_spec(self) -> ContainerSpec {
+        self.0
+    }
+}
+
+/// Why a description is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// Written by a newer build.
+    #[error(
+        "description has version {found}, this build knows {}",
+        ContainerSpec::VERSION
+    )]
+    Version {
+        /// Version found.
+        found: u32,
+    },
+    /// The id is a directory name and a control group name.
+    #[error("id `{0}` is not made of letters, digits, `_`, `.` and `-`")]
+    Id(String),
+    /// `sethostname(2)` takes 64 bytes.
+    #[error("{what} `{name}` is not 1 to 64 bytes of letters, digits, `.`, `-` and `_`")]
+    HostName {
+        /// `hostname` or `domainname`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A path that must be absolute is not, or has a byte that the kernel does not take.
+    #[error("{what} `{path}` is not an absolute path")]
+    Path {
+        /// Which path.
+        what: &'static str,
+        /// The path.
+        path: String,
+    },
+    /// A text with a NUL byte.
+    #[error("{what} `{text}` contains a NUL byte")]
+    Nul {
+        /// Which text.
+        what: &'static str,
+        /// The text, escaped.
+        text: String,
+    },
+    /// Nothing to run.
+    #[error("no program to run")]
+    NoProgram,
+    /// An environment entry without a name.
+    #[error("environment entry `{0}` is not `NAME=value`")]
+    Environment(String),
+    /// A user or group that cannot be one.
+    #[error(transparent)]
+    User(#[from] UserSyntaxError),
+    /// An overlay needs 1 to 500 layers (the kernel's limit).
+    #[error("root filesystem has {0} layers, not 1 to 500")]
+    Layers(usize),
+    /// A mount below /proc would let a container lie to, or write through, the kernel's files (CVE-2019-16884).
+    #[error("mount on `{0}` is inside /proc")]
+    MountInProc(String),
+    /// A mount on the root itself.
+    #[error("mount on `{0}` would hide the root filesystem")]
+    MountOnRoot(String),
+    /// A tmpfs option that is unknown.
+    #[error("tmpfs on `{target}` has unknown option `{option}`")]
+    TmpfsOption {
+        /// Where.
+        target: String,
+        /// The option.
+        option: String,
+    },
+    /// A capability that does not exist.
+    #[error("`{0}` is not a capability")]
+    Capability(String),
+    /// A resource limit that does not exist.
+    #[error("`{0}` is not a resource limit")]
+    Rlimit(String),
+    /// The soft limit is above the hard one.
+    #[error("soft limit {soft} of `{name}` is above the hard limit {hard}")]
+    RlimitOrder {
+        /// Limit.
+        name: String,
+        /// Soft value.
+        soft: u64,
+        /// Hard value.
+        hard: u64,
+    },
+    /// A kernel parameter that is not a namespace's own.
+    #[error("kernel parameter `{name}` {reason}")]
+    Sysctl {
+        /// Parameter.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Outside -1000 to 1000.
+    #[error("OOM score adjustment {0} is not in -1000 to 1000")]
+    OomScore(i32),
+    /// A control group outside the hierarchy's root.
+    #[error("control group `{0}` is not a relative path of plain names")]
+    Cgroup(String),
+}
+
+/// Layers that overlayfs takes (`OVL_MAX_STACK`).
+const LAYERS_MAX: usize = 500;
+
+/// Bytes that the kernel takes as host name.
+const HOST_NAME_BYTES_MAX: usize = 64;
+
+/// Files of /proc over which programs such as lxcfs bind a container's own view.
+const PROC_FILES: [&str; 10] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
+
+/// Judges a description.
+pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
+    if spec.version > ContainerSpec::VERSION {
+        return Err(CheckError::Version {
+            found: spec.version,
+        });
+    }
+    check_names(&spec)?;
+    check_rootfs(&spec.rootfs)?;
+    check_process(&spec.process)?;
+    check_namespaces(&spec.namespaces)?;
+    check_mounts(&spec)?;
+    check_limits(&spec)?;
+    for (name, value) in &spec.sysctls {
+        check_sysctl(name, value, &spec.namespaces)?;
+    }
+    if let Err(name) = capabilities::Mask::of(&spec.security.capabilities) {
+        return Err(CheckError::Capability(name.to_owned()));
+    }
+    Ok(Checked(spec))
+}
+
+/// Judges a process: the first one, an exec or a probe.
+pub fn check_process(process: &Process) -> Result<(), CheckError> {
+    if process.argv.first().is_none_or(String::is_empty) {
+        return Err(CheckError::NoProgram);
+    }
+    process
+        .argv
+        .iter()
+        .try_for_each(|text| no_nul("argument", text))?;
+    for entry in &process.env {
+        no_nul("environment entry", entry)?;
+        if entry.find('=').is_none_or(|at| at == 0) {
+            return Err(CheckError::Environment(entry.clone()));
+        }
+    }
+    absolute("working directory", &process.cwd)?;
+    UserSpec::parse(&process.user)?;
+    for group in &process.groups {
+        Id::parse(group)?;
+    }
+    Ok(())
+}
+
+fn check_names(spec: &ContainerSpec) -> Result<(), CheckError> {
+    if !is_plain_name(&spec.id) {
+        return Err(CheckError::Id(spec.id.clone()));
+    }
+    let names = [
+        ("hostname", Some(&spec.hostname)),
+        ("domainname", spec.domainname.as_ref()),
+    ];
+    for (what, name) in names {
+        let Some(name) = name else { continue };
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if name.is_empty() || name.len() > HOST_NAME_BYTES_MAX || !name.chars().all(is_letter) {
+            return Err(CheckError::HostName {
+                what,
+                name: name.clone(),
+            });
+        }
+    }
+    let group = format!("{}/{}", spec.cgroup.parent, spec.cgroup.name);
+    if !group.split('/').all(is_plain_name) {
+        return Err(CheckError::Cgroup(group));
+    }
+    Ok(())
+}
+
+fn check_rootfs(rootfs: &Rootfs) -> Result<(), CheckError> {
+    match rootfs {
+        Rootfs::Directory(path) => absolute("root filesystem", path),
+        Rootfs::Overlay {
+            lowers,
+            upper,
+            work,
+            mount_point,
+        } => {
+            if lowers.is_empty() || lowers.len() > LAYERS_MAX {
+                return Err(CheckError::Layers(lowers.len()));
+            }
+            lowers.iter().try_for_each(|path| absolute("layer", path))?;
+            absolute("upper directory", upper)?;
+            absolute("work directory", work)?;
+            absolute("mount point", mount_point)
+        }
+    }
+}
+
+fn check_namespaces(namespaces: &Namespaces) -> Result<(), CheckError> {
+    let Namespaces {
+        net,
+        pid,
+        ipc,
+        uts,
+        cgroup,
+    } = namespaces;
+    for namespace in [net, pid, ipc, uts, cgroup] {
+        if let Namespace::Join(path) = namespace {
+            absolute("namespace", path)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
+    for mount in &spec.mounts {
+        absolute("mount target", &mount.target)?;
+        let target = plain_path(&mount.target);
+        if target == "/" {
+            return Err(CheckError::MountOnRoot(mount.target.clone()));
+        }
+        let is_in_proc = target == "/proc" || target.starts_with("/proc/");
+        if is_in_proc && !is_proc_file(&target) {
+            return Err(CheckError::MountInProc(mount.target.clone()));
+        }
+        match &mount.kind {
+            MountKind::Bind {
+                source, subpath, ..
+            } => {
+                absolute("mount source", source)?;
+                subpath
+                    .iter()
+                    .try_for_each(|path| no_nul("subpath", path))?;
+            }
+            MountKind::Tmpfs { options, .. } => {
+                TmpfsOptions::parse(options).map_err(|option| CheckError::TmpfsOption {
+                    target: mount.target.clone(),
+                    option: option.to_owned(),
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(spec: &ContainerSpec) -> Result<(), CheckError> {
+    for limit in &spec.rlimits {
+        if limits::resource(&limit.name).is_none() {
+            return Err(CheckError::Rlimit(limit.name.clone()));
+        }
+        if limit.soft > limit.hard {
+            let (name, soft, hard) = (limit.name.clone(), limit.soft, limit.hard);
+            return Err(CheckError::RlimitOrder { name, soft, hard });
+        }
+    }
+    match spec.oom_score_adj {
+        Some(score) if !(-1000..=1000).contains(&score) => Err(CheckError::OomScore(score)),
+        _ => Ok(()),
+    }
+}
+
+/// Permits what belongs to a namespace that the container has for itself; anything else would change the host.
+fn check_sysctl(name: &str, value: &str, namespaces: &Namespaces) -> Result<(), CheckError> {
+    let refuse = |reason| {
+        Err(CheckError::Sysctl {
+            name: name.to_owned(),
+            reason,
+        })
+    };
+    let Some(path) = sysctl_path(name) else {
+        return refuse("is not a name of letters, digits, `_` and `-` between dots");
+    };
+    // A second line could set another parameter when somebody stores or replays the value (CVE-2022-0811).
+    if value.is_empty() || value.chars().any(|c| c.is_control() && c != '\t') {
+        return refuse("has an empty value or one with control characters");
+    }
+    let owner = match path.as_str() {
+        path if path.starts_with("net/") => &namespaces.net,
+        path if path.starts_with("fs/mqueue/") => &namespaces.ipc,
+        "kernel/sem" | "kernel/shm_rmid_forced" => &namespaces.ipc,
+        "kernel/msgmax" | "kernel/msgmnb" | "kernel/msgmni" => &namespaces.ipc,
+        "kernel/shmall" | "kernel/shmmax" | "kernel/shmmni" => &namespaces.ipc,
+        "kernel/domainname" => &namespaces.uts,
+        _ => return refuse("belongs to the whole machine"),
+    };
+    match owner {
+        Namespace::Host => refuse("belongs to a namespace that the container shares with the host"),
+        Namespace::Private | Namespace::Join(_) => Ok(()),
+    }
+}
+
+/// Turns `net.ipv4.ip_forward` or `net/ipv4/conf/eth0.1/forwarding` into a path below /proc/sys. The first separator decides, as in
+/// sysctl(8).
+pub(crate) fn sysctl_path(name: &str) -> Option<String> {
+    let separator = name.chars().find(|c| matches!(c, '.' | '/'))?;
+    let other = if separator == '.' { '/' } else { '.' };
+    let is_part = |part: &str| {
+        let is_letter = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || (c == '.' && other == '.')
+        };
+        !part.is_empty() && !matches!(part, "." | "..") && part.chars().all(is_letter)
+    };
+    name.split(separator)
+        .all(is_part)
+        .then(|| name.replace(separator, "/"))
+}
+
+/// Drops empty and `.` components and resolves `..` by text, as Docker cleans targets.
+pub(crate) fn plain_path(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// Tells whether a mount may cover this file of /proc.
+pub(crate) fn is_proc_file(target: &str) -> bool {
+    PROC_FILES.contains(&target)
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '@');
+    !name.is_empty() && !matches!(name, "." | "..") && name.chars().all(is_letter)
+}
+
+fn absolute(what: &'static str, path: impl AsRef<Path>) -> Result<(), CheckError> {
+    let path = path.as_ref();
+    let has_nul = path.as_os_str().as_encoded_bytes().contains(&0);
+    if path.is_absolute() && !has_nul {
+        return Ok(());
+    }
+    Err(CheckError::Path {
+        what,
+        path: path.to_string_lossy().escape_debug().to_string(),
+    })
+}
+
+fn no_nul(what: &'static str, text: &str) -> Result<(), CheckError> {
+    if text.contains('\0') {
+        return Err(CheckError::Nul {
+            what,
+            text: text.escape_debug().to_string(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

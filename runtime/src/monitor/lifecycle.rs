@@ -1,0 +1,451 @@
+//! Starts the container, takes its end, decides what follows, and tells everybody.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus as WaitStatus,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{
+    HealthRun, HealthWatch, Monitor, Parent, Phase, Ready, Run,
+    connections::Connections,
+    log::{Log, Stream},
+    packet,
+    protocol::{Event, Frame},
+    record::{Current, now_ms},
+    restart::Decision,
+    setup::{ReadyPipe, Refusal, chain},
+    streams::{Output, Streams},
+};
+use crate::{
+    cgroup::Cgroup,
+    process::{LaunchIo, launch},
+    spec::{ContainerState, ExitStatus, Health, StateRecord},
+};
+
+/// Time that output may take to end after the process: longer only when a process outside of the container has it open.
+const DRAIN_MAX: Duration = Duration::from_millis(200);
+/// Time that clients may take to read the last things.
+const LINGER_MAX: Duration = Duration::from_secs(30);
+
+impl Monitor {
+    /// Starts the container, or takes it over, or waits for the client that wants to see its first byte.
+    pub(super) fn begin(
+        &mut self,
+        last: Option<&StateRecord>,
+        await_attach: bool,
+        ready: &mut ReadyPipe,
+    ) -> Result<(), Refusal> {
+        let mut warnings = Vec::new();
+        let adopted = self.recover(last)?;
+        if !adopted && await_attach {
+            self.publish();
+            ready.tell(&Ready::Waiting);
+            return Ok(());
+        }
+        if !adopted {
+            self.start(&mut warnings)?;
+        }
+        if let Phase::Running(run) = &self.phase {
+            ready.tell(&Ready::Started {
+                pid: run.pid,
+                warnings,
+            });
+        }
+        Ok(())
+    }
+
+    /// Starts the container's process. The control group is made by the first start and kept for later ones.
+    pub(super) fn start(&mut self, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+        let spec = self.checked.spec();
+        let cgroup = match self.cgroup.take() {
+            Some(cgroup) => cgroup,
+            None => Cgroup::create(
+                &spec.cgroup,
+                &spec.resources,
+                &super::setup::device_policy(spec),
+                warnings,
+            )?,
+        };
+        let cgroup = self.cgroup.insert(cgroup);
+        let join = cgroup.join_files()?;
+        let (pipes, io) = if spec.stdio.tty {
+            let (rows, columns) = self.terminal_size;
+            (Streams::default(), LaunchIo::Tty { rows, columns })
+        } else {
+            Streams::pipes(spec.stdio.stdin).map_err(Refusal::Streams)?
+        };
+        let oom_kills_before = cgroup.oom_kills();
+        let launched = launch(&self.checked, io, &join, &self.filter).map_err(Refusal::Launch)?;
+        let streams = match launched.console {
+            Some(console) => Streams::terminal(console).map_err(Refusal::Streams)?,
+            None => pipes,
+        };
+        let now = Instant::now();
+        let since_ms = now_ms();
+        self.recorder.started_at_ms.get_or_insert(since_ms);
+        warnings.extend(launched.warnings);
+        self.phase = Phase::Running(Box::new(Run {
+            pid: launched.pid,
+            pidfd: launched.pidfd,
+            parent: Parent::This,
+            start_ticks: launched.start_ticks,
+            since: now,
+            since_ms,
+            log_pipes: streams.inodes(),
+            streams,
+            oom_kills_before,
+            oom_kills_told: oom_kills_before,
+            oom_notice: cgroup.oom_notice(),
+            health: spec.probe.as_ref().map(|probe| HealthRun {
+                watch: HealthWatch::new(probe),
+                next_at: Some(now),
+                probe: None,
+            }),
+            paused: false,
+        }));
+        self.log.event(&format!("started, pid {}", launched.pid));
+        self.publish();
+        Ok(())
+    }
+
+    /// Takes the end of the run: what is left in the control group ends too, the last output is read, and the policy decides.
+    pub(super) fn run_ended(&mut self, status: WaitStatus) {
+        let Phase::Running(run) = &self.phase else {
+            return;
+        };
+        let (ran, paused, oom_before) = (run.since.elapsed(), run.paused, run.oom_kills_before);
+        self.end_leftovers(paused);
+        self.drain();
+        let oom_kills = self.tell_oom_kills();
+        let status = ExitStatus {
+            code: exit_code(status),
+            signal: status.signal(),
+            oom_killed: oom_kills > oom_before,
+            requested: self.stopping.is_some(),
+        };
+        self.log.event(&describe(status));
+        self.decide(ran, status);
+    }
+
+    /// Tells of processes that the out-of-memory killer has ended since the last time; returns the number of all.
+    pub(super) fn tell_oom_kills(&mut self) -> u64 {
+        let (Phase::Running(run), Some(cgroup)) = (&mut self.phase, &self.cgroup) else {
+            return 0;
+        };
+        if let Some(notice) = &run.oom_notice {
+            notice.acknowledge();
+        }
+        let all = cgroup.oom_kills();
+        let new = all.saturating_sub(run.oom_kills_told);
+        run.oom_kills_told = all;
+        if new > 0 {
+            self.log.event(&format!(
+                "out of memory: the kernel killed {new} of its processes"
+            ));
+        }
+        all
+    }
+
+    /// Ends processes that outlived PID 1, which happens in a pid namespace that is not the container's own.
+    fn end_leftovers(&mut self, paused: bool) {
+        let Some(cgroup) = &self.cgroup else {
+            return;
+        };
+        let result = if cgroup.pids().is_empty() {
+            if paused { cgroup.thaw() } else { Ok(()) }
+        } else {
+            cgroup.kill_all()
+        };
+        if let Err(error) = result {
+            self.log.event(&chain(&error));
+        }
+    }
+
+    /// Reads the outputs to their end.
+    fn drain(&mut self) {
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
+        let deadline = Instant::now() + DRAIN_MAX;
+        loop {
+            let open = run
+                .streams
+                .outputs()
+                .map(|(stream, _)| stream)
+                .collect::<Vec<_>>();
+            let mut idle = true;
+            for stream in open {
+                let output = pump(
+                    &mut run.streams,
+                    stream,
+                    &mut self.log,
+                    &mut self.connections,
+                    &mut self.buffer,
+                );
+                idle &= !matches!(output, Output::Bytes(_));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if run.streams.outputs().next().is_none() || left.is_zero() {
+                break;
+            }
+            if idle {
+                let mut fds = run
+                    .streams
+                    .outputs()
+                    .map(|(_, output)| PollFd::from_borrowed_fd(output, PollFlags::IN))
+                    .collect::<Vec<_>>();
+                let timeout = Timespec::try_from(left).expect("milliseconds fit");
+                poll(&mut fds, Some(&timeout)).ok();
+            }
+        }
+        self.log.end(Stream::Stdout);
+        self.log.end(Stream::Stderr);
+    }
+
+    /// Decides after a run, or after a start that did not work.
+    pub(super) fn decide(&mut self, ran: Duration, status: ExitStatus) {
+        let decision = if status.requested {
+            Decision::End
+        } else {
+            self.restarts.after(ran, status.code)
+        };
+        match decision {
+            Decision::End => self.finish(status),
+            Decision::Restart { attempt, delay } => {
+                let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                self.phase = Phase::Pausing {
+                    attempt,
+                    until: Instant::now() + delay,
+                    until_ms: now_ms().saturating_add(delay_ms),
+                    last: status,
+                };
+                self.log
+                    .event(&format!("restarts in {delay_ms} ms, attempt {attempt}"));
+                self.publish();
+            }
+        }
+    }
+
+    /// The back-off is over.
+    pub(super) fn start_again(&mut self) {
+        let mut warnings = Vec::new();
+        if let Err(refusal) = self.start(&mut warnings) {
+            self.log
+                .event(&format!("not started: {}", refusal.message()));
+            let status = ExitStatus {
+                code: refusal.code(),
+                signal: None,
+                oom_killed: false,
+                requested: false,
+            };
+            self.decide(Duration::ZERO, status);
+        }
+        for warning in warnings {
+            self.log.event(&warning);
+        }
+    }
+
+    /// The first client has attached to a container that waited for it.
+    pub(super) fn start_for(&mut self, client: u32) {
+        let mut warnings = Vec::new();
+        match self.start(&mut warnings) {
+            Ok(()) => {
+                for warning in warnings {
+                    self.log.event(&warning);
+                }
+            }
+            Err(refusal) => {
+                let failed = Event::Failed {
+                    message: refusal.message(),
+                    code: refusal.code(),
+                };
+                self.connections.send(client, &failed, Vec::new());
+                self.abandon(&refusal);
+            }
+        }
+    }
+
+    /// Ends what could not be started.
+    pub(super) fn abandon(&mut self, refusal: &Refusal) {
+        self.log
+            .event(&format!("not started: {}", refusal.message()));
+        self.finish(ExitStatus {
+            code: refusal.code(),
+            signal: None,
+            oom_killed: false,
+            requested: false,
+        });
+    }
+
+    /// Nobody attached to a container that waits for it.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.abandon(&Refusal::NobodyAttached);
+    }
+
+    /// The container has ended for good: record it, tell it, and leave nothing behind.
+    ///
+    /// The record is made durable after it was told, so that nobody waits for the disk: a power failure in between leaves a record
+    /// of a running container of another boot, which everybody reads as "lost".
+    pub(super) fn finish(&mut self, status: ExitStatus) {
+        self.end_execs();
+        self.phase = Phase::Ended {
+            status,
+            at_ms: now_ms(),
+            until: Instant::now() + LINGER_MAX,
+        };
+        self.publish();
+        for client in self
+            .stopping
+            .take()
+            .map(|stopping| stopping.waiting)
+            .unwrap_or_default()
+        {
+            self.connections.send(client, &Event::Done, Vec::new());
+        }
+        if let Err(error) = self.recorder.sync() {
+            self.log.event(&format!("record the end durably: {error}"));
+        }
+        if let Some(cgroup) = self.cgroup.take()
+            && let Err(error) = cgroup.remove()
+        {
+            self.log.event(&chain(&error));
+        }
+        self.held.clear();
+        self.listener = None;
+        // Failure leaves a name that nobody listens to, which the next monitor replaces.
+        packet::remove(std::os::fd::AsFd::as_fd(&self.directory)).ok();
+        // From here on another monitor may serve the container; this one only talks to its clients.
+        self.lock = None;
+    }
+
+    /// Writes the present state to disk and to everybody who wants to know.
+    pub(super) fn publish(&mut self) {
+        self.record();
+        let event = self.event();
+        self.connections.state_changed(&event);
+    }
+
+    /// Writes the present state to disk only.
+    pub(super) fn record(&mut self) {
+        let (init_start_ticks, log_pipes) = match &self.phase {
+            Phase::Running(run) => (Some(run.start_ticks), run.log_pipes.clone()),
+            _ => (None, Vec::new()),
+        };
+        let written = self.recorder.write(Current {
+            state: self.state(),
+            restarts: self.restarts.attempts(),
+            init_start_ticks,
+            log_pipes,
+        });
+        if let Err(error) = written {
+            self.log.event(&format!("record the state: {error}"));
+        }
+    }
+
+    /// The present state as a message.
+    pub(super) fn event(&self) -> Event {
+        Event::State {
+            id: self.checked.spec().id.clone(),
+            state: self.state(),
+            restarts: self.restarts.attempts(),
+        }
+    }
+
+    fn state(&self) -> ContainerState {
+        match &self.phase {
+            Phase::Awaiting { .. } => ContainerState::Created,
+            Phase::Running(run) => {
+                let (pid, since_ms) = (run.pid, run.since_ms);
+                let health = run
+                    .health
+                    .as_ref()
+                    .map_or(Health::None, |health| health.watch.health());
+                if run.paused {
+                    ContainerState::Paused {
+                        pid,
+                        since_ms,
+                        health,
+                    }
+                } else {
+                    ContainerState::Running {
+                        pid,
+                        since_ms,
+                        health,
+                    }
+                }
+            }
+            Phase::Pausing {
+                attempt,
+                until_ms,
+                last,
+                ..
+            } => ContainerState::Restarting {
+                attempt: *attempt,
+                until_ms: *until_ms,
+                last: *last,
+            },
+            Phase::Ended { status, at_ms, .. } => ContainerState::Exited {
+                status: *status,
+                at_ms: *at_ms,
+            },
+        }
+    }
+}
+
+/// Reads one output once, into the log and to the attached clients.
+pub(super) fn pump(
+    streams: &mut Streams,
+    stream: Stream,
+    log: &mut Log,
+    connections: &mut Connections,
+    buffer: &mut [u8],
+) -> Output {
+    let (tag, space) = buffer.split_at_mut(1);
+    let output = streams.read(stream, space);
+    match output {
+        Output::Bytes(count) => {
+            log.output(stream, &space[..count]);
+            if connections.any_attached() {
+                tag[0] = match stream {
+                    Stream::Stdout => Frame::Stdout as u8,
+                    Stream::Stderr => Frame::Stderr as u8,
+                };
+                connections.broadcast(&buffer[..=count]);
+            }
+        }
+        Output::End => log.end(stream),
+        Output::Nothing => {}
+    }
+    output
+}
+
+/// The code that shells report.
+pub(super) fn exit_code(status: WaitStatus) -> i32 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 255,
+    }
+}
+
+/// An end as a line of the log.
+fn describe(status: ExitStatus) -> String {
+    let how = match status.signal {
+        Some(signal) => format!("ended by signal {signal}"),
+        None => format!("exited with code {}", status.code),
+    };
+    let oom = if status.oom_killed {
+        ", out of memory"
+    } else {
+        ""
+    };
+    let requested = if status.requested {
+        ", as requested"
+    } else {
+        ""
+    };
+    format!("{how}{oom}{requested}")
+}

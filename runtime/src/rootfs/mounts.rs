@@ -1,0 +1,326 @@
+//! What is mounted on the root filesystem, and where.
+//!
+//! The parent opens everything that belongs to the host (bind sources as detached clones, which keep their propagation); the child makes
+//! the filesystems that belong to its namespaces and attaches all of them, each to a descriptor that was resolved inside the root.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags};
+
+use super::confine::{Entry, Root, ensure, open_plain};
+use super::tmpfs::TmpfsOptions;
+use crate::check::is_proc_file;
+use crate::error::{Error, Step};
+use crate::fault::{At, Fault, Subject, Subjects};
+use crate::spec::{Mount, MountKind, Propagation};
+use crate::sys::mount::{Attributes, Change, RDONLY, change_mount};
+
+/// Type number of procfs in statfs(2).
+pub(crate) const PROC_MAGIC: u64 = 0x9fa0;
+
+/// A mount that the child makes.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    source: Source,
+    /// Path in the container.
+    target: CString,
+    /// What the target is made as when it is missing.
+    entry: Entry,
+    /// How far the target is trusted.
+    trust: Trust,
+    step: Step,
+    subject: Subject,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The procfs of the child's pid namespace, which it has opened for its own use.
+    Procfs,
+    /// A new instance.
+    New {
+        /// Type.
+        filesystem: &'static CStr,
+        /// Key and value for the filesystem.
+        settings: Vec<(CString, CString)>,
+        /// Flags of the mount.
+        attributes: Attributes,
+    },
+    /// A mount that the parent made and attached nowhere.
+    Detached(OwnedFd),
+}
+
+/// How far a target is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Ours: no component may be a symbolic link, so that an image cannot move /proc or /dev elsewhere.
+    Plain,
+    /// The user's: links are followed inside the root, but not into procfs.
+    OutsideProc,
+    /// One of the files of /proc that may be covered.
+    ProcFile,
+}
+
+impl Prepared {
+    /// Prepares a mount of ours.
+    pub(crate) fn builtin(target: &CStr, source: Source, subjects: &mut Subjects) -> Self {
+        let name = match &source {
+            Source::Procfs => "proc",
+            Source::New { filesystem, .. } => filesystem.to_str().unwrap_or("filesystem"),
+            Source::Detached(_) => "cgroup",
+        };
+        let subject = subjects.add(format!("{name} on {}", target.to_string_lossy()));
+        let (target, entry) = (target.to_owned(), Entry::Directory);
+        Self {
+            source,
+            target,
+            entry,
+            trust: Trust::Plain,
+            step: Step::Mount,
+            subject,
+        }
+    }
+
+    /// Prepares a mount of the user's.
+    pub(crate) fn of(mount: &Mount, subjects: &mut Subjects) -> Result<Self, Error> {
+        let (source, entry, step, text) = match &mount.kind {
+            MountKind::Bind {
+                source, subpath, ..
+            } => {
+                let subpath = subpath
+                    .as_ref()
+                    .map(|path| format!("/{path}"))
+                    .unwrap_or_default();
+                let text = format!("{}{subpath} on {}", source.display(), mount.target);
+                let refuse = |errno| Error::new(Step::Bind, text.clone(), errno);
+                let tree = detach(mount).map_err(|error| match error {
+                    Refusal::Path(error) => error,
+                    Refusal::Mount(errno) => refuse(errno),
+                })?;
+                let is_directory = is_directory(tree.as_fd()).map_err(refuse)?;
+                let entry = if is_directory {
+                    Entry::Directory
+                } else {
+                    Entry::File
+                };
+                (Source::Detached(tree), entry, Step::Bind, text)
+            }
+            MountKind::Tmpfs {
+                size_bytes,
+                mode,
+                options,
+            } => {
+                let text = format!("tmpfs on {}", mount.target);
+                let source = tmpfs(*size_bytes, *mode, options, mount.read_only)
+                    .map_err(|errno| Error::new(Step::Mount, text.clone(), errno))?;
+                (source, Entry::Directory, Step::Mount, text)
+            }
+        };
+        let target = CString::new(mount.target.as_str())
+            .map_err(|_nul| Error::new(step, text.clone(), Errno::INVAL))?;
+        let is_proc_file = is_proc_file(&crate::check::plain_path(&mount.target));
+        let trust = if is_proc_file {
+            Trust::ProcFile
+        } else {
+            Trust::OutsideProc
+        };
+        Ok(Self {
+            source,
+            target,
+            entry,
+            trust,
+            step,
+            subject: subjects.add(text),
+        })
+    }
+
+    /// Child: makes the mount and attaches it.
+    pub(crate) fn mount(&self, root: BorrowedFd<'_>, procfs: BorrowedFd<'_>) -> Result<(), Fault> {
+        let new;
+        let mount = match &self.source {
+            Source::Procfs => procfs,
+            Source::Detached(tree) => tree.as_fd(),
+            Source::New {
+                filesystem,
+                settings,
+                attributes,
+            } => {
+                new = make(filesystem, settings, *attributes).at(self.step, self.subject)?;
+                new.as_fd()
+            }
+        };
+        self.target(root)
+            .and_then(|target| attach(mount, target.as_fd()))
+            .at(self.step, self.subject)
+    }
+
+    fn target(&self, root: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        let mode = match self.entry {
+            Entry::Directory => Mode::from_raw_mode(0o755),
+            Entry::File => Mode::from_raw_mode(0o644),
+        };
+        let target = match self.trust {
+            Trust::OutsideProc => ensure(root, &self.target, self.entry, mode)?,
+            Trust::Plain | Trust::ProcFile => match open_plain(root, &self.target, OFlags::PATH) {
+                Err(Errno::NOENT) => {
+                    ensure(root, &self.target, self.entry, mode)?;
+                    open_plain(root, &self.target, OFlags::PATH)?
+                }
+                outcome => outcome?,
+            },
+        };
+        // The target's name is not below /proc, so a link in the image has led there (CVE-2019-19921, CVE-2025-52881).
+        if self.trust == Trust::OutsideProc && is_procfs(target.as_fd())? {
+            return Err(Errno::PERM);
+        }
+        // The kernel says EINVAL to both, which tells nobody what is wrong.
+        match (self.entry, is_directory(target.as_fd())?) {
+            (Entry::Directory, false) => Err(Errno::NOTDIR),
+            (Entry::File, true) => Err(Errno::ISDIR),
+            _ => Ok(target),
+        }
+    }
+}
+
+/// Makes a new instance of a filesystem, attached nowhere. Does not allocate.
+pub(crate) fn make(
+    filesystem: &CStr,
+    settings: &[(CString, CString)],
+    attributes: Attributes,
+) -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in settings {
+        if value.is_empty() {
+            rustix::mount::fsconfig_set_flag(context.as_fd(), key.as_c_str())?;
+        } else {
+            rustix::mount::fsconfig_set_string(context.as_fd(), key.as_c_str(), value.as_c_str())?;
+        }
+    }
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Attaches a detached mount on what `target` refers to.
+pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", target, c"", flags)
+}
+
+/// Clones the mount at what `place` refers to, attached nowhere.
+pub(crate) fn clone_tree(place: BorrowedFd<'_>, is_recursive: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if is_recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(place, c"", flags)
+}
+
+fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let stat = rustix::fs::fstat(place)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+/// Tells whether a descriptor refers into a procfs.
+pub(crate) fn is_procfs(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let statfs = rustix::fs::fstatfs(place)?;
+    Ok(u64::try_from(statfs.f_type).is_ok_and(|kind| kind == PROC_MAGIC))
+}
+
+/// Makes texts for [`Source::New`]; an empty value is a flag.
+pub(crate) fn settings(pairs: &[(&str, String)]) -> Result<Vec<(CString, CString)>, Errno> {
+    let text = |text: &str| CString::new(text).or(Err(Errno::INVAL));
+    pairs
+        .iter()
+        .map(|(key, value)| Ok((text(key)?, text(value)?)))
+        .collect()
+}
+
+fn tmpfs(
+    size_bytes: Option<u64>,
+    mode: u32,
+    options: &[String],
+    is_read_only: bool,
+) -> Result<Source, Errno> {
+    let options = TmpfsOptions::parse(options).or(Err(Errno::INVAL))?;
+    let mut pairs = vec![("mode", format!("{mode:o}"))];
+    pairs.extend(size_bytes.map(|size| ("size", size.to_string())));
+    pairs.extend(
+        options
+            .settings
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone())),
+    );
+    let mut attributes = options.attributes;
+    attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
+    Ok(Source::New {
+        filesystem: c"tmpfs",
+        settings: settings(&pairs)?,
+        attributes,
+    })
+}
+
+/// Why a bind source could not be detached.
+enum Refusal {
+    /// Its subpath.
+    Path(Error),
+    /// The source itself, or its mount.
+    Mount(Errno),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Mount(errno)
+    }
+}
+
+/// Clones the mount at a bind source, with the flags and propagation that were asked for.
+fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
+    let MountKind::Bind {
+        source,
+        subpath,
+        recursive,
+        propagation,
+    } = &mount.kind
+    else {
+        return Err(Refusal::Mount(Errno::INVAL));
+    };
+    let place = match subpath {
+        Some(subpath) => Root::open_dir(source)
+            .and_then(|root| root.open(subpath, OFlags::PATH))
+            .map_err(Refusal::Path)?,
+        None => rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
+    };
+    let tree = clone_tree(place.as_fd(), *recursive)?;
+    let (propagation, recursive) = match propagation {
+        Propagation::Rprivate => (libc::MS_PRIVATE, true),
+        Propagation::Private => (libc::MS_PRIVATE, false),
+        Propagation::Rslave => (libc::MS_SLAVE, true),
+        Propagation::Slave => (libc::MS_SLAVE, false),
+        Propagation::Rshared => (libc::MS_SHARED, true),
+        Propagation::Shared => (libc::MS_SHARED, false),
+    };
+    change_mount(
+        tree.as_fd(),
+        &Change {
+            propagation,
+            recursive,
+            ..Change::NONE
+        },
+    )?;
+    if mount.read_only {
+        change_mount(
+            tree.as_fd(),
+            &Change {
+                set: RDONLY,
+                recursive: true,
+                ..Change::NONE
+            },
+        )?;
+    }
+    Ok(tree)
+}

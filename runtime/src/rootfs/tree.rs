@@ -1,0 +1,75 @@
+//! The root mount itself: made by the parent, attached and pivoted to by the child.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
+
+use super::mounts::clone_tree;
+use super::overlay::{self, Overlay};
+use crate::error::{Error, Step};
+use crate::spec::Rootfs;
+use crate::sys::mount::{Change, RDONLY, change_mount};
+
+/// Parent: makes the root mount, attached nowhere.
+pub(crate) fn make(rootfs: &Rootfs) -> Result<OwnedFd, Error> {
+    match rootfs {
+        Rootfs::Overlay {
+            lowers,
+            upper,
+            work,
+            mount_point,
+        } => overlay::mount(&Overlay {
+            lowers,
+            upper,
+            work,
+            mount_point,
+        }),
+        Rootfs::Directory(path) => {
+            let refuse = |errno| Error::new(Step::Bind, path.display().to_string(), errno);
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let place = rustix::fs::open(path, flags, Mode::empty()).map_err(refuse)?;
+            let tree = clone_tree(place.as_fd(), true).map_err(refuse)?;
+            let private = Change {
+                propagation: libc::MS_PRIVATE,
+                recursive: true,
+                ..Change::NONE
+            };
+            change_mount(tree.as_fd(), &private).map_err(refuse)?;
+            Ok(tree)
+        }
+    }
+}
+
+/// Child: cuts its copy of the host's mounts off from the host, and attaches the root over `/`. Paths still start at the host's root
+/// until [`pivot`], because a process's root does not follow what is mounted on it.
+pub(crate) fn attach(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change(c"/", private)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(root, c"", CWD, c"/", flags)
+}
+
+/// Child: write-protects the root mount alone, not what is mounted on it.
+pub(crate) fn protect(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    change_mount(
+        root,
+        &Change {
+            set: RDONLY,
+            ..Change::NONE
+        },
+    )
+}
+
+/// Child: makes the mount its root and drops every mount of the host.
+pub(crate) fn pivot(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::openat(CWD, c"/", flags, Mode::empty())?;
+    rustix::process::fchdir(root)?;
+    // With the same place twice the old root ends up mounted on the new one: no directory is needed for it (pivot_root(2)).
+    rustix::process::pivot_root(c".", c".")?;
+    rustix::process::fchdir(&old)?;
+    rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
+}

@@ -1,0 +1,282 @@
+//! Lowers a service to what the runtime runs: the last decisions, made once the image is known.
+//!
+//! It follows Docker wherever Docker decides (entrypoint and command, environment, user, health, capabilities, mounts). It touches
+//! nothing: what must exist before the container can run (volumes, bind sources, files) is returned as data.
+
+mod error;
+mod health;
+mod labels;
+mod limits;
+mod mounts;
+mod network;
+mod objects;
+mod process;
+mod security;
+mod signal;
+
+use std::path::PathBuf;
+
+use compose_spec::model::{FileSource, Project};
+use runtime::spec::{ContainerSpec, Rootfs, Stdio};
+
+use self::error::Checks;
+use super::{HostFacts, NewContainer};
+use crate::model::{
+    ContainerId, ContainerRecord, Digest, ImageConfig, ImageRecord, Timestamp, VolumeRecord,
+};
+
+pub use error::{LowerError, Refusal};
+pub(super) use health::is_probed;
+pub use signal::signal_number;
+
+/// Size of /dev/shm without `shm_size`, as in Docker.
+const SHM_BYTES: u64 = 64 << 20;
+
+/// Everything that [`lower`] looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct LowerInput<'a> {
+    /// The project: its volumes, secrets and configs, and what the labels say of it.
+    pub project: &'a Project,
+    /// The container to make.
+    pub new: &'a NewContainer,
+    /// Its id.
+    pub id: &'a ContainerId,
+    /// Its image.
+    pub image: &'a ImageRecord,
+    /// Where its things lie on the host.
+    pub places: &'a Places,
+    /// What of the host matters.
+    pub host: &'a HostFacts,
+    /// The time of its making.
+    pub now: Timestamp,
+}
+
+/// Where a container's things lie on the host. Absolute paths; none needs to exist yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Its directory, with `rootfs` (mount point), `upper` and `work` below it.
+    pub container: PathBuf,
+    /// The directory of all volumes; data is in `<volumes>/<name>/_data`.
+    pub volumes: PathBuf,
+    /// The directory of its generated files: `hosts`, `resolv.conf`, `hostname`, `secrets/…`, `configs/…`.
+    pub files: PathBuf,
+    /// Its pinned network namespace; used when the container has endpoints.
+    pub netns: PathBuf,
+    /// Directory of its log files.
+    pub log: PathBuf,
+    /// Control group below which `<project>/<id>` lies: `stack`.
+    pub cgroup_parent: String,
+    /// The namespaces that [`super::Joins`] asks for.
+    pub joined: JoinedPlaces,
+}
+
+/// Namespaces of other containers, and the files that go with their network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JoinedPlaces {
+    /// Pinned network namespace of the owner.
+    pub network: Option<PathBuf>,
+    /// Directory of the network owner's `hosts`, `resolv.conf` and `hostname`, which are shared with it.
+    pub network_files: Option<PathBuf>,
+    /// `/proc/<pid>/ns/pid` of the owner.
+    pub pid: Option<PathBuf>,
+    /// `/proc/<pid>/ns/ipc` of the owner.
+    pub ipc: Option<PathBuf>,
+}
+
+/// A container ready to be made, and what must be there before it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    /// Its whole record; `record.spec` is what the runtime runs.
+    pub record: ContainerRecord,
+    /// Volumes it mounts, in mount order.
+    pub volumes: Vec<VolumeUse>,
+    /// Host paths it mounts.
+    pub binds: Vec<BindUse>,
+    /// Files to write below `Places::files`.
+    pub files: Vec<GeneratedFile>,
+    /// Things that work less well than asked for.
+    pub warnings: Vec<String>,
+}
+
+/// A volume that a container mounts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeUse {
+    /// Full name.
+    pub name: String,
+    /// The record to make it from when it is an anonymous one that does not exist yet; named ones have their own step.
+    pub anonymous: Option<VolumeRecord>,
+    /// Path in the image whose content goes into the volume when it is empty; `None` = `nocopy`.
+    pub copy_up: Option<String>,
+    /// Directory inside the volume that is mounted, made when missing; `None` = the volume itself.
+    pub subpath: Option<String>,
+}
+
+/// A host path that a container mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindUse {
+    /// The path.
+    pub source: PathBuf,
+    /// Make a missing directory; otherwise a missing path is an error.
+    pub create: bool,
+    /// Where it is written: `services.web.volumes[0]`.
+    pub path: String,
+}
+
+/// A file that is written for a container and bound into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GeneratedFile {
+    /// Path below `Places::files`.
+    pub name: String,
+    /// What is in it.
+    pub content: FileContent,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Mode.
+    pub mode: u32,
+}
+
+/// What is in a generated file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// `/etc/hosts`: the network area knows the text.
+    Hosts,
+    /// `/etc/resolv.conf`: the network area knows the text.
+    ResolvConf,
+    /// `/etc/hostname`: this text.
+    Hostname(String),
+    /// A secret or config.
+    Object(FileSource),
+}
+
+/// Lowers a container to what the runtime runs, or says everything that is wrong with its service.
+pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
+    let new = input.new;
+    let service = &new.service;
+    let mut checks = Checks::new(&service.name);
+    let checks = &mut checks;
+    let host_name = process::host_name(input, checks);
+    network::check(service, checks);
+    security::devices(service, checks);
+    let mounts = mounts::lower(input, &host_name, checks);
+    let spec = ContainerSpec {
+        version: ContainerSpec::VERSION,
+        id: input.id.as_str().to_owned(),
+        domainname: service.domainname.clone(),
+        rootfs: Rootfs::Overlay {
+            lowers: input.image.layers.clone(),
+            upper: input.places.container.join("upper"),
+            work: input.places.container.join("work"),
+            mount_point: input.places.container.join("rootfs"),
+        },
+        rootfs_read_only: service.read_only,
+        process: process::lower(input, &host_name, checks),
+        init: service.init,
+        namespaces: network::namespaces(input, checks),
+        shm_size_bytes: service.shm_size_bytes.unwrap_or(SHM_BYTES),
+        cgroup: limits::cgroup(input, checks),
+        resources: limits::resources(input, checks),
+        rlimits: limits::rlimits(service, checks),
+        sysctls: security::sysctls(service, checks),
+        oom_score_adj: limits::oom_score_adj(service, checks),
+        security: security::lower(service, checks),
+        stdio: Stdio {
+            tty: service.tty,
+            stdin: service.stdin_open,
+        },
+        restart: process::restart(service.restart),
+        probe: health::lower(&service.health, &input.image.config, checks),
+        stop: process::stop(service, &input.image.config, checks),
+        log: limits::log(input, checks),
+        hostname: host_name,
+        mounts: mounts.all,
+    };
+    if !checks.errors.is_empty() {
+        return Err(std::mem::take(&mut checks.errors));
+    }
+    let record = ContainerRecord {
+        version: ContainerRecord::VERSION,
+        id: input.id.clone(),
+        name: new.name.clone(),
+        project: input.project.name.clone(),
+        service: service.name.clone(),
+        role: new.role.clone(),
+        wanted: service.clone(),
+        files_digest: new.files_digest.clone(),
+        image: input.image.id.clone(),
+        image_reference: new.image_reference.clone(),
+        spec,
+        endpoints: network::endpoints(input),
+        published: new.published.clone(),
+        anonymous_volumes: mounts.anonymous,
+        volumes: mounts.named,
+        labels: labels::lower(input),
+        created: input.now,
+    };
+    Ok(Lowered {
+        record,
+        volumes: mounts.volumes,
+        binds: mounts.binds,
+        files: mounts.files,
+        warnings: std::mem::take(&mut checks.warnings),
+    })
+}
+
+/// Checks everything about a container that does not depend on its image, so that nothing is touched for one that cannot run.
+pub(super) fn check(
+    project: &Project,
+    new: &NewContainer,
+    host: &HostFacts,
+) -> Result<Vec<String>, Vec<LowerError>> {
+    let id = ContainerId::from_bytes([0; 32]);
+    let image = ImageRecord {
+        id: Digest::from_sha256(&[0; 32]),
+        manifest: None,
+        config: ImageConfig {
+            cmd: Some(vec!["true".to_owned()]),
+            ..ImageConfig::default()
+        },
+        platform: String::new(),
+        layers: Vec::new(),
+        diff_ids: Vec::new(),
+        created: Timestamp(0),
+        size_bytes: 0,
+    };
+    let somewhere = || Some(PathBuf::from("/"));
+    let places = Places {
+        container: "/".into(),
+        volumes: "/".into(),
+        files: "/".into(),
+        netns: "/".into(),
+        log: "/".into(),
+        cgroup_parent: "stack".to_owned(),
+        joined: JoinedPlaces {
+            network: somewhere(),
+            network_files: somewhere(),
+            pid: somewhere(),
+            ipc: somewhere(),
+        },
+    };
+    // A cleared command is the image's business only when it has an entrypoint, which is not known here.
+    let lowered = lower(&LowerInput {
+        project,
+        new,
+        id: &id,
+        image: &image,
+        places: &places,
+        host,
+        now: Timestamp(0),
+    });
+    match lowered {
+        Ok(lowered) => Ok(lowered.warnings),
+        Err(mut errors) => {
+            errors.retain(|error| error.refusal != Refusal::NoCommand);
+            if errors.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err(errors)
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Confinement: capabilities, security options, kernel parameters.
+
+use compose_spec::model::{Namespace, NetworkMode, Service};
+use runtime::spec::{Seccomp, Security};
+
+use super::error::{Checks, Refusal};
+
+/// All capabilities by number (capabilities(7), Linux 6).
+const ALL: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// Docker's default set.
+const DEFAULT: [&str; 14] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
+];
+
+/// Lowers capabilities and security options.
+pub(super) fn lower(service: &Service, checks: &mut Checks<'_>) -> Security {
+    let capabilities = capabilities(service, checks);
+    let mut security = Security {
+        privileged: service.privileged,
+        capabilities,
+        no_new_privs: false,
+        seccomp: if service.privileged {
+            Seccomp::Unconfined
+        } else {
+            Seccomp::Default
+        },
+        mask_paths: !service.privileged,
+    };
+    for (index, option) in service.security_opt.iter().enumerate() {
+        apply_option(option, index, &mut security, checks);
+    }
+    security
+}
+
+fn apply_option(option: &str, index: usize, security: &mut Security, checks: &mut Checks<'_>) {
+    let path = format!("security_opt[{index}]");
+    let (name, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
+    match (name, value) {
+        ("no-new-privileges", "" | "true") => security.no_new_privs = true,
+        ("no-new-privileges", "false") => security.no_new_privs = false,
+        ("seccomp", "unconfined") => security.seccomp = Seccomp::Unconfined,
+        ("seccomp", "builtin") => security.seccomp = Seccomp::Default,
+        ("seccomp", _) => checks.unsupported(path, "a seccomp profile of its own"),
+        ("systempaths", "unconfined") => security.mask_paths = false,
+        // stack loads neither AppArmor profiles nor SELinux labels, so there is nothing to switch off.
+        ("apparmor", "unconfined") | ("label", "disable") => {}
+        ("apparmor", _) => checks.unsupported(path, format!("AppArmor profile `{value}`")),
+        ("label", _) => checks.unsupported(path, format!("SELinux label `{value}`")),
+        _ => checks.refuse(
+            path,
+            Refusal::Unknown {
+                kind: "security option",
+                name: option.to_owned(),
+            },
+        ),
+    }
+}
+
+/// As Docker: `ALL` added wins over single drops, `ALL` dropped leaves what is added.
+fn capabilities(service: &Service, checks: &mut Checks<'_>) -> Vec<String> {
+    let add = normalise(&service.cap_add, "cap_add", checks);
+    let drop = normalise(&service.cap_drop, "cap_drop", checks);
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    if service.privileged {
+        return owned(&ALL);
+    }
+    let has = |set: &[&str], name: &str| set.contains(&name);
+    let mut result: Vec<&str> = if has(&add, "ALL") {
+        ALL.iter()
+            .copied()
+            .filter(|name| !has(&drop, name))
+            .collect()
+    } else if has(&drop, "ALL") {
+        add.clone()
+    } else {
+        DEFAULT
+            .iter()
+            .copied()
+            .filter(|name| !has(&drop, name))
+            .chain(add.iter().copied())
+            .collect()
+    };
+    // By number, each once: the same set always reads the same.
+    result.sort_unstable_by_key(|name| ALL.iter().position(|known| known == name));
+    result.dedup();
+    owned(&result)
+}
+
+fn normalise(names: &[String], field: &str, checks: &mut Checks<'_>) -> Vec<&'static str> {
+    let mut known = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let upper = name.to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if bare == "ALL" {
+            known.push("ALL");
+        } else if let Some(found) = ALL.iter().find(|candidate| **candidate == bare) {
+            known.push(*found);
+        } else {
+            checks.refuse(
+                format!("{field}[{index}]"),
+                Refusal::Unknown {
+                    kind: "capability",
+                    name: name.clone(),
+                },
+            );
+        }
+    }
+    known
+}
+
+const SYSCTLS_ALLOWED: &str =
+    "net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname";
+
+/// Lowers kernel parameters; only those that belong to the container's own namespaces are allowed.
+pub(super) fn sysctls(service: &Service, checks: &mut Checks<'_>) -> Vec<(String, String)> {
+    let mut result = Vec::new();
+    let own_network = matches!(
+        service.network,
+        NetworkMode::Networks(_) | NetworkMode::None
+    );
+    let mut default = |name: &str, value: &str| {
+        if own_network && !service.sysctls.contains_key(name) {
+            result.push((name.to_owned(), value.to_owned()));
+        }
+    };
+    // Docker's defaults: ping and low ports without capabilities.
+    default("net.ipv4.ping_group_range", "0 2147483647");
+    default("net.ipv4.ip_unprivileged_port_start", "0");
+    for (name, value) in &service.sysctls {
+        // sysctl(8) allows slashes in place of dots.
+        let dotted = name.replace('/', ".");
+        if is_own(&dotted, service) {
+            result.push((dotted, value.clone()));
+        } else {
+            checks.refuse(
+                format!("sysctls.{name}"),
+                Refusal::SysctlNotNamespaced {
+                    name: name.clone(),
+                    allowed: SYSCTLS_ALLOWED,
+                },
+            );
+        }
+    }
+    result
+}
+
+fn is_own(name: &str, service: &Service) -> bool {
+    let plain = name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && !name.contains("..");
+    let own_ipc = service.ipc != Namespace::Host;
+    plain
+        && match name.split_once('.') {
+            Some(("net", _)) => service.network != NetworkMode::Host,
+            Some(("fs", rest)) => own_ipc && rest.starts_with("mqueue."),
+            Some(("kernel", "domainname")) => service.uts != Namespace::Host,
+            Some(("kernel", rest)) => {
+                own_ipc && (rest == "sem" || rest.starts_with("shm") || rest.starts_with("msg"))
+            }
+            _ => false,
+        }
+}
+
+/// Devices of the host: the runtime has no device rules of its own yet, so only `privileged` gives access to more than the defaults.
+pub(super) fn devices(service: &Service, checks: &mut Checks<'_>) {
+    if service.privileged {
+        return;
+    }
+    for (index, device) in service.devices.iter().enumerate() {
+        checks.unsupported(
+            format!("devices[{index}]"),
+            format!("device `{device}` in a container that is not privileged"),
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! Plans as text for chosen situations, and properties of plans of random projects.
+
+mod fixture;
+mod lifecycle;
+mod prop;
+mod refusals;
+mod up;
+mod world;

@@ -1,0 +1,491 @@
+//! A host in memory: carries plans out step by step and checks, at every step, that it may be done now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compose_spec::model::{Condition, Project};
+use petgraph::{Direction, visit::EdgeRef};
+use runtime::spec::{ContainerState as State, ExitStatus, Health};
+
+use super::super::{
+    Action, ContainerRef, HostFacts, ImageInput, Inputs, Mode, NamespaceOwner, NewContainer, Plan,
+    StepId, Stopped, UpOptions, depends::is_reached, display, graph::is_live, lower, plan,
+};
+use super::fixture::image;
+use crate::model::{ContainerId, Observed, ObservedContainer, Timestamp};
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    pub(super) observed: Observed,
+    pub(super) options: UpOptions,
+    pub(super) stopped: Stopped,
+    pub(super) fetched: BTreeSet<String>,
+    pub(super) files: BTreeMap<compose_spec::model::ServiceName, String>,
+    pub(super) host: HostFacts,
+    /// Revision that the registry and the builder give for a reference.
+    pub(super) revisions: BTreeMap<String, u8>,
+    pub(super) now: u64,
+    /// Containers that the plan in work removes: nothing waits for them.
+    removing: BTreeSet<ContainerId>,
+    ids: u32,
+    pids: i32,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self {
+            now: 1_000,
+            ..Self::default()
+        }
+    }
+
+    /// A new call of `up`: time goes on, images may be asked for again.
+    pub(super) fn call(&mut self, options: UpOptions) {
+        self.now += 1_000;
+        self.fetched.clear();
+        self.options = UpOptions {
+            since: Timestamp(self.now),
+            ..options
+        };
+    }
+
+    pub(super) fn inputs<'a>(&'a self, project: &'a Project) -> Inputs<'a> {
+        Inputs {
+            project,
+            observed: &self.observed,
+            options: &self.options,
+            stopped: &self.stopped,
+            fetched: &self.fetched,
+            files: &self.files,
+            host: &self.host,
+            now: Timestamp(self.now),
+        }
+    }
+
+    pub(super) fn plan(&self, project: &Project) -> Plan {
+        match plan(&self.inputs(project)) {
+            Ok(plan) => plan,
+            Err(errors) => {
+                let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                panic!("no plan: {}\n{:#?}", texts.join("; "), self.names());
+            }
+        }
+    }
+
+    pub(super) fn names(&self) -> Vec<(String, String)> {
+        let line = |c: &ObservedContainer| (c.record.name.clone(), format!("{:?}", c.state));
+        self.observed.containers.iter().map(line).collect()
+    }
+
+    /// Plans and applies until nothing is left to do; returns the number of rounds with work.
+    pub(super) fn settle(&mut self, project: &Project) -> usize {
+        for round in 0..12 {
+            let plan = self.plan(project);
+            if plan.graph.node_count() == 0 {
+                assert!(!plan.deferred, "deferred with nothing to do");
+                return round;
+            }
+            self.apply(project, &plan);
+        }
+        panic!("does not settle: {}", display(&self.plan(project)));
+    }
+
+    /// Up, then the loop: both come to rest, and the loop finds nothing to do after `up`.
+    pub(super) fn up(&mut self, project: &Project, options: UpOptions) {
+        self.call(options);
+        self.settle(project);
+        self.enforce(project);
+        let plan = self.plan(project);
+        assert_eq!(
+            plan.graph.node_count(),
+            0,
+            "the loop undoes up: {}",
+            display(&plan)
+        );
+    }
+
+    pub(super) fn enforce(&mut self, project: &Project) -> usize {
+        self.options.mode = Mode::Enforce;
+        self.settle(project)
+    }
+
+    pub(super) fn apply(&mut self, project: &Project, plan: &Plan) {
+        let order = order(plan, &mut |_| 0);
+        self.apply_steps(project, plan, &order);
+    }
+
+    /// Carries out the given steps, in this order.
+    pub(super) fn apply_steps(&mut self, project: &Project, plan: &Plan, steps: &[StepId]) {
+        let mut made = BTreeMap::new();
+        self.removing = plan
+            .graph
+            .node_weights()
+            .filter_map(|step| match &step.action {
+                Action::RemoveContainer { id, .. } => Some(id.clone()),
+                _ => None,
+            })
+            .collect();
+        for step in steps {
+            self.step(project, plan, *step, &mut made);
+            self.check(plan);
+        }
+    }
+
+    fn step(
+        &mut self,
+        project: &Project,
+        plan: &Plan,
+        id: StepId,
+        made: &mut BTreeMap<StepId, ContainerId>,
+    ) {
+        self.now += 1;
+        let find = |reference: &ContainerRef, made: &BTreeMap<StepId, ContainerId>| match reference
+        {
+            ContainerRef::Existing(id) => id.clone(),
+            ContainerRef::New(step) => made[step].clone(),
+        };
+        match &plan.graph[id].action {
+            Action::PullImage { reference, .. } | Action::BuildImage { tag: reference, .. } => {
+                let revision = self.revisions.get(reference).copied().unwrap_or(0);
+                self.observed
+                    .images
+                    .insert(reference.clone(), image(reference, revision));
+                self.observed
+                    .images_fetched
+                    .insert(reference.clone(), Timestamp(self.now));
+                self.fetched.insert(reference.clone());
+            }
+            Action::EnsureNetwork(record) => {
+                self.observed
+                    .networks
+                    .insert(record.name.clone(), (**record).clone());
+                self.observed.networks_down.remove(&record.name);
+            }
+            Action::RemoveNetwork(record) => {
+                let mut endpoints = self
+                    .observed
+                    .containers
+                    .iter()
+                    .flat_map(|c| &c.record.endpoints);
+                assert!(
+                    endpoints.all(|e| e.network != record.name),
+                    "network in use"
+                );
+                self.observed.networks.remove(&record.name);
+            }
+            Action::EnsureVolume(record) => {
+                self.observed
+                    .volumes
+                    .entry(record.name.clone())
+                    .or_insert_with(|| (**record).clone());
+            }
+            Action::RemoveVolume { name } => {
+                let mut users = self.observed.containers.iter();
+                assert!(
+                    !users.any(|c| c.record.volumes.contains(name)),
+                    "volume in use"
+                );
+                self.observed.volumes.remove(name);
+            }
+            Action::RemoveImage { reference } => {
+                self.observed.images.remove(reference);
+            }
+            Action::CreateContainer(new) => {
+                let container = self.create(project, new, made);
+                made.insert(id, container.record.id.clone());
+                self.observed.containers.push(container);
+            }
+            Action::StartContainer { container } => {
+                let id = find(container, made);
+                self.start(project, &id);
+            }
+            Action::StopContainer { id, .. } => self.exit(id, 137, true),
+            Action::KillContainer { id, .. } => self.exit(id, 137, true),
+            Action::PauseContainer { id } => {
+                let container = self.container(id);
+                let State::Running {
+                    pid,
+                    since_ms,
+                    health,
+                } = container.state.clone()
+                else {
+                    panic!("pause of {:?}", container.state);
+                };
+                container.state = State::Paused {
+                    pid,
+                    since_ms,
+                    health,
+                };
+            }
+            Action::UnpauseContainer { id } => {
+                let container = self.container(id);
+                let State::Paused {
+                    pid,
+                    since_ms,
+                    health,
+                } = container.state.clone()
+                else {
+                    panic!("unpause of {:?}", container.state);
+                };
+                container.state = State::Running {
+                    pid,
+                    since_ms,
+                    health,
+                };
+            }
+            Action::RemoveContainer { id, volumes } => {
+                assert!(!is_live(self.container(id)), "removal of a live container");
+                self.observed.containers.retain(|c| c.record.id != *id);
+                self.observed
+                    .volumes
+                    .retain(|name, _| !volumes.contains(name));
+            }
+            Action::Await {
+                container,
+                condition,
+                required,
+                ..
+            } => {
+                let id = find(container, made);
+                self.reach(&id, *condition);
+                let container = self.container(&id);
+                assert!(
+                    is_reached(&container.state, *condition) || !required,
+                    "await of {} {condition:?}: {:?}",
+                    container.record.name,
+                    container.state
+                );
+            }
+            Action::AwaitReady { container, .. } => {
+                let id = find(container, made);
+                self.reach(&id, Condition::ServiceHealthy);
+            }
+        }
+    }
+
+    pub(super) fn container(&mut self, id: &ContainerId) -> &mut ObservedContainer {
+        let mut containers = self.observed.containers.iter_mut();
+        containers
+            .find(|c| c.record.id == *id)
+            .expect("the container exists")
+    }
+
+    pub(super) fn by_name(&mut self, name: &str) -> &mut ObservedContainer {
+        let mut containers = self.observed.containers.iter_mut();
+        containers
+            .find(|c| c.record.name == name)
+            .expect("the container exists")
+    }
+
+    /// What the supervisor does for `CreateContainer`, with the real `lower`.
+    fn create(
+        &mut self,
+        project: &Project,
+        new: &NewContainer,
+        made: &BTreeMap<StepId, ContainerId>,
+    ) -> ObservedContainer {
+        self.ids += 1;
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&self.ids.to_be_bytes());
+        let id = ContainerId::from_bytes(bytes);
+        let image = match &new.image {
+            ImageInput::Known(image) => (**image).clone(),
+            ImageInput::From(_) => self.observed.images[&new.image_reference].clone(),
+        };
+        let owner = |join: &Option<NamespaceOwner>| match join {
+            Some(NamespaceOwner::Container(ContainerRef::Existing(id))) => Some(id.clone()),
+            Some(NamespaceOwner::Container(ContainerRef::New(step))) => Some(made[step].clone()),
+            Some(NamespaceOwner::Named(_)) | None => None,
+        };
+        let network = owner(&new.joins.network);
+        let pid = owner(&new.joins.pid).map(|id| match self.container(&id).state {
+            State::Running { pid, .. } | State::Paused { pid, .. } => {
+                format!("/proc/{pid}/ns/pid").into()
+            }
+            ref state => panic!("the owner of a pid namespace is {state:?}"),
+        });
+        for endpoint in &new.endpoints {
+            assert!(
+                self.observed.networks.contains_key(&endpoint.network),
+                "network missing"
+            );
+        }
+        let places = lower::Places {
+            container: "/c".into(),
+            volumes: "/volumes".into(),
+            files: "/c/files".into(),
+            netns: format!("/run/netns/{id}").into(),
+            log: "/log".into(),
+            cgroup_parent: "stack".to_owned(),
+            joined: lower::JoinedPlaces {
+                network: network.as_ref().map(|id| format!("/run/netns/{id}").into()),
+                network_files: network.map(|_| "/c/other".into()),
+                pid,
+                ipc: None,
+            },
+        };
+        let lowered = lower::lower(&lower::LowerInput {
+            project,
+            new,
+            id: &id,
+            image: &image,
+            places: &places,
+            host: &self.host,
+            now: Timestamp(self.now),
+        })
+        .expect("a planned container can be lowered");
+        for used in &lowered.volumes {
+            match &used.anonymous {
+                Some(record) => {
+                    self.observed
+                        .volumes
+                        .entry(used.name.clone())
+                        .or_insert_with(|| record.clone());
+                }
+                None => assert!(
+                    self.observed.volumes.contains_key(&used.name),
+                    "volume missing"
+                ),
+            }
+        }
+        ObservedContainer {
+            record: lowered.record,
+            state: State::Created,
+            restarts: 0,
+            network_intact: true,
+        }
+    }
+
+    fn start(&mut self, project: &Project, id: &ContainerId) {
+        let container = self.container(id).clone();
+        assert!(!is_live(&container), "start of a live container");
+        for (name, dependency) in &container.record.wanted.depends_on {
+            if !dependency.required || self.options.no_deps || self.stopped.services.contains(name)
+            {
+                continue;
+            }
+            let mut owners = self
+                .observed
+                .containers
+                .iter()
+                .filter(|c| c.record.service == *name && !self.removing.contains(&c.record.id));
+            assert!(
+                owners.all(|c| is_reached(&c.state, dependency.condition))
+                    || !project.services.contains_key(name),
+                "{} starts before {name} is {:?}",
+                container.record.name,
+                dependency.condition
+            );
+        }
+        for endpoint in &container.record.endpoints {
+            assert!(
+                self.observed.networks.contains_key(&endpoint.network),
+                "network missing"
+            );
+            assert!(
+                !self.observed.networks_down.contains(&endpoint.network),
+                "network down"
+            );
+        }
+        self.pids += 1;
+        let (pid, since_ms) = (self.pids, self.now);
+        let container = self.container(id);
+        let health = if container.record.spec.probe.is_some() {
+            Health::Starting {
+                failing: 0,
+                last: None,
+            }
+        } else {
+            Health::None
+        };
+        container.network_intact = true;
+        container.state = State::Running {
+            pid,
+            since_ms,
+            health,
+        };
+    }
+
+    pub(super) fn exit(&mut self, id: &ContainerId, code: i32, requested: bool) {
+        let at_ms = self.now;
+        self.container(id).state = State::Exited {
+            status: ExitStatus {
+                code,
+                signal: None,
+                oom_killed: false,
+                requested,
+            },
+            at_ms,
+        };
+    }
+
+    /// What time brings to a container that is waited for.
+    fn reach(&mut self, id: &ContainerId, condition: Condition) {
+        let at_ms = self.now;
+        let container = self.container(id);
+        match (condition, &mut container.state) {
+            (Condition::ServiceHealthy, State::Running { health, .. }) => {
+                if let Health::Starting { .. } = health {
+                    *health = Health::Healthy {
+                        failing: 0,
+                        last: None,
+                    };
+                }
+            }
+            (Condition::ServiceCompletedSuccessfully, state @ State::Running { .. }) => {
+                *state = State::Exited {
+                    status: ExitStatus {
+                        code: 0,
+                        signal: None,
+                        oom_killed: false,
+                        requested: false,
+                    },
+                    at_ms,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks that no name, address or port is had twice.
+    fn check(&self, plan: &Plan) {
+        let mut seen = BTreeSet::new();
+        let mut once = |what: String| {
+            assert!(seen.insert(what.clone()), "{what} twice\n{}", display(plan));
+        };
+        for container in &self.observed.containers {
+            once(format!("name {}", container.record.name));
+            for endpoint in &container.record.endpoints {
+                once(format!("{} {}", endpoint.network, endpoint.address));
+            }
+            for port in container
+                .record
+                .published
+                .iter()
+                .filter(|_| is_live(container))
+            {
+                once(format!("port {} {:?}", port.host_port, port.protocol));
+            }
+        }
+    }
+}
+
+/// Returns the steps of a plan in an order that its edges allow; `choose` picks among those that are free.
+pub(super) fn order(plan: &Plan, choose: &mut dyn FnMut(usize) -> usize) -> Vec<StepId> {
+    assert!(
+        !petgraph::algo::is_cyclic_directed(&plan.graph),
+        "circle:\n{}",
+        display(plan)
+    );
+    let mut left: Vec<StepId> = plan.graph.node_indices().collect();
+    let mut done = Vec::new();
+    while !left.is_empty() {
+        let free: Vec<usize> = (0..left.len())
+            .filter(|at| {
+                let mut edges = plan.graph.edges_directed(left[*at], Direction::Incoming);
+                edges.all(|edge| done.contains(&edge.source()))
+            })
+            .collect();
+        done.push(left.remove(free[choose(free.len())]));
+    }
+    done
+}

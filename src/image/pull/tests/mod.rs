@@ -6,6 +6,7 @@ mod fake;
 mod faults;
 mod images;
 mod real;
+mod secure;
 
 use std::{io::Write, sync::Mutex, time::Duration};
 

@@ -40,7 +40,8 @@ pub struct UpOptions {
     /// When the call was made. A container that ended before it is started again, one that ended after it had its run;
     /// a forced recreate is done once a container is newer. So the same options can be planned again until nothing is left.
     pub since: Timestamp,
-    /// Services named by the user; empty = all. Their dependencies come too unless `no_deps`.
+    /// Services that the call is about; empty = all. Their dependencies come too unless `no_deps`. In the loop (`Enforce`): services
+    /// whose missing containers are made; empty = none. Containers that exist are cared for in any case.
     pub services: Vec<ServiceName>,
     /// Leave dependencies alone.
     pub no_deps: bool,

@@ -80,4 +80,4 @@ pub fn run(inputs: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::plan) mod tests;

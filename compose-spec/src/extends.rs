@@ -98,8 +98,10 @@ fn resolve(
             }
         }
         Some(other) => {
+            let file_span = extends.get("file").map_or(span, |node| node.span);
             let wanted = Wanted {
                 file: &other,
+                file_span,
                 by: name,
                 service: &base_name,
                 span,
@@ -108,6 +110,10 @@ fn resolve(
         }
     };
     chain.pop();
+    // What the base lacks because of an error, this service does not lack by its own fault.
+    if base.is_none() || context.sink.is_damaged(&format!("services.{base_name}")) {
+        context.sink.damage(&format!("services.{name}"));
+    }
     if let (Some(base), Some(service)) = (base, services.get_mut(name)) {
         let empty = Node::new(crate::yaml::Value::Null, service.span);
         let own = std::mem::replace(service, empty);
@@ -122,6 +128,7 @@ fn resolve(
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     file: &'a Path,
+    file_span: Span,
     by: &'a str,
     service: &'a str,
     span: Span,
@@ -136,6 +143,7 @@ fn from_file(
 ) -> Option<Node> {
     let Wanted {
         file,
+        file_span,
         by,
         service: base_name,
         span,
@@ -143,7 +151,7 @@ fn from_file(
     if in_circle(chain, file, base_name, context) {
         return None;
     }
-    let documents = context.shared_documents(file, span);
+    let documents = context.shared_documents(file, file_span);
     if documents.is_empty() {
         return None;
     }

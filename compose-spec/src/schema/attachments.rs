@@ -4,7 +4,7 @@ use super::{
     Empty, Field, Items, Kind, Map, Pairs, Section, Short,
     shared::{ANY_INT, TEXTS},
 };
-use crate::canonical::{check, short};
+use crate::canonical::{check, items, short};
 
 const LATER: &str = "this version does not implement it yet";
 
@@ -137,9 +137,9 @@ static MOUNT: Section = Section {
 /// Device nodes.
 pub(super) const DEVICES: Kind = Kind::Items(&Items {
     single: false,
-    expand: short::device,
+    expand: items::device,
     long: &DEVICE,
-    finish: short::finish_device,
+    finish: items::finish_device,
     key: short::target_key,
     keep_twice: false,
 });

@@ -4,7 +4,7 @@ use super::{
     Empty, Field, Kind, List, Map, Pairs, SERVICE, Section, Short, Twice,
     shared::{ANY_INT, PATHS, TEXTS},
 };
-use crate::canonical::short;
+use crate::canonical::{items, short};
 
 const NO_MODELS: &str = "models are not run by this version";
 
@@ -97,10 +97,10 @@ static IPAM: Section = Section {
             "config",
             Kind::Items(&super::Items {
                 single: false,
-                expand: short::no_short_form,
+                expand: items::no_short_form,
                 long: &IPAM_CONFIG,
-                finish: short::finish_subnet,
-                key: short::subnet_key,
+                finish: items::finish_subnet,
+                key: items::subnet_key,
                 keep_twice: true,
             }),
         ),

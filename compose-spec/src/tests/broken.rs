@@ -245,9 +245,7 @@ volumes: {data: }
       --> compose.yaml:6:25
        |     volumes: ['dta:/d', 'none:/e']
        |                         ^^^^^^^^^
-      help: define it at the top level:
-    volumes:
-      none:
+      help: define it at the top level: `volumes: {none: }`
     error[S0504]: service `web` uses secret `key`, which is not defined
       --> compose.yaml:7:15
        |     secrets: [key]
@@ -505,6 +503,10 @@ fn missing_parts() {
 secrets: {s: {}}
 ";
     assert_snapshot!(findings(text), @r#"
+    error[S0506]: service `a` has neither `image` nor `build`
+      --> compose.yaml:2:3
+       |   a: {hostname: h}
+       |   ^
     error[S0304]: `services.b.depends_on.a` lacks the key `condition`
       --> compose.yaml:3:33
        |   b: {image: i, depends_on: {a: {}}}
@@ -571,9 +573,9 @@ fn extends_what_is_not_there() {
        |                ^^^^
       help: did you mean `web`?
     error[S0001]: `no.yaml`: no such file
-      --> compose.yaml:4:41
+      --> compose.yaml:4:23
        |   c: {extends: {file: no.yaml, service: x}}
-       |                                         ^ named here
+       |                       ^^^^^^^ named here
     "#);
 }
 

@@ -49,7 +49,8 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
 fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
     let has = |key| service.get(key).is_some();
     let empty = service.text_at("image") == Some("");
-    if has("build") || has("provider") || (has("image") && !empty) || sink.errors() > 0 {
+    let damaged = sink.is_damaged(&format!("services.{name}"));
+    if has("build") || has("provider") || (has("image") && !empty) || damaged {
         return;
     }
     let message = format!("service `{name}` has neither `image` nor `build`");

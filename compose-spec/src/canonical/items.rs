@@ -7,7 +7,16 @@ use super::{
     Reader,
     short::{item_text, mapping},
 };
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
+
+/// Returns the text of a scalar as it counts, whatever its type.
+pub(super) fn written(node: &Node) -> &str {
+    match &node.value {
+        Value::Scalar(scalar) => &scalar.text,
+        Value::Text(text) => text,
+        _ => "",
+    }
+}
 
 /// `devices: ["/dev/a:/dev/b:rw"]`
 pub(crate) fn device(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {

@@ -151,7 +151,7 @@ impl Reader<'_> {
             if value.mark != Mark::Reset {
                 match field.effect {
                     Effect::Full => {}
-                    Effect::Only(word, _) if value.as_text() == Some(word) => {}
+                    Effect::Only(word, _) if items::written(&value) == word => {}
                     Effect::Only(_, reason) | Effect::Nothing(reason) => {
                         self.no_effect(field, key_span, reason);
                     }

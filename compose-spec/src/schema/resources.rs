@@ -82,9 +82,12 @@ static NETWORK: Section = Section {
         Field::new("ipam", Kind::Section(&IPAM)).empty(Empty::Section),
         Field::new("external", EXTERNAL_KIND),
         Field::new("internal", Kind::Flag),
-        Field::new("attachable", Kind::Flag),
+        Field::new("attachable", Kind::Flag)
+            .no_effect("every container of the host may be attached"),
         Field::new("labels", Kind::Pairs(Pairs::Labels)),
-        Field::new("enable_ipv4", Kind::Flag).keep(),
+        Field::new("enable_ipv4", Kind::Flag)
+            .keep()
+            .only("true", "networks always have IPv4"),
         Field::new("enable_ipv6", Kind::Flag).keep(),
     ],
     extensions: true,
@@ -92,7 +95,7 @@ static NETWORK: Section = Section {
 static IPAM: Section = Section {
     title: "`ipam`",
     fields: &[
-        Field::new("driver", Kind::Text),
+        Field::new("driver", Kind::Text).only("default", "there is one IPAM driver"),
         Field::new(
             "config",
             Kind::Items(&super::Items {

@@ -56,9 +56,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("dns_search", TEXT_OR_TEXTS),
         Field::new("domainname", Kind::Text),
         Field::new("entrypoint", Kind::Command).empty(Empty::Null),
-        Field::new("provider", Kind::Section(&PROVIDER))
-            .keep()
-            .no_effect(LATER),
+        Field::new("provider", Kind::Section(&PROVIDER)).keep(),
         Field::new("environment", Kind::Pairs(Pairs::Environment)),
         Field::new("env_file", ENV_FILES),
         Field::new("expose", EXPOSE),

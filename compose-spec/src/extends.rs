@@ -83,19 +83,16 @@ fn resolve(
         .map(PathBuf::from)
         .filter(|other| other != file);
     let base = match other {
+        None if in_circle(chain, file, &base_name, context) => None,
+        None if services.get(&base_name).is_none() => {
+            report_missing(name, &base_name, span, services.keys(), context);
+            None
+        }
         None => {
-            if in_circle(chain, file, &base_name, context) {
-                None
-            } else if services.get(&base_name).is_none() {
-                report_missing(name, &base_name, span, services.keys(), context);
-                None
-            } else {
-                resolve(services, &base_name, file, place, chain, context);
-                services
-                    .get(&base_name)
-                    .filter(|base| copy_allowed(base, span, context))
-                    .cloned()
-            }
+            resolve(services, &base_name, file, place, chain, context);
+            let base = services.get(&base_name);
+            base.filter(|base| copy_allowed(base, span, context))
+                .cloned()
         }
         Some(other) => {
             let file_span = extends.get("file").map_or(span, |node| node.span);
@@ -115,13 +112,21 @@ fn resolve(
         context.sink.damage(&format!("services.{name}"));
     }
     if let (Some(base), Some(service)) = (base, services.get_mut(name)) {
-        let empty = Node::new(crate::yaml::Value::Null, service.span);
-        let own = std::mem::replace(service, empty);
-        let (span, mark) = (own.span, own.mark);
-        *service = merge::merge(&SERVICE_KIND, base, own, &mut context.sink);
-        service.span = span;
-        service.mark = mark;
+        lay_on(base, service, context);
     }
+}
+
+/// Lays a service over its base, in the place of the service.
+fn lay_on(base: Node, service: &mut Node, context: &mut Context<'_>) {
+    let empty = Node::new(crate::yaml::Value::Null, service.span);
+    let own = std::mem::replace(service, empty);
+    let (span, mark) = (own.span, own.mark);
+    let merged = merge::merge(&SERVICE_KIND, base, own, &mut context.sink);
+    *service = Node {
+        span,
+        mark,
+        ..merged
+    };
 }
 
 /// A base in another file: which, who wants it, and where that is said.

@@ -118,21 +118,24 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         );
     }
     if let Some(build) = service.get("build") {
-        if let (Some(file), Some(inline)) =
-            (build.get("dockerfile"), build.get("dockerfile_inline"))
-        {
-            conflict(
-                file,
-                inline,
-                "`dockerfile` and `dockerfile_inline` exclude each other",
-            );
-        }
-        if let (Some(platform), Some(platforms)) = (service.get("platform"), build.get("platforms"))
-            && !platforms.items().is_empty()
-            && !platforms
-                .items()
+        check_build(service, build, &mut conflict);
+    }
+}
+
+fn check_build(service: &Node, build: &Node, conflict: &mut dyn FnMut(&Node, &Node, &str)) {
+    if let (Some(file), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
+        conflict(
+            file,
+            inline,
+            "`dockerfile` and `dockerfile_inline` exclude each other",
+        );
+    }
+    if let (Some(platform), Some(platforms)) = (service.get("platform"), build.get("platforms")) {
+        let items = platforms.items();
+        if !items.is_empty()
+            && !items
                 .iter()
-                .any(|p| p.as_text() == platform.as_text())
+                .any(|item| item.as_text() == platform.as_text())
         {
             conflict(
                 platform,

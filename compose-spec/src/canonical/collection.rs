@@ -173,7 +173,7 @@ impl Reader<'_> {
         match node.value {
             Value::Mapping(mapping) => {
                 for (key, Entry { key_span, value }) in mapping {
-                    if value.mark != Mark::None {
+                    if value.mark == Mark::Reset {
                         out.insert(
                             key,
                             key_span,

@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 mod collection;
+pub(crate) mod items;
 pub(crate) mod ports;
 mod scalar;
 pub(crate) mod short;
@@ -147,21 +148,27 @@ impl Reader<'_> {
                 self.unknown_key(section, &key, key_span);
                 continue;
             };
-            if let Effect::Nothing(reason) = field.effect
-                && value.mark != Mark::Reset
-            {
-                self.no_effect(field, key_span, reason);
+            if value.mark != Mark::Reset {
+                match field.effect {
+                    Effect::Full => {}
+                    Effect::Only(word, _) if items::written(&value) == word => {}
+                    Effect::Only(_, reason) | Effect::Nothing(reason) => {
+                        self.no_effect(field, key_span, reason);
+                    }
+                }
             }
             if let Some(value) = self.at_key(&key, |reader| reader.kind(&field.kind, value)) {
                 out.insert(key, key_span, value);
-            } else if field.required {
-                usable = false;
+                continue;
             }
+            self.sink.damage(&self.path);
+            usable &= !field.required;
         }
         usable.then(|| Node::new(Value::Mapping(out), span))
     }
 
     fn unknown_key(&mut self, section: &Section, key: &str, span: Span) {
+        self.sink.damage(&self.path);
         if self.sink.is_full() {
             return;
         }

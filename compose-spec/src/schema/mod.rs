@@ -65,6 +65,8 @@ pub(crate) enum Effect {
     Full,
     /// Nothing; the reason is told in one warning.
     Nothing(&'static str),
+    /// Nothing, which is right for one word; else the reason is told.
+    Only(&'static str, &'static str),
 }
 
 /// The forms of a value.
@@ -244,6 +246,12 @@ impl Field {
 
     const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// Only one word is obeyed.
+    const fn only(mut self, word: &'static str, reason: &'static str) -> Self {
+        self.effect = Effect::Only(word, reason);
         self
     }
 

@@ -10,7 +10,7 @@ use super::{
         SECRET_GRANTS, TEXT_OR_TEXTS, TEXTS, TEXTS_OR_NUMBERS, TEXTS_REFUSING_TWICE, ULIMITS,
     },
 };
-use crate::canonical::{check, short};
+use crate::canonical::{check, items, short};
 
 const WINDOWS: &str = "it exists on Windows only";
 const LATER: &str = "this version does not implement it yet";
@@ -56,9 +56,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("dns_search", TEXT_OR_TEXTS),
         Field::new("domainname", Kind::Text),
         Field::new("entrypoint", Kind::Command).empty(Empty::Null),
-        Field::new("provider", Kind::Section(&PROVIDER))
-            .keep()
-            .no_effect(LATER),
+        Field::new("provider", Kind::Section(&PROVIDER)).keep(),
         Field::new("environment", Kind::Pairs(Pairs::Environment)),
         Field::new("env_file", ENV_FILES),
         Field::new("expose", EXPOSE),
@@ -240,10 +238,10 @@ static PROVIDER: Section = Section {
 
 const ENV_FILES: Kind = Kind::Items(&Items {
     single: true,
-    expand: short::env_file,
+    expand: items::env_file,
     long: &ENV_FILE,
-    finish: short::finish_env_file,
-    key: short::path_key,
+    finish: items::finish_env_file,
+    key: items::path_key,
     keep_twice: false,
 });
 static ENV_FILE: Section = Section {

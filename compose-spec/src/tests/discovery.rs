@@ -13,6 +13,9 @@ fn load_with(change: impl FnOnce(&mut Request), files: &[(&str, &str)]) -> Loade
     load(&request, &memory(files)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A change of the request of a case.
+type Change<'a> = &'a dyn Fn(&mut Request);
+
 fn image(loaded: &Loaded) -> &str {
     loaded.canonical["services"]["a"]["image"].as_str().unwrap()
 }
@@ -107,7 +110,7 @@ fn standard_input_is_a_file() {
 fn variables_come_from_the_caller_then_from_files() {
     let file = ("compose.yaml", "services: {a: {image: \"i${V-unset}\"}}");
     let dotenv = (".env", "V=dot\n");
-    let cases: [(&dyn Fn(&mut Request), &str); 6] = [
+    let cases: [(Change<'_>, &str); 6] = [
         (&|_| {}, "idot"),
         (&|request| set(request, "V", "os"), "ios"),
         (&|request| set(request, "V", ""), "i"),

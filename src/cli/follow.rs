@@ -11,13 +11,15 @@ use compose_spec::model::{ProjectName, ServiceName};
 
 use super::{failure::Failure, observed, session::Session};
 use crate::{
-    container::logs::{LogLine, LogReader, LogStream, Merged, Query, Watch},
+    container::logs::{Changes, LogLine, LogReader, LogStream, Merged, Query, Watch},
     model::ObservedContainer,
     ui::logs::{LogFormat, LogStyle},
 };
 
 /// Bytes of formatted lines that are written at once.
 const BATCH_BYTES: usize = 32 * 1024;
+/// Looks in a row while containers and logs keep appearing; the next event brings another one.
+const LOOKS_MAX: usize = 16;
 
 /// Whose logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub(super) struct Follow<'a> {
     names: Vec<String>,
     known: BTreeSet<PathBuf>,
     watch: Option<Watch>,
+    /// The containers of the project as they were when something else than a log file changed last.
+    containers: Vec<ObservedContainer>,
 }
 
 impl<'a> Follow<'a> {
@@ -90,6 +94,7 @@ impl<'a> Follow<'a> {
             names: Vec::new(),
             known: BTreeSet::new(),
             watch: None,
+            containers: Vec::new(),
         };
         follow.find_logs()?;
         Ok(follow)
@@ -97,20 +102,42 @@ impl<'a> Follow<'a> {
 
     /// Begins to watch: from now on it becomes readable when something may have changed.
     pub(super) fn watch(&mut self) -> Result<(), Failure> {
-        let watch = Watch::open().map_err(|error| watching(&error))?;
-        self.watch = Some(watch);
-        self.add_watches().map_err(|error| watching(&error))?;
-        self.find_logs()
+        self.watch = Some(Watch::open().map_err(|error| watching(&error))?);
+        self.look()
     }
 
     /// Takes note of changes, finds new logs, and returns the containers of the project.
-    pub(super) fn refresh(&mut self) -> Result<Vec<ObservedContainer>, Failure> {
-        if let Some(watch) = &self.watch {
-            watch.drain().map_err(|error| watching(&error))?;
+    pub(super) fn refresh(&mut self) -> Result<&[ObservedContainer], Failure> {
+        let watch = self
+            .watch
+            .as_ref()
+            .expect("only a watched stream is refreshed");
+        if watch.drain().map_err(|error| watching(&error))? == Changes::Entries {
+            self.look()?;
         }
-        self.add_watches().map_err(|error| watching(&error))?;
-        self.find_logs()?;
-        self.session.containers(&self.project)
+        Ok(&self.containers)
+    }
+
+    /// Looks at everything again. What appeared while watches were added is looked at, and watched, in another round: so nothing falls between a look
+    /// and its watch.
+    fn look(&mut self) -> Result<(), Failure> {
+        for _ in 0..LOOKS_MAX {
+            let seen = (self.known.len(), self.container_directories()?);
+            self.add_watches(&seen.1)
+                .map_err(|error| watching(&error))?;
+            self.find_logs()?;
+            if seen == (self.known.len(), self.container_directories()?) {
+                break;
+            }
+        }
+        self.containers = self.session.containers(&self.project)?;
+        Ok(())
+    }
+
+    /// Returns the directories of all containers of this machine: one that is just being made does not tell its project yet.
+    fn container_directories(&self) -> Result<Vec<PathBuf>, Failure> {
+        let all = directories(&self.session.settings.root.containers())?;
+        Ok(all.into_iter().map(|(_, path)| path).collect())
     }
 
     /// Returns the formatted lines that were written and not returned yet, in the order of time; at most about `BATCH_BYTES` of them.
@@ -180,7 +207,7 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    fn add_watches(&self) -> io::Result<()> {
+    fn add_watches(&self, containers: &[PathBuf]) -> io::Result<()> {
         let Some(watch) = &self.watch else {
             return Ok(());
         };
@@ -194,12 +221,8 @@ impl<'a> Follow<'a> {
             watch.add(directory)?;
         }
         watch.add(&root.containers())?;
-        for path in &self.known {
-            watch.add(path)?;
-        }
-        let containers = crate::observe::project(root, &self.project).unwrap_or_default();
-        for container in containers {
-            watch.add(&root.container(&container.record.id))?;
+        for directory in self.known.iter().chain(containers) {
+            watch.add(directory)?;
         }
         Ok(())
     }

@@ -262,7 +262,7 @@ impl Work<'_> {
 
     /// Prints new log lines and tells new ends.
     fn show(&mut self) -> Result<Vec<ObservedContainer>, Failure> {
-        let containers = self.follow.refresh()?;
+        let containers = self.follow.refresh()?.to_vec();
         loop {
             let batch = self.follow.batch()?;
             if batch.is_empty() {

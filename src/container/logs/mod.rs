@@ -17,7 +17,7 @@ use std::{
 
 pub use line::{LogLine, LogStream, LogTime};
 pub use merge::Merged;
-pub use watch::Watch;
+pub use watch::{Changes, Watch};
 
 use files::LogFile;
 use line::{Assembler, Piece};

@@ -257,10 +257,16 @@ fn a_watch_is_readable_after_a_write() {
         rustix::event::poll(&mut fds, Some(&rustix::time::Timespec::default())).unwrap() == 1
     };
     assert!(!is_readable(&watch));
+    assert_eq!(watch.drain().unwrap(), Changes::None);
     writer.append("stdout F x");
     assert!(is_readable(&watch));
-    watch.drain().unwrap();
+    assert_eq!(watch.drain().unwrap(), Changes::Entries);
     assert!(!is_readable(&watch));
+    writer.append("stdout F y");
+    assert_eq!(watch.drain().unwrap(), Changes::Writes);
+    writer.append("stdout F z");
+    writer.rotate(3);
+    assert_eq!(watch.drain().unwrap(), Changes::Entries);
 }
 
 proptest! {

@@ -8,9 +8,20 @@ use std::{
 };
 
 use rustix::{
-    fs::inotify::{self, CreateFlags, WatchFlags},
+    fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
     io::Errno,
 };
+
+/// What kinds of changes there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changes {
+    /// None.
+    None,
+    /// Files were written to: there may be new lines, nothing else.
+    Writes,
+    /// Entries came, went or were renamed: everything may be different.
+    Entries,
+}
 
 /// An inotify instance. Readable when something changed.
 #[derive(Debug)]
@@ -39,14 +50,20 @@ impl Watch {
         }
     }
 
-    /// Takes note of the changes so far: it is readable again only after the next one.
-    pub fn drain(&self) -> io::Result<()> {
+    /// Takes note of the changes so far: it is readable again only after the next one. Returns what there was.
+    pub fn drain(&self) -> io::Result<Changes> {
+        let mut changes = Changes::None;
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
         loop {
             match events.next() {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::WOULDBLOCK) => return Ok(()),
+                Ok(event) if event.events() == ReadFlags::MODIFY => {
+                    changes = changes.max(Changes::Writes);
+                }
+                // An overflow of the queue is one of these too.
+                Ok(_) => changes = Changes::Entries,
+                Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(changes),
                 Err(errno) => return Err(errno.into()),
             }
         }

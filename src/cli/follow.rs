@@ -187,8 +187,12 @@ impl<'a> Follow<'a> {
         let root = &self.session.settings.root;
         let logs = root.project_logs(&self.project);
         // Parents come first: what appears after its parent is watched wakes us.
-        fs_err::create_dir_all(&logs)?;
-        watch.add(&logs)?;
+        for directory in logs
+            .ancestors()
+            .take_while(|path| path.starts_with(root.state()))
+        {
+            watch.add(directory)?;
+        }
         watch.add(&root.containers())?;
         for path in &self.known {
             watch.add(path)?;

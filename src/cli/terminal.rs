@@ -13,8 +13,12 @@ use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize
 
 /// Signals that are read instead of delivered. They stay blocked until the process ends: whoever reads signals decides how it ends.
 #[derive(Debug)]
-pub(super) struct Signals {
-    fd: SignalFd,
+pub(super) enum Signals {
+    /// Those of this process.
+    Taken(SignalFd),
+    /// Those that a test sends, as bytes with their numbers.
+    #[cfg(test)]
+    Sent(io::PipeReader),
 }
 
 impl Signals {
@@ -31,22 +35,34 @@ impl Signals {
         .collect();
         set.thread_block()?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { fd })
+        Ok(Self::Taken(fd))
     }
 
     /// Returns the next signal that has come.
     pub(super) fn next(&self) -> io::Result<Option<Signal>> {
-        let Some(info) = self.fd.read_signal()? else {
-            return Ok(None);
+        let number = match self {
+            Self::Taken(fd) => match fd.read_signal()? {
+                Some(info) => i32::try_from(info.ssi_signo).unwrap_or_default(),
+                None => return Ok(None),
+            },
+            #[cfg(test)]
+            Self::Sent(pipe) => {
+                let mut byte = [0];
+                io::Read::read_exact(&mut &*pipe, &mut byte)?;
+                i32::from(byte[0])
+            }
         };
-        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         Ok(Some(Signal::try_from(number)?))
     }
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match self {
+            Self::Taken(fd) => fd.as_fd(),
+            #[cfg(test)]
+            Self::Sent(pipe) => pipe.as_fd(),
+        }
     }
 }
 

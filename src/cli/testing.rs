@@ -1,19 +1,33 @@
 //! Projects and containers for tests.
 
 use std::{
-    io,
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
 };
 
 use compose_spec::{FileKind, Files, Loaded, Request};
 use indexmap::IndexMap;
 use runtime::spec::{
-    CgroupPlace, ContainerSpec, ContainerState, Health, LogPlace, Namespace, Namespaces, Process,
-    Resources, RestartPolicy, Rootfs, Seccomp, Security, Stdio, StopPolicy,
+    CgroupPlace, ContainerSpec, ContainerState, ExitStatus, Health, LogPlace, Namespace,
+    Namespaces, Process, Resources, RestartPolicy, Rootfs, Seccomp, Security, StateRecord, Stdio,
+    StopPolicy,
 };
 
-use crate::model::{
-    ContainerId, ContainerRecord, ContainerRole, Digest, ObservedContainer, Timestamp,
+use super::{
+    session::Session,
+    settings::{Flags, Settings, Terminals},
+};
+use crate::{
+    container::logs::LogTime,
+    model::{ContainerId, ContainerRecord, ContainerRole, Digest, ObservedContainer, Timestamp},
+    protocol::{Event, Outcome},
+    store::{self, Root},
+    ui::{
+        Ui,
+        testing::{Written, captured},
+    },
 };
 
 /// A disk with one file, `/shop/compose.yaml`.
@@ -49,7 +63,10 @@ pub(crate) fn container(
     state: ContainerState,
 ) -> ObservedContainer {
     let wanted = loaded.project.services[service].clone();
-    let id = ContainerId::from_bytes([u8::try_from(replica).unwrap(); 32]);
+    // Different for each container of a project, and the same each time.
+    let mut bytes = [u8::try_from(replica).unwrap(); 32];
+    bytes[..service.len()].copy_from_slice(service.as_bytes());
+    let id = ContainerId::from_bytes(bytes);
     ObservedContainer {
         record: ContainerRecord {
             version: ContainerRecord::VERSION,
@@ -141,4 +158,165 @@ fn spec(id: &str) -> ContainerSpec {
             files_max: 1,
         },
     }
+}
+
+/// A state root with a fake supervisor, and a Compose file beside it.
+pub(crate) struct World {
+    directory: tempfile::TempDir,
+    pub(crate) settings: Settings,
+    pub(crate) ui: Ui,
+    pub(crate) out: Written,
+    pub(crate) err: Written,
+}
+
+impl World {
+    pub(crate) fn new(yaml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let project = directory.path().join("shop");
+        fs_err::create_dir(&project).unwrap();
+        fs_err::write(project.join("compose.yaml"), yaml).unwrap();
+        let flags = Flags {
+            root: Some(directory.path().join("state")),
+            ..Flags::default()
+        };
+        let terminals = Terminals {
+            stdin: false,
+            stdout: false,
+            stderr: false,
+            rows: 24,
+            columns: 80,
+        };
+        let settings = Settings::resolve(flags, BTreeMap::new(), project, terminals).unwrap();
+        let (ui, out, err) = captured(settings.ui);
+        Self {
+            directory,
+            settings,
+            ui,
+            out,
+            err,
+        }
+    }
+
+    pub(crate) fn session(&self) -> Session<'_> {
+        Session::new(&self.settings, &self.ui)
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        Host {
+            root: self.settings.root.clone(),
+        }
+    }
+
+    /// Answers one call after another: each handler gets the call's name and body, changes the host and returns the lines of the answer.
+    pub(crate) fn serve(&self, handlers: Vec<Handler>) -> std::thread::JoinHandle<Vec<String>> {
+        let socket = self.settings.root.supervisor_socket();
+        assert!(socket.starts_with(self.directory.path()));
+        fs_err::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(socket).unwrap();
+        std::thread::spawn(move || {
+            let mut calls = Vec::new();
+            for handler in handlers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let request = read_request(&mut stream);
+                let name = request
+                    .split(' ')
+                    .nth(1)
+                    .unwrap()
+                    .trim_start_matches("/v1/");
+                let body = request.split("\r\n\r\n").nth(1).unwrap();
+                calls.push(format!("{name} {body}"));
+                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").unwrap();
+                handler(&mut |event: &Event| {
+                    let mut line = serde_json::to_vec(event).unwrap();
+                    line.push(b'\n');
+                    // The client may have gone away on purpose.
+                    let _gone = stream.write_all(&line);
+                });
+            }
+            calls
+        })
+    }
+}
+
+/// What a fake supervisor does for one call.
+pub(crate) type Handler = Box<dyn FnOnce(&mut dyn FnMut(&Event)) + Send>;
+
+fn read_request(stream: &mut std::os::unix::net::UnixStream) -> String {
+    let mut request = Vec::new();
+    let mut chunk = [0; 8 * 1024];
+    loop {
+        let length = stream.read(&mut chunk).unwrap();
+        request.extend_from_slice(&chunk[..length]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let (_, wanted) = head.split_once("content-length: ").unwrap();
+            if body.len() >= wanted.trim().parse().unwrap() {
+                return text;
+            }
+        }
+        assert!(length > 0, "the client closed early");
+    }
+}
+
+/// Does to the state root what monitors and the supervisor do.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    root: Root,
+}
+
+impl Host {
+    pub(crate) fn set(&self, container: &ObservedContainer) {
+        let directory = self.root.container(&container.record.id);
+        store::write_json(&directory.join("record.json"), &container.record).unwrap();
+        let state = StateRecord {
+            version: StateRecord::VERSION,
+            boot_id: fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
+                .unwrap()
+                .trim()
+                .to_owned(),
+            monitor_pid: 1,
+            init_start_ticks: None,
+            state: container.state.clone(),
+            restarts: container.restarts,
+            log_pipes: Vec::new(),
+            started_at_ms: None,
+        };
+        store::write_json(&directory.join("state.json"), &state).unwrap();
+    }
+
+    pub(crate) fn log(&self, service: &str, replica: u32, text: &str) {
+        let project = "shop".parse().unwrap();
+        let directory = self
+            .root
+            .logs(&project, &service.parse().unwrap(), &replica.to_string());
+        fs_err::create_dir_all(&directory).unwrap();
+        let now = jiff::Timestamp::now();
+        let time = LogTime::from_unix(now.as_second(), now.subsec_nanosecond()).unwrap();
+        let mut file = fs_err::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(directory.join("current.log"))
+            .unwrap();
+        file.write_all(format!("{} stdout F {text}\n", time.as_str()).as_bytes())
+            .unwrap();
+    }
+}
+
+/// A state of one that has ended.
+pub(crate) fn exited(code: i32) -> ContainerState {
+    let status = ExitStatus {
+        code,
+        signal: None,
+        oom_killed: false,
+        requested: false,
+    };
+    ContainerState::Exited {
+        status,
+        at_ms: 1_767_323_050_000,
+    }
+}
+
+/// The last line of an answer without errors.
+pub(crate) fn finished() -> Event {
+    Event::Finished(Outcome::default())
 }

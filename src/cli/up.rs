@@ -254,7 +254,11 @@ impl Make {
 }
 
 impl Arguments {
-    fn request(&self, session: &Session<'_>, project: &Project) -> Result<UpRequest, Failure> {
+    pub(super) fn request(
+        &self,
+        session: &Session<'_>,
+        project: &Project,
+    ) -> Result<UpRequest, Failure> {
         let make = &self.make;
         for scale in &make.scale {
             require_service(project, &scale.service)?;
@@ -269,6 +273,7 @@ impl Arguments {
             recreate: make.recreate(),
             renew_anonymous_volumes: self.renew_anon_volumes,
             remove_orphans: make.remove_orphans || session.settings.orphans.remove,
+            inactive_services: Vec::new(),
             scale: make
                 .scale
                 .iter()
@@ -283,7 +288,11 @@ impl Arguments {
     }
 
     /// Decides whose logs are shown and what ends the command.
-    fn attached(&self, project: &Project, request: &UpRequest) -> Result<Attached, Failure> {
+    pub(super) fn attached(
+        &self,
+        project: &Project,
+        request: &UpRequest,
+    ) -> Result<Attached, Failure> {
         for service in self
             .attach
             .iter()
@@ -344,4 +353,18 @@ fn require_service(project: &Project, service: &ServiceName) -> Result<(), Failu
     let known: Vec<&str> = project.services.keys().map(ServiceName::as_str).collect();
     Err(Failure::message(format!("there is no service `{service}`"))
         .hint(format!("services here: {}", known.join(", "))))
+}
+
+/// Parses a command line of `up`.
+#[cfg(test)]
+pub(super) fn testing_arguments(line: &str) -> Arguments {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+    let words = line.split(' ').skip(1).filter(|word| !word.is_empty());
+    Line::try_parse_from(words).unwrap().arguments
 }

@@ -65,6 +65,7 @@ impl Ui {
     pub fn diagnostics(&self, diagnostics: &[Diagnostic], sources: &Sources) {
         for diagnostic in diagnostics {
             self.say(&render(diagnostic, sources, &self.options));
+            self.say("");
         }
         let errors = diagnostics
             .iter()

@@ -7,6 +7,10 @@ use std::fmt;
 
 /// A step that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "it is the error of the floor: `runtime::Error`"
+)]
 pub struct Error {
     /// What was being done.
     pub step: Step,

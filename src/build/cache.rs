@@ -157,7 +157,9 @@ pub fn cached_layers(root: &Root) -> Result<Vec<Digest>, StoreError> {
     let mut layers = Vec::new();
     for entry in entries {
         let path = entry.map_err(io_error)?.path();
-        if path.extension().is_some_and(|extension| extension == "json")
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
             && let Ok(Some(record)) = read_json::<StepRecord>(&path)
         {
             layers.extend(record.layer);

@@ -8,6 +8,7 @@ use std::{
 use compose_spec::model::{Build, ExtraHost};
 use indexmap::IndexMap;
 use runtime::spec::Rlimit;
+use serde_json::Value;
 
 use super::error::BuildError;
 
@@ -172,12 +173,132 @@ impl BuildInput {
         input.pull = build.pull;
         input.shm_size_bytes = build.shm_size_bytes;
         input.extra_hosts.clone_from(&build.extra_hosts);
-        if let Some(stages) = build.rest.get("no_cache_filter") {
-            let stages = stages.as_array().into_iter().flatten();
-            input.no_cache_filter = stages
-                .filter_map(|stage| stage.as_str().map(str::to_owned))
-                .collect();
+        input.no_cache_filter = texts(&build.rest, "no_cache_filter");
+        match &texts(&build.rest, "platforms")[..] {
+            [] => {}
+            [one] => input.platform = Some(one.clone()),
+            several => return Err(unsupported("platforms", &several.join(", "))),
+        }
+        if let Some(limits) = build.rest.get("ulimits").and_then(Value::as_object) {
+            for (name, limit) in limits {
+                let rlimit = rlimit(name, limit);
+                let rlimit = rlimit.ok_or_else(|| unsupported("ulimits", &limit.to_string()))?;
+                input.rlimits.push(rlimit);
+            }
         }
         Ok(input)
+    }
+}
+
+/// Returns the texts of a key that is one text or a list.
+fn texts(rest: &IndexMap<String, Value>, key: &str) -> Vec<String> {
+    match rest.get(key) {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(values)) => values
+            .iter()
+            .filter_map(|value| value.as_str().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Reads one limit: a number for both, or `{soft, hard}`; -1 = unlimited.
+fn rlimit(name: &str, limit: &Value) -> Option<Rlimit> {
+    let number = |value: &Value| match value.as_i64()? {
+        -1 => Some(u64::MAX),
+        number => u64::try_from(number).ok(),
+    };
+    let (soft, hard) = match limit {
+        Value::Object(pair) => (number(pair.get("soft")?)?, number(pair.get("hard")?)?),
+        single => (number(single)?, number(single)?),
+    };
+    Some(Rlimit {
+        name: name.to_lowercase(),
+        soft,
+        hard,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn section(change: impl FnOnce(&mut Build)) -> Result<BuildInput, String> {
+        let mut build = Build {
+            context: "/ctx".to_owned(),
+            dockerfile: None,
+            dockerfile_inline: None,
+            args: IndexMap::new(),
+            target: None,
+            labels: IndexMap::new(),
+            tags: vec!["more:1".to_owned()],
+            network: None,
+            no_cache: false,
+            pull: true,
+            shm_size_bytes: None,
+            extra_hosts: Vec::new(),
+            additional_contexts: IndexMap::new(),
+            rest: IndexMap::new(),
+        };
+        change(&mut build);
+        BuildInput::from_compose(&build, "app").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_section_becomes_a_build() {
+        let input = section(|build| {
+            build.args.insert("SET".to_owned(), Some("1".to_owned()));
+            build.args.insert("UNSET".to_owned(), None);
+            build.network = Some("none".to_owned());
+            let contexts = &mut build.additional_contexts;
+            contexts.insert("base".to_owned(), "docker-image://alpine".to_owned());
+            contexts.insert("lib".to_owned(), "../lib".to_owned());
+            let rest = &mut build.rest;
+            rest.insert("no_cache_filter".to_owned(), json!("one"));
+            rest.insert("platforms".to_owned(), json!(["linux/arm64"]));
+            let limits = json!({ "nofile": { "soft": 1, "hard": -1 }, "nproc": 5 });
+            rest.insert("ulimits".to_owned(), limits);
+        })
+        .unwrap();
+        assert_eq!(input.tags, ["app", "more:1"]);
+        assert_eq!(input.args.len(), 1);
+        assert_eq!(input.network, BuildNetwork::None);
+        assert_eq!(input.platform.as_deref(), Some("linux/arm64"));
+        assert_eq!(input.no_cache_filter, ["one"]);
+        let image = NamedContext::Image("alpine".to_owned());
+        assert_eq!(input.additional_contexts["base"], image);
+        let directory = NamedContext::Directory("/ctx/../lib".into());
+        assert_eq!(input.additional_contexts["lib"], directory);
+        let limits: Vec<_> = input
+            .rlimits
+            .iter()
+            .map(|limit| (limit.name.as_str(), limit.soft, limit.hard))
+            .collect();
+        assert_eq!(limits, [("nofile", 1, u64::MAX), ("nproc", 5, 5)]);
+    }
+
+    #[test]
+    fn what_cannot_be_built_yet_is_named() {
+        let refused = |change: fn(&mut Build)| section(change).map(drop).unwrap_err();
+        assert_eq!(
+            refused(|build| build.context = "https://example.org/x.git".to_owned()),
+            "`build.context: https://example.org/x.git` is not supported yet"
+        );
+        assert_eq!(
+            refused(|build| {
+                let contexts = &mut build.additional_contexts;
+                contexts.insert("x".to_owned(), "service:db".to_owned());
+            }),
+            "`build.additional_contexts: service:db` is not supported yet"
+        );
+        assert_eq!(
+            refused(|build| {
+                let platforms = json!(["linux/amd64", "linux/arm64"]);
+                build.rest.insert("platforms".to_owned(), platforms);
+            }),
+            "`build.platforms: linux/amd64, linux/arm64` is not supported yet"
+        );
     }
 }

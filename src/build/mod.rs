@@ -25,6 +25,7 @@ mod scope;
 mod solve;
 mod stage;
 mod steps;
+mod store;
 mod workspace;
 
 pub use cache::cached_layers;
@@ -36,6 +37,7 @@ pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret
 pub use layers::{Layer, Layers, LayersError};
 pub use runner::{RunnerError, StepRunner};
 pub use solve::build;
+pub use store::{Pull, StoreLayers};
 
 #[cfg(test)]
 mod tests;

@@ -94,10 +94,12 @@ pub(crate) fn find_target(
         .iter()
         .rposition(|stage| stage.name.as_deref() == Some(lower.as_str()));
     let by_number = || target.parse().ok().filter(|n| *n < dockerfile.stages.len());
-    by_name.or_else(by_number).ok_or_else(|| BuildError::Target {
-        target: target.to_owned(),
-        suggestion: nearest(&lower, names(dockerfile)),
-    })
+    by_name
+        .or_else(by_number)
+        .ok_or_else(|| BuildError::Target {
+            target: target.to_owned(),
+            suggestion: nearest(&lower, names(dockerfile)),
+        })
 }
 
 fn names(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
@@ -257,9 +259,7 @@ impl Planner<'_> {
         let mut instructions = Vec::new();
         for trigger in texts {
             let parsed = parse_trigger(&trigger, self.dockerfile.escape());
-            instructions.extend(
-                parsed.map_err(|source| StepFailure::Trigger { trigger, source })?,
-            );
+            instructions.extend(parsed.map_err(|source| StepFailure::Trigger { trigger, source })?);
         }
         Ok(instructions)
     }
@@ -296,7 +296,8 @@ impl Planner<'_> {
         };
         let lower = from.to_lowercase();
         let stages = &self.dockerfile.stages;
-        let named = |stage: &super::dockerfile::Stage| stage.name.as_deref() == Some(lower.as_str());
+        let named =
+            |stage: &super::dockerfile::Stage| stage.name.as_deref() == Some(lower.as_str());
         if let Some(earlier) = stages[..index].iter().rposition(named) {
             return Ok(Origin::Stage(earlier));
         }
@@ -325,9 +326,10 @@ impl Planner<'_> {
             return Ok(Arc::clone(image));
         }
         let fetch = || {
-            let found = match self.input.pull {
-                true => None,
-                false => self.layers.find(reference, platform)?,
+            let found = if self.input.pull {
+                None
+            } else {
+                self.layers.find(reference, platform)?
             };
             let record = match found {
                 Some(record) => record,

@@ -113,9 +113,10 @@ fn finish(builder: &Builder<'_>, state: &StageState) -> Result<ImageRecord, Buil
 /// Reads the Dockerfile and the ignore file: the one beside the Dockerfile wins over that of the context.
 fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
     let (dockerfile, beside) = match &input.dockerfile {
-        DockerfileSource::Inline(text) => {
-            (dockerfile::parse("dockerfile_inline", text.as_bytes())?, None)
-        }
+        DockerfileSource::Inline(text) => (
+            dockerfile::parse("dockerfile_inline", text.as_bytes())?,
+            None,
+        ),
         DockerfileSource::Path(path) => {
             let whole = input.context.join(path);
             let bytes = read_file(&whole)?.ok_or_else(|| BuildError::Read {
@@ -125,10 +126,15 @@ fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
             let mut beside = whole.into_os_string();
             beside.push(".dockerignore");
             let name = path.display().to_string();
-            (dockerfile::parse(&name, &bytes)?, Some(PathBuf::from(beside)))
+            (
+                dockerfile::parse(&name, &bytes)?,
+                Some(PathBuf::from(beside)),
+            )
         }
     };
-    let candidates = beside.into_iter().chain([input.context.join(".dockerignore")]);
+    let candidates = beside
+        .into_iter()
+        .chain([input.context.join(".dockerignore")]);
     for path in candidates {
         if let Some(bytes) = read_file(&path)? {
             let name = path.file_name().unwrap_or_default().display().to_string();
@@ -161,7 +167,10 @@ fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
         let text = format!("{place}: {}", warning.text);
         progress(BuildEvent::Warning { text });
     }
-    let stages = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
+    let stages = dockerfile
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.instructions);
     let declared: Vec<&str> = stages
         .filter_map(|instruction| match &instruction.kind {
             InstructionKind::Arg(definitions) => Some(definitions),
@@ -188,9 +197,7 @@ fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
 fn platform(input: &BuildInput) -> Result<String, BuildError> {
     match &input.platform {
         None => Ok(host_platform().to_owned()),
-        Some(text) => {
-            check_platform(text).map_err(|_failure| BuildError::Platform(text.clone()))
-        }
+        Some(text) => check_platform(text).map_err(|_failure| BuildError::Platform(text.clone())),
     }
 }
 
@@ -213,7 +220,10 @@ fn globals(
     platform: &str,
     target: usize,
 ) -> Result<Globals, BuildError> {
-    let stage = dockerfile.stages[target].name.as_deref().unwrap_or("default");
+    let stage = dockerfile.stages[target]
+        .name
+        .as_deref()
+        .unwrap_or("default");
     let escape = dockerfile.escape();
     let mut globals = Globals::new(&input.args, host_platform(), platform, stage, escape);
     for definition in &dockerfile.global_args {

@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     cache::{Cache, CacheError, Hit, Key},
-    document::{Document, epoch_time},
     dockerfile::{Dockerfile, Instruction, InstructionKind, Span},
+    document::{Document, epoch_time},
     error::{BuildError, StepError, StepFailure},
     event::{BuildEvent, Progress, StepName},
     files::{Tree, clamp_times, mount},
@@ -146,7 +146,11 @@ impl<'a> Builder<'a> {
         if layers.is_empty() {
             return vec![self.workspace.empty().to_owned()];
         }
-        layers.iter().rev().map(|layer| layer.path.clone()).collect()
+        layers
+            .iter()
+            .rev()
+            .map(|layer| layer.path.clone())
+            .collect()
     }
 
     /// Opens the merged view of layers for reading.
@@ -187,9 +191,10 @@ pub(crate) fn image_layers(image: &super::plan::BaseImage) -> Vec<Layer> {
 
 fn stage_base(builder: &Builder<'_>, stage: &PlannedStage) -> String {
     let place = builder.dockerfile.source.place(stage.span);
-    let base = place.line.split_whitespace().find(|word| {
-        !word.starts_with("--") && !word.eq_ignore_ascii_case("from")
-    });
+    let base = place
+        .line
+        .split_whitespace()
+        .find(|word| !word.starts_with("--") && !word.eq_ignore_ascii_case("from"));
     base.map_or_else(String::new, |base| {
         let expanded = builder.globals.expand(base);
         expanded.map_or_else(|_| base.to_owned(), |expanded| expanded.text)
@@ -288,7 +293,7 @@ impl StageRun<'_> {
     }
 
     /// Takes a step's result from the cache, if it is there.
-    pub(crate) fn from_cache(
+    pub(crate) fn take_cached(
         &mut self,
         context: Context<'_>,
         key: &Key,
@@ -364,7 +369,10 @@ impl StageRun<'_> {
 
     /// Makes scratch directories for a step: its room, upper and work. The upper's root looks like the root of the layer below,
     /// because it becomes the root of the merged view.
-    pub(crate) fn room(&self, layers: &[Layer]) -> Result<(StepRoom, PathBuf, PathBuf), StepFailure> {
+    pub(crate) fn room(
+        &self,
+        layers: &[Layer],
+    ) -> Result<(StepRoom, PathBuf, PathBuf), StepFailure> {
         let make = || {
             let room = self.builder.workspace.step()?;
             let upper = room.directory("upper")?;

@@ -273,6 +273,7 @@ impl Arguments {
             recreate: make.recreate(),
             renew_anonymous_volumes: self.renew_anon_volumes,
             remove_orphans: make.remove_orphans || session.settings.orphans.remove,
+            inactive_services: Vec::new(),
             scale: make
                 .scale
                 .iter()

@@ -27,6 +27,15 @@ pub struct VolumeRecord {
 impl VolumeRecord {
     /// The schema version that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// Tells whether a text can be the name of a volume (Docker's rule): it is also the name of a directory.
+    pub fn is_name(text: &str) -> bool {
+        text.len() <= 255
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+    }
 }
 
 /// Where the data of a volume lies.

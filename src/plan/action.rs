@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use serde::{Deserialize, Serialize};
 
+use super::PlanError;
 use crate::model::{
     ContainerId, ContainerRole, EndpointRecord, ImageRecord, NetworkRecord, PublishedAddress,
     Subject, VolumeRecord,
@@ -24,6 +25,21 @@ pub struct Plan {
     pub confirmations: Vec<String>,
     /// Things that the user should know.
     pub notices: Vec<String>,
+    /// In the loop only: what cannot be done now, for the services that it concerns; the plan does the rest.
+    pub problems: Vec<PlanError>,
+}
+
+impl Plan {
+    /// Returns the references that the plan pulls or builds.
+    pub fn fetches(&self) -> impl Iterator<Item = String> {
+        self.graph
+            .node_weights()
+            .filter_map(|step| match &step.action {
+                Action::PullImage { reference, .. } => Some(reference.clone()),
+                Action::BuildImage { tag, .. } => Some(tag.clone()),
+                _ => None,
+            })
+    }
 }
 
 /// One step of a plan.

@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use compose_spec::model::ServiceName;
+use compose_spec::model::{NetworkMode, Project, Service, ServiceName};
 
-use super::lower::LowerError;
+use super::{lower::LowerError, volumes};
 
 /// Something that makes a plan impossible. All of them are reported at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +139,7 @@ pub enum PlanError {
         reason: String,
     },
     /// A wanted subnet overlaps one that is in use.
-    #[error("network `{key}`: subnet {wanted} overlaps {taken}, which this host uses already")]
+    #[error("network `{key}`: subnet {wanted} overlaps {taken} of {owner}")]
     SubnetTaken {
         /// Its key.
         key: String,
@@ -147,6 +147,8 @@ pub enum PlanError {
         wanted: String,
         /// The other.
         taken: String,
+        /// Who has that: `this host`, `network `b``.
+        owner: String,
     },
     /// No free subnet is left.
     #[error("network `{key}`: every subnet of the address pools is in use")]
@@ -154,10 +156,8 @@ pub enum PlanError {
         /// Its key.
         key: String,
     },
-    /// A network must be made anew while containers of other projects are on it.
-    #[error(
-        "network `{name}` has changed and cannot be made anew: containers of other projects are on it"
-    )]
+    /// A network must be made anew while containers that the call is not about are on it.
+    #[error("network `{name}` has changed and cannot be made anew: other containers are on it")]
     NetworkInUse {
         /// Its key.
         key: String,
@@ -286,6 +286,60 @@ impl PlanError {
             }
             Self::Service(error) if error.is_unsupported() => PlanErrorKind::Unsupported,
             _ => PlanErrorKind::Invalid,
+        }
+    }
+
+    /// Returns the services that cannot be planned because of it; none = nothing can.
+    pub(super) fn concerns(&self, project: &Project) -> Vec<ServiceName> {
+        let on_network = |key: &str| {
+            let has = |service: &&Service| match &service.network {
+                NetworkMode::Networks(attachments) => attachments.contains_key(key),
+                _ => false,
+            };
+            let services = project.services.values().filter(has);
+            services.map(|service| service.name.clone()).collect()
+        };
+        let on_volume = |name: &str| {
+            let has = |service: &&Service| {
+                volumes::names(&project.volumes, service)
+                    .iter()
+                    .any(|used| used == name)
+            };
+            let services = project.services.values().filter(has);
+            services.map(|service| service.name.clone()).collect()
+        };
+        match self {
+            Self::Service(error) => vec![error.service.clone()],
+            Self::NoContainer { service, .. }
+            | Self::ImageMissing { service, .. }
+            | Self::NamedAndScaled { service, .. }
+            | Self::NameTaken { service, .. }
+            | Self::PortTaken { service, .. }
+            | Self::PortScaled { service, .. }
+            | Self::RangeTaken { service, .. }
+            | Self::AddressesExhausted { service, .. }
+            | Self::AddressRefused { service, .. }
+            | Self::AttachmentRefused { service, .. }
+            | Self::NamespaceOwnerMissing { service, .. }
+            | Self::NoHealthCheck { service, .. } => vec![service.clone()],
+            Self::TagTwice { first, second, .. } => vec![first.clone(), second.clone()],
+            Self::ExternalNetworkMissing { key, .. }
+            | Self::NetworkOfOtherProject { key, .. }
+            | Self::NetworkUnsupported { key, .. }
+            | Self::NetworkInvalid { key, .. }
+            | Self::SubnetTaken { key, .. }
+            | Self::PoolsExhausted { key }
+            | Self::NetworkInUse { key, .. } => on_network(key),
+            Self::ExternalVolumeMissing { name, .. } | Self::VolumeInUse { name, .. } => {
+                on_volume(name)
+            }
+            Self::VolumeUnsupported { key, .. } => project
+                .volumes
+                .get(key)
+                .map_or_else(Vec::new, |volume| on_volume(&volume.name)),
+            Self::UnknownService { .. }
+            | Self::UnknownSignal { .. }
+            | Self::DependencyCycle { .. } => Vec::new(),
         }
     }
 

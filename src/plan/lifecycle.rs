@@ -278,9 +278,12 @@ fn remove(chosen: &[&ObservedContainer], (stop, volumes): (bool, bool), draft: &
         draft.plan.notices.push("no stopped containers".to_owned());
     } else {
         let names: Vec<&str> = going.iter().map(|c| c.record.name.as_str()).collect();
-        draft
-            .plan
-            .confirmations
-            .push(format!("remove {}?", names.join(", ")));
+        let data = if volumes {
+            " with the data of their anonymous volumes"
+        } else {
+            ""
+        };
+        let question = format!("remove {}{data}?", names.join(", "));
+        draft.plan.confirmations.push(question);
     }
 }

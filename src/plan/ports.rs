@@ -81,10 +81,13 @@ impl Ports {
     pub(super) fn keep(&mut self, container: &ObservedContainer, starts: bool) -> Vec<PlanError> {
         let mut errors = Vec::new();
         for published in places(container) {
-            if starts && let Some(used) = self.find(published) {
+            if starts
+                && let Some(used) = self.find(published)
+                && let Some(index) = index_of(&container.record.wanted, published)
+            {
                 errors.push(PlanError::PortTaken {
                     service: container.record.service.clone(),
-                    index: index_of(&container.record.wanted, published),
+                    index,
                     port: published.to_string(),
                     owner: used.owner.to_string(),
                 });
@@ -231,7 +234,8 @@ fn places(container: &ObservedContainer) -> impl Iterator<Item = Place> {
         })
 }
 
-fn index_of(service: &Service, place: Place) -> usize {
+/// A port that was chosen when the container started is chosen anew if need be.
+fn index_of(service: &Service, place: Place) -> Option<usize> {
     let same = |port: &Port| port.published == PublishedPort::Fixed(place.port);
-    service.ports.iter().position(same).unwrap_or(0)
+    service.ports.iter().position(same)
 }

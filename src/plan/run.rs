@@ -1,5 +1,7 @@
 //! One-off containers: what they need, then the container itself.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use compose_spec::model::RestartPolicy;
 
 use super::{
@@ -28,14 +30,18 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
         wait: false,
         no_start: false,
         remove_orphans: false,
-        scale: std::collections::BTreeMap::new(),
+        scale: BTreeMap::new(),
         ..run.up.options.clone()
     };
     let inputs = Inputs {
         options: &options,
         ..run.up
     };
-    let (mut draft, mut decisions) = up::prepare(&inputs, Some(&service))?;
+    let call = up::Call {
+        run: Some(&service),
+        skipped: &BTreeSet::new(),
+    };
+    let (mut draft, mut decisions) = up::prepare(&inputs, call)?;
     let finals = emit::all(&inputs, &mut decisions, &mut draft)?;
     let held = decisions
         .selected
@@ -80,6 +86,7 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
         missing: Vec::new(),
         count: 1,
         may_start: true,
+        skipped: false,
         held: false,
     };
     let steps = emit::one_off(&inputs, (&decisions, &work), design, (&finals, &mut draft))?;

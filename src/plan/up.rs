@@ -33,22 +33,54 @@ pub(super) struct Decisions<'a> {
     pub(super) designs: BTreeMap<ServiceName, Vec<Design<'a>>>,
 }
 
-/// Plans `up`.
+/// Plans `up`. In the loop a service that cannot be planned does not keep the others from being made good.
 pub(super) fn plan(inputs: &Inputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    let (mut draft, mut decisions) = prepare(inputs, None)?;
+    let mut skipped = BTreeSet::new();
+    let mut problems: Vec<PlanError> = Vec::new();
+    loop {
+        match attempt(inputs, &skipped) {
+            Ok(plan) => return Ok(Plan { problems, ..plan }),
+            Err(errors) if inputs.options.mode == Mode::Up => return Err(errors),
+            Err(errors) => {
+                let concerned: BTreeSet<ServiceName> = errors
+                    .iter()
+                    .flat_map(|error| error.concerns(inputs.project))
+                    .collect();
+                // Each round leaves out one service more, or is the last.
+                if concerned.is_subset(&skipped) {
+                    return Err(errors);
+                }
+                skipped.extend(concerned);
+                problems.extend(errors);
+            }
+        }
+    }
+}
+
+fn attempt(inputs: &Inputs<'_>, skipped: &BTreeSet<ServiceName>) -> Result<Plan, Vec<PlanError>> {
+    let call = Call { run: None, skipped };
+    let (mut draft, mut decisions) = prepare(inputs, call)?;
     emit::all(inputs, &mut decisions, &mut draft)?;
     Ok(draft.plan)
 }
 
+/// What a plan is made for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'c, 'a> {
+    /// A one-off of this service, and what that needs.
+    pub(super) run: Option<&'a Service>,
+    /// Services to leave alone.
+    pub(super) skipped: &'c BTreeSet<ServiceName>,
+}
+
 /// Decides everything. A network or volume is made anew only when no container on it has to wait for an image: else the images
 /// come first and the rest is deferred, because removing a network needs all of its containers removed.
-/// With `run`, the call is about what a one-off of that service needs.
 pub(super) fn prepare<'a>(
     inputs: &Inputs<'a>,
-    run: Option<&'a Service>,
+    call: Call<'_, 'a>,
 ) -> Result<(Draft, Decisions<'a>), Vec<PlanError>> {
     let mut draft = Draft::default();
-    let decisions = decide(inputs, run, &mut draft)?;
+    let decisions = decide(inputs, call, &mut draft)?;
     let renews = !decisions.renewed_volumes.is_empty() || decisions.networks.renews();
     if !renews || decisions.works.values().all(|work| !work.held) {
         return Ok((draft, decisions));
@@ -57,27 +89,29 @@ pub(super) fn prepare<'a>(
         images_first: true,
         ..Draft::default()
     };
-    let decisions = decide(inputs, run, &mut draft)?;
+    let decisions = decide(inputs, call, &mut draft)?;
     draft.plan.deferred = true;
     Ok((draft, decisions))
 }
 
 fn decide<'a>(
     inputs: &Inputs<'a>,
-    run: Option<&'a Service>,
+    call: Call<'_, 'a>,
     draft: &mut Draft,
 ) -> Result<Decisions<'a>, Vec<PlanError>> {
     let project = inputs.project;
     let options = inputs.options;
-    let selected = match run {
+    let mut selected = match call.run {
+        None if options.mode == Mode::Enforce && options.services.is_empty() => BTreeSet::new(),
         None => selected_services(project, &options.services, options.no_deps)?,
         Some(_) if options.no_deps => BTreeSet::new(),
         Some(service) => dependencies(project, &service.name)?,
     };
+    selected.retain(|name| !call.skipped.contains(name));
     let order = in_order(project).map_err(|error| vec![error])?;
     let mut errors = Vec::new();
 
-    let concerned = concerned(inputs, &selected, run);
+    let concerned = concerned(inputs, &selected, call);
     let uses_network = |key: &str| {
         concerned.iter().any(|service| match &service.network {
             NetworkMode::Networks(attachments) => attachments.contains_key(key),
@@ -103,6 +137,7 @@ fn decide<'a>(
             networks: &networks,
             renewed_volumes: &renewed_volumes,
             works: &works,
+            skipped: call.skipped,
         };
         match services::decide(&context, service, draft) {
             Ok(work) => {
@@ -136,7 +171,7 @@ fn decide<'a>(
 fn concerned<'a>(
     inputs: &Inputs<'a>,
     selected: &BTreeSet<ServiceName>,
-    run: Option<&'a Service>,
+    call: Call<'_, 'a>,
 ) -> Vec<&'a Service> {
     let exists = |service: &Service| {
         let mut containers = inputs.observed.containers.iter();
@@ -148,7 +183,8 @@ fn concerned<'a>(
         .services
         .values()
         .filter(|service| selected.contains(&service.name) || (enforce && exists(service)))
-        .chain(run)
+        .filter(|service| !call.skipped.contains(&service.name))
+        .chain(call.run)
         .collect()
 }
 
@@ -242,8 +278,14 @@ fn designs<'a>(
         designs.insert((*name).clone(), made);
     }
     if errors.is_empty() {
-        Ok(designs)
-    } else {
-        Err(errors)
+        return Ok(designs);
     }
+    // Replicas have the same faults.
+    let mut once: Vec<PlanError> = Vec::new();
+    for error in errors {
+        if !once.contains(&error) {
+            once.push(error);
+        }
+    }
+    Err(once)
 }

@@ -66,6 +66,13 @@ fn plan_one(
             })
         };
     }
+    if !VolumeRecord::is_name(&volume.name) {
+        return Err(PlanError::VolumeUnsupported {
+            key: key.to_owned(),
+            field: "name",
+            what: format!("the name `{}`", volume.name),
+        });
+    }
     Backing::of(volume).map_err(|unsupported| PlanError::VolumeUnsupported {
         key: key.to_owned(),
         field: unsupported.field,

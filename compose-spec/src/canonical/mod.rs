@@ -5,11 +5,10 @@
 
 pub(crate) mod check;
 mod collection;
+pub(crate) mod items;
 pub(crate) mod ports;
 mod scalar;
 pub(crate) mod short;
-#[cfg(test)]
-mod tests;
 pub(crate) mod units;
 pub(crate) mod volumes;
 pub(crate) mod words;
@@ -130,13 +129,15 @@ impl Reader<'_> {
         node.map(|node| Node { mark, ..node })
     }
 
-    /// Reads a mapping with known keys.
+    /// Reads a mapping with known keys. One whose required part was reported as wrong is left out as a whole, so that
+    /// nothing complains about the part again.
     fn section(&mut self, section: &'static Section, node: Node) -> Option<Node> {
         let span = node.span;
         let Value::Mapping(mapping) = node.value else {
             return self.wrong_form(&node, "a mapping");
         };
         let mut out = Mapping::default();
+        let mut usable = true;
         for (key, Entry { key_span, value }) in mapping {
             if section.extensions && key.starts_with("x-") {
                 let value = any(value);
@@ -147,19 +148,27 @@ impl Reader<'_> {
                 self.unknown_key(section, &key, key_span);
                 continue;
             };
-            if let Effect::Nothing(reason) = field.effect
-                && value.mark != Mark::Reset
-            {
-                self.no_effect(field, key_span, reason);
+            if value.mark != Mark::Reset {
+                match field.effect {
+                    Effect::Full => {}
+                    Effect::Only(word, _) if items::written(&value) == word => {}
+                    Effect::Only(_, reason) | Effect::Nothing(reason) => {
+                        self.no_effect(field, key_span, reason);
+                    }
+                }
             }
             if let Some(value) = self.at_key(&key, |reader| reader.kind(&field.kind, value)) {
                 out.insert(key, key_span, value);
+                continue;
             }
+            self.sink.damage(&self.path);
+            usable &= !field.required;
         }
-        Some(Node::new(Value::Mapping(out), span))
+        usable.then(|| Node::new(Value::Mapping(out), span))
     }
 
     fn unknown_key(&mut self, section: &Section, key: &str, span: Span) {
+        self.sink.damage(&self.path);
         if self.sink.is_full() {
             return;
         }

@@ -13,6 +13,7 @@ mod devices;
 mod end;
 mod hierarchies;
 mod limits;
+mod oom;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::spec::{CgroupPlace, Resources};
 
 pub use devices::{DeviceAccess, DeviceKind, DevicePolicy, DeviceRule};
 pub use hierarchies::{Hierarchies, V1Mount};
+pub use oom::OomNotice;
 pub use stats::Stats;
 
 /// A control group could not be made, changed or removed.

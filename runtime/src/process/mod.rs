@@ -5,9 +5,12 @@ pub(crate) mod handover;
 mod init;
 pub mod limits;
 mod plan;
+mod prepare;
 mod reaper;
+pub mod seal;
 mod start;
 pub mod user;
+mod work;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -84,6 +87,8 @@ pub fn launch(
 }
 
 /// Runs another process in a running container, as a child of the caller, which must be single-threaded. An empty filter = none.
+///
+/// The caller must reap it: until then the kernel keeps the container's PID 1 from ending, although everything in it was killed.
 pub fn exec(
     request: &ExecRequest<'_>,
     io: LaunchIo,

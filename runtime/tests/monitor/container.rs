@@ -10,7 +10,7 @@ use std::{
 };
 
 use runtime::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, Hierarchies},
     monitor::{
         Client,
         protocol::{Event, Ready, Request},
@@ -133,7 +133,10 @@ impl Container {
     /// Starts a monitor that starts the container; panics when that is refused.
     pub(crate) fn start(&mut self) -> i32 {
         match self.run("start") {
-            Ready::Started { pid, .. } => pid,
+            Ready::Started { pid, warnings } => {
+                assert_eq!(warnings, Vec::<String>::new());
+                pid
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -283,9 +286,11 @@ impl Drop for Container {
             }
         }
         drop(self.cgroup().remove());
-        let left = std::fs::read_dir("/sys/fs/cgroup/memory")
-            .unwrap()
-            .any(|entry| entry.unwrap().file_name() == self.parent.as_str());
+        let hierarchies = Hierarchies::detect().unwrap();
+        let mounts = hierarchies.v1.iter().map(|mount| &mount.mount_point);
+        let left = mounts
+            .chain(&hierarchies.v2)
+            .any(|mount_point| mount_point.join(&self.parent).exists());
         assert!(!left || std::thread::panicking(), "{} is left", self.parent);
     }
 }

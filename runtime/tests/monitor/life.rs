@@ -5,7 +5,7 @@ use runtime::{
     spec::{ContainerState, ExitStatus, Health, Namespace, Resources, RestartPolicy},
 };
 
-use crate::container::{Container, probe};
+use crate::container::{Container, eventually, probe};
 
 fn exited(container: &Container) -> ExitStatus {
     match container.record().state {
@@ -156,6 +156,11 @@ pub(crate) fn a_kill_prevents_the_restart_and_other_signals_do_not() {
     container.await_state("a second run", |state| {
         matches!(state, ContainerState::Running { .. })
     });
+    let nonsense = Request::Stop {
+        signal: Some(-1),
+        grace_ms: None,
+    };
+    assert!(matches!(container.ask(&nonsense), Event::Failed { .. }));
     assert!(matches!(
         container.ask(&Request::Kill { signal: 999 }),
         Event::Failed { .. }
@@ -264,6 +269,26 @@ pub(crate) fn memory_beyond_the_limit_is_told() {
         (status.code, status.signal, status.oom_killed),
         (137, Some(9), true)
     );
+    container.assert_clean();
+}
+
+pub(crate) fn a_child_beyond_the_memory_limit_is_told_while_the_container_runs() {
+    let mut container = Container::new("tail -n 1 /dev/zero; while :; do sleep 0.01; done");
+    container.spec.resources = Resources {
+        memory_bytes: Some(16 << 20),
+        memory_swap_bytes: Some(16 << 20),
+        ..Resources::default()
+    };
+    container.start();
+    let told = || {
+        let events = container.printed("event");
+        events
+            .iter()
+            .any(|line| line.starts_with("out of memory: the kernel killed 1"))
+    };
+    assert!(eventually(told), "{:?}", container.printed("event"));
+    container.stop();
+    container.wait();
     container.assert_clean();
 }
 

@@ -5,7 +5,10 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "the tests run monitors as programs, and look at what is left"
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "all of this program is a test: it runs monitors as programs, looks at what is left, and speaks the harness protocol"
 )]
 
 mod attach;
@@ -55,6 +58,7 @@ const TESTS: &[Test] = tests![
     life::health_follows_the_probe,
     life::a_probe_that_hangs_is_killed,
     life::memory_beyond_the_limit_is_told,
+    life::a_child_beyond_the_memory_limit_is_told_while_the_container_runs,
     life::leftovers_of_a_shared_pid_namespace_are_killed,
     life::a_gently_ended_monitor_ends_its_container,
     takeover::a_killed_monitors_container_runs_on_and_is_adopted,

@@ -2,10 +2,21 @@
 
 use runtime::{
     monitor::protocol::{Event, Ready, Request},
-    spec::{ContainerState, RestartPolicy, Stdio},
+    spec::{ContainerState, Health, Probe, RestartPolicy, Stdio},
 };
 
-use crate::container::{Container, eventually};
+use crate::container::{Container, eventually, probe};
+
+fn is_healthy(state: &ContainerState) -> bool {
+    let healthy = Health::Healthy {
+        failing: 0,
+        last: None,
+    };
+    let ContainerState::Running { health, .. } = state else {
+        return false;
+    };
+    std::mem::discriminant(health) == std::mem::discriminant(&healthy)
+}
 
 fn alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
@@ -14,11 +25,16 @@ fn alive(pid: i32) -> bool {
 pub(crate) fn a_killed_monitors_container_runs_on_and_is_adopted() {
     let script = "n=0; while ! test -e /go; do n=$((n+1)); echo line $n; sleep 0.01; done; echo last $n; exit 42";
     let mut container = Container::new(script);
+    container.spec.probe = Some(Probe {
+        interval_ms: 3_600_000,
+        ..probe("true")
+    });
     container.spec.restart = RestartPolicy::OnFailure {
         attempts_max: Some(0),
     };
     let pid = container.start();
     assert!(eventually(|| container.printed("stdout").len() > 5));
+    container.await_state("healthy", is_healthy);
     container.kill_monitor();
     let before = container.printed("stdout").len();
     // It goes on printing without a reader, and is not killed by that.
@@ -31,6 +47,7 @@ pub(crate) fn a_killed_monitors_container_runs_on_and_is_adopted() {
         other => panic!("{other:?}"),
     }
     assert!(eventually(|| container.printed("stdout").len() > before + 5));
+    assert!(is_healthy(&container.record().state));
     // Requests work on it as on any other.
     assert_eq!(container.ask(&Request::Pause), Event::Done);
     assert_eq!(container.ask(&Request::Resume), Event::Done);

@@ -163,7 +163,9 @@ pub enum Problem {
     NegativeRetries(i64),
     #[error("invalid number `{0}`")]
     Number(String),
-    #[error("variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround")]
+    #[error(
+        "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround"
+    )]
     FromVariable,
     #[error("{0}")]
     Mount(MountProblem),

@@ -2,7 +2,11 @@
 //!
 //! Pure. The surprising part: splitting into words happens after substitution, but only unquoted variable text is split.
 
-use super::{error::ExpandError, glob::ShellPattern};
+use super::{
+    error::ExpandError,
+    glob::ShellPattern,
+    operators::{Words, apply},
+};
 
 /// How deep `${a:-${b:-…}}` may nest.
 const DEPTH_MAX: usize = 64;
@@ -95,32 +99,6 @@ struct Expander<'a> {
     variables: &'a dyn Variables,
     unset: Vec<String>,
     depth: usize,
-}
-
-/// Collects words; blanks that came from plain text or a variable end one.
-#[derive(Default)]
-struct Words {
-    done: Vec<String>,
-    current: String,
-}
-
-impl Words {
-    fn plain(&mut self, c: char) {
-        if c.is_whitespace() {
-            if !self.current.is_empty() {
-                self.done.push(std::mem::take(&mut self.current));
-            }
-        } else {
-            self.current.push(c);
-        }
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        if !self.current.is_empty() {
-            self.done.push(self.current);
-        }
-        self.done
-    }
 }
 
 impl Expander<'_> {
@@ -280,13 +258,10 @@ impl Expander<'_> {
         let name = self.name();
         let value = self.braced(&name)?;
         self.depth -= 1;
-        Ok(match value {
-            Some(value) => value,
-            None => {
-                let written: String = self.text[start..self.at].iter().collect();
-                format!("${{{written}")
-            }
-        })
+        Ok(value.unwrap_or_else(|| {
+            let written: String = self.text[start..self.at].iter().collect();
+            format!("${{{written}")
+        }))
     }
 
     /// Expands what follows the name in `${name…}`; `None` = leave it as written.
@@ -385,46 +360,6 @@ impl Expander<'_> {
             self.unset.push(name.to_owned());
         }
         value
-    }
-}
-
-/// Applies an operator that needs no further text.
-fn apply(
-    name: &str,
-    operator: char,
-    empty_is_unset: bool,
-    word: &str,
-    value: Option<String>,
-) -> Result<String, ExpandError> {
-    let absent = match &value {
-        None => true,
-        Some(value) => empty_is_unset && value.is_empty(),
-    };
-    let required = |default: &str| ExpandError::Required {
-        name: name.to_owned(),
-        message: if word.is_empty() { default } else { word }.to_owned(),
-    };
-    match operator {
-        '-' if absent => Ok(word.to_owned()),
-        '+' if absent => Ok(String::new()),
-        '+' => Ok(word.to_owned()),
-        '?' if value.is_none() => Err(required("is not allowed to be unset")),
-        '?' if absent => Err(required("is not allowed to be empty")),
-        '#' | '%' => {
-            let (longest, pattern) = match word.strip_prefix(operator) {
-                Some(rest) => (true, rest),
-                None => (false, word),
-            };
-            let shell = ShellPattern::parse(pattern)
-                .ok_or_else(|| ExpandError::Pattern(pattern.to_owned()))?;
-            let value = value.unwrap_or_default();
-            Ok(if operator == '#' {
-                shell.trim_start(&value, longest)
-            } else {
-                shell.trim_end(&value, longest)
-            })
-        }
-        _ => Ok(value.unwrap_or_default()),
     }
 }
 

@@ -299,7 +299,9 @@ mod tests {
                 "{pattern} {path}"
             );
         }
-        for bad in ["[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[", "[^", "a[", "\\"] {
+        for bad in [
+            "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[", "[^", "a[", "\\",
+        ] {
             assert_eq!(PathPattern::file_match(bad), Err(BadPattern), "{bad}");
         }
     }

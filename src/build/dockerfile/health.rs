@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::{
     error::{Located, Problem},
     instruction::{CommandLine, Healthcheck, InstructionKind},
-    lines::Text,
+    lines::Joined,
     source::{Span, Word},
     words::{Flags, json_strings, split_name},
 };
 
 pub(crate) fn parse(
     flags: &mut Flags,
-    arguments: &Text,
+    arguments: &Joined,
     span: Span,
 ) -> Result<InstructionKind, Located> {
     if arguments.text.is_empty() {
@@ -39,9 +39,8 @@ pub(crate) fn parse(
             },
         },
         _ => {
-            return Err(
-                Located::new(word.span, Problem::HealthType(kind.clone())).near(&kind, ["CMD", "NONE"])
-            );
+            return Err(Located::new(word.span, Problem::HealthType(kind.clone()))
+                .near(&kind, ["CMD", "NONE"]));
         }
     };
     Ok(InstructionKind::Healthcheck(check))
@@ -61,16 +60,15 @@ fn interval(flags: &mut Flags, name: &'static str) -> Result<Duration, Located> 
 }
 
 fn retries(flags: &mut Flags) -> Result<u32, Located> {
-    let Some(Word { text, span }) = flags
-        .text("retries")?
-        .filter(|word| !word.text.is_empty())
+    let Some(Word { text, span }) = flags.text("retries")?.filter(|word| !word.text.is_empty())
     else {
         return Ok(0);
     };
     match text.parse::<i64>() {
         Ok(number) if number < 0 => Err(Located::new(span, Problem::NegativeRetries(number))),
-        Ok(number) => u32::try_from(number)
-            .map_err(|_| Located::new(span, Problem::Number(text))),
+        Ok(number) => {
+            u32::try_from(number).map_err(|_too_large| Located::new(span, Problem::Number(text)))
+        }
         Err(_) => Err(Located::new(span, Problem::Number(text))),
     }
 }

@@ -24,7 +24,7 @@ pub struct Directives {
 /// One instruction as written, continuations joined, with the heredocs that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    pub(crate) text: Text,
+    pub(crate) text: Joined,
     pub(crate) heredocs: Vec<Heredoc>,
     /// From the instruction's first character to the end of its last line.
     pub(crate) span: Span,
@@ -32,7 +32,7 @@ pub(crate) struct Line {
 
 /// Joined text that knows where each of its bytes came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Text {
+pub(crate) struct Joined {
     pub(crate) text: String,
     /// Ascending pairs: from this byte of `text` on, bytes come from this offset of the file.
     origins: Arc<[(usize, usize)]>,
@@ -105,7 +105,7 @@ impl Heredoc {
     }
 }
 
-impl Text {
+impl Joined {
     /// Returns the file's offset of a byte of the text.
     pub(crate) fn origin(&self, at: usize) -> usize {
         let at = at + self.base;
@@ -152,7 +152,7 @@ impl Text {
 #[derive(Debug)]
 pub(crate) struct Lines {
     pub(crate) directives: Directives,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) logical: Vec<Line>,
     /// Continued lines with an empty line inside, which the language deprecates.
     pub(crate) empty_continuations: Vec<Span>,
     pub(crate) errors: Vec<Located>,
@@ -165,7 +165,7 @@ pub(crate) fn split(source: &Source) -> Lines {
         offset: 0,
         result: Lines {
             directives: Directives::default(),
-            lines: Vec::new(),
+            logical: Vec::new(),
             empty_continuations: Vec::new(),
             errors: Vec::new(),
         },
@@ -273,14 +273,14 @@ impl<'a> Splitter<'a> {
         if text.trim().is_empty() {
             return;
         }
-        let text = Text {
+        let text = Joined {
             text,
             origins: origins.into(),
             base: 0,
         };
         let text = text.trimmed(0, text.text.len());
         let heredocs = self.heredocs(&text, span);
-        self.result.lines.push(Line {
+        self.result.logical.push(Line {
             text,
             heredocs,
             span,
@@ -288,7 +288,7 @@ impl<'a> Splitter<'a> {
     }
 
     /// Reads the documents that an instruction announces.
-    fn heredocs(&mut self, text: &Text, span: Span) -> Vec<Heredoc> {
+    fn heredocs(&mut self, text: &Joined, span: Span) -> Vec<Heredoc> {
         let mut heredocs = announced(&text.text);
         for heredoc in &mut heredocs {
             loop {

@@ -5,11 +5,13 @@
 
 mod error;
 mod expand;
+mod fields;
 mod glob;
 mod health;
 mod instruction;
 mod lines;
 mod mount;
+mod operators;
 mod parse;
 mod source;
 mod words;
@@ -49,7 +51,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, SyntaxErrors> {
     };
     let escape = dockerfile.escape();
     errors.extend(check_frontend(&dockerfile.directives));
-    for line in lines.lines {
+    for line in lines.logical {
         match parse::line(&line, escape) {
             Ok(parsed) => errors.extend(dockerfile.add(&line, parsed).err()),
             Err(error) => errors.push(error),

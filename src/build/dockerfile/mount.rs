@@ -2,6 +2,7 @@
 
 use super::{
     error::{ExpandError, Located, MountProblem, Problem, nearest},
+    fields::{bytes, csv},
     source::{Span, Word},
 };
 
@@ -108,8 +109,25 @@ pub enum Sharing {
 }
 
 const KEYS: [&str; 19] = [
-    "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite",
-    "rw", "id", "sharing", "required", "size", "mode", "uid", "gid", "env",
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
 ];
 const KINDS: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARINGS: [&str; 3] = ["shared", "private", "locked"];
@@ -177,7 +195,7 @@ impl MountFlag {
                 (None, _) => None,
             };
             values
-                .set(&field.key, value)
+                .set(&field.key, value.as_deref())
                 .map_err(|problem| self.located(problem))?;
         }
         values.finish().map_err(|problem| self.located(problem))
@@ -212,8 +230,8 @@ struct Values {
 }
 
 impl Values {
-    fn set(&mut self, key: &str, value: Option<String>) -> Result<(), MountProblem> {
-        let text = value.clone().unwrap_or_default();
+    fn set(&mut self, key: &str, value: Option<&str>) -> Result<(), MountProblem> {
+        let text = value.unwrap_or_default().to_owned();
         let bad = || MountProblem::Value {
             key: key.to_owned(),
             value: text.clone(),
@@ -249,10 +267,10 @@ impl Values {
                 });
             }
             "mode" => {
-                self.owner.mode = Some(u32::from_str_radix(&text, 8).map_err(|_| bad())?);
+                self.owner.mode = Some(u32::from_str_radix(&text, 8).map_err(|_malformed| bad())?);
             }
-            "uid" => self.owner.uid = Some(text.parse().map_err(|_| bad())?),
-            "gid" => self.owner.gid = Some(text.parse().map_err(|_| bad())?),
+            "uid" => self.owner.uid = Some(text.parse().map_err(|_malformed| bad())?),
+            "gid" => self.owner.gid = Some(text.parse().map_err(|_malformed| bad())?),
             _ => return Err(bad()),
         }
         Ok(())
@@ -359,51 +377,4 @@ impl Values {
 /// Cleans a path lexically: `/a//b/../c/` is `/a/c`.
 fn clean(path: &str) -> String {
     super::super::path::clean(path)
-}
-
-/// Splits comma-separated fields; a field may be quoted, a doubled quote is one. `None` = an unbalanced quote.
-fn csv(text: &str) -> Option<Vec<String>> {
-    let mut fields = vec![String::new()];
-    let mut chars = text.chars().peekable();
-    let mut quoted = false;
-    while let Some(c) = chars.next() {
-        let field = fields.last_mut()?;
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                field.push('"');
-            }
-            '"' if quoted => quoted = false,
-            '"' if field.is_empty() => quoted = true,
-            ',' if !quoted => fields.push(String::new()),
-            _ => field.push(c),
-        }
-    }
-    (!quoted).then_some(fields)
-}
-
-/// Parses a size in human units, powers of 1024 (`64m`, `1.5GiB`).
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let power = match unit.trim().to_lowercase().trim_end_matches(['b', 'i']) {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let factor = 1024_u64.pow(power);
-    let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
-    if fraction.is_empty() {
-        return Some(whole);
-    }
-    let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let part = u128::from(fraction.parse::<u64>().ok()?) * u128::from(factor) / u128::from(scale);
-    whole.checked_add(u64::try_from(part).ok()?)
 }

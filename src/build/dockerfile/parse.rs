@@ -5,7 +5,7 @@ use super::{
     instruction::{
         Add, ArgDefinition, CommandLine, Copy, InstructionKind, Pair, Run, RunNetwork, Transfer,
     },
-    lines::{Heredoc, Line, Text},
+    lines::{Heredoc, Joined, Line},
     mount::MountFlag,
     source::{Span, Word},
     words::{
@@ -54,7 +54,7 @@ struct Request<'a> {
     name: String,
     name_span: Span,
     flags: Flags,
-    arguments: Text,
+    arguments: Joined,
     heredocs: &'a [Heredoc],
     escape: char,
 }
@@ -257,7 +257,7 @@ fn run(request: &mut Request<'_>) -> Result<Run, Located> {
             "default" => RunNetwork::Default,
             "none" => RunNetwork::None,
             "host" => RunNetwork::Host,
-            _ => return Err(choice("network", word, "default, none, host")),
+            _ => return Err(choice("network", &word, "default, none, host")),
         },
     };
     let insecure = match request.flags.text("security")? {
@@ -265,7 +265,7 @@ fn run(request: &mut Request<'_>) -> Result<Run, Located> {
         Some(word) => match word.text.as_str() {
             "sandbox" => None,
             "insecure" => Some(word.span),
-            _ => return Err(choice("security", word, "sandbox, insecure")),
+            _ => return Err(choice("security", &word, "sandbox, insecure")),
         },
     };
     let devices = request.flags.texts("device")?;
@@ -290,7 +290,7 @@ fn run(request: &mut Request<'_>) -> Result<Run, Located> {
     })
 }
 
-fn choice(flag: &str, word: Word, allowed: &'static str) -> Located {
+fn choice(flag: &str, word: &Word, allowed: &'static str) -> Located {
     let error = Located::new(
         word.span,
         Problem::FlagChoice {
@@ -364,7 +364,7 @@ fn transfer(request: &mut Request<'_>) -> Result<Transfer, Located> {
 }
 
 /// Checks the trigger and keeps its text, with its heredocs, for the image that will run it.
-fn onbuild(request: &Request<'_>, rest: &Text) -> Result<InstructionKind, Located> {
+fn onbuild(request: &Request<'_>, rest: &Joined) -> Result<InstructionKind, Located> {
     if rest.text.is_empty() {
         return Err(request.fail(Problem::AtLeastOne));
     }

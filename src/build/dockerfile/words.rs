@@ -2,12 +2,12 @@
 
 use super::{
     error::{Located, Problem},
-    lines::Text,
+    lines::Joined,
     source::{Span, Word},
 };
 
 /// Splits the first word off: the instruction's name and the rest.
-pub(crate) fn split_name(text: &Text) -> (Word, Text) {
+pub(crate) fn split_name(text: &Joined) -> (Word, Joined) {
     let end = text
         .text
         .find(char::is_whitespace)
@@ -16,16 +16,16 @@ pub(crate) fn split_name(text: &Text) -> (Word, Text) {
 }
 
 /// Splits at blanks.
-pub(crate) fn blank_words(text: &Text) -> Vec<Word> {
+pub(crate) fn blank_words(text: &Joined) -> Vec<Word> {
     scan(text, |_| false, '\0')
 }
 
 /// Splits at blanks outside quotes; quotes and escapes stay in the words.
-pub(crate) fn quoted_words(text: &Text, escape: char) -> Vec<Word> {
+pub(crate) fn quoted_words(text: &Joined, escape: char) -> Vec<Word> {
     scan(text, |c| c == '"' || c == '\'', escape)
 }
 
-fn scan(text: &Text, is_quote: impl Fn(char) -> bool, escape: char) -> Vec<Word> {
+fn scan(text: &Joined, is_quote: impl Fn(char) -> bool, escape: char) -> Vec<Word> {
     let mut words = Vec::new();
     let mut start = None;
     let mut quote = None;
@@ -57,7 +57,7 @@ fn scan(text: &Text, is_quote: impl Fn(char) -> bool, escape: char) -> Vec<Word>
 }
 
 /// Parses a JSON array of strings; `None` = it is not JSON, so it is the shell form.
-pub(crate) fn json_strings(text: &Text) -> Result<Option<Vec<String>>, Located> {
+pub(crate) fn json_strings(text: &Joined) -> Result<Option<Vec<String>>, Located> {
     if !text.text.starts_with('[') {
         return Ok(None);
     }
@@ -75,7 +75,7 @@ pub(crate) fn json_strings(text: &Text) -> Result<Option<Vec<String>>, Located> 
 }
 
 /// Words, or a JSON array: the places of the latter are the whole array.
-pub(crate) fn json_or_words(text: &Text) -> Result<Vec<Word>, Located> {
+pub(crate) fn json_or_words(text: &Joined) -> Result<Vec<Word>, Located> {
     Ok(match json_strings(text)? {
         Some(strings) => strings
             .into_iter()
@@ -100,12 +100,12 @@ pub(crate) struct Flag {
 #[derive(Debug)]
 pub(crate) struct Flags {
     instruction: String,
-    flags: Vec<Flag>,
+    given: Vec<Flag>,
     known: Vec<&'static str>,
 }
 
 /// Splits leading `--…` words off. `--` ends them.
-pub(crate) fn split_flags(instruction: &str, text: &Text, escape: char) -> (Flags, Text) {
+pub(crate) fn split_flags(instruction: &str, text: &Joined, escape: char) -> (Flags, Joined) {
     let mut flags = Vec::new();
     let mut at = 0;
     let bytes = &text.text;
@@ -136,7 +136,7 @@ pub(crate) fn split_flags(instruction: &str, text: &Text, escape: char) -> (Flag
     }
     let flags = Flags {
         instruction: instruction.to_owned(),
-        flags,
+        given: flags,
         known: Vec::new(),
     };
     (flags, text.trimmed(at, bytes.len()))
@@ -203,7 +203,7 @@ impl Flags {
 
     /// Refuses what was not taken.
     pub(crate) fn finish(self) -> Result<(), Located> {
-        let Some(flag) = self.flags.into_iter().next() else {
+        let Some(flag) = self.given.into_iter().next() else {
             return Ok(());
         };
         let problem = Problem::UnknownFlag {
@@ -229,6 +229,8 @@ impl Flags {
 
     fn take(&mut self, name: &'static str) -> Vec<Flag> {
         self.known.push(name);
-        self.flags.extract_if(.., |flag| flag.name == name).collect()
+        self.given
+            .extract_if(.., |flag| flag.name == name)
+            .collect()
     }
 }

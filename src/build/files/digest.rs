@@ -1,9 +1,6 @@
 //! The digest of a selection: what COPY would put into the image, without modification times, so that `touch` changes nothing.
 
-use std::{
-    io::Read,
-    os::unix::ffi::OsStrExt,
-};
+use std::{io::Read, os::unix::ffi::OsStrExt};
 
 use runtime::{Error, Step};
 use sha2::{Digest as _, Sha256};

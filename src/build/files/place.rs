@@ -5,23 +5,22 @@
 
 use std::{
     collections::HashMap,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
-    path::{Path, PathBuf},
+    ffi::OsStr,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
 };
 
 use runtime::{Error, Step};
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
+    fs::{AtFlags, FileType, Mode, OFlags},
     io::Errno,
 };
 
 use super::{
+    attributes::{Owner, chown, copy_xattrs, is_directory, open_directory, own, set_times, times},
     chmod::Chmod,
     select::{Entry, EntryKind, Item},
-    tree::{ITSELF, Resolved, Tree, xattrs},
+    tree::{Resolved, Tree},
 };
 
 /// Where COPY writes.
@@ -33,11 +32,12 @@ pub(crate) struct Destination {
     pub(crate) directory: bool,
 }
 
-/// User and group id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+/// An entry of an open directory.
+struct Spot<'p> {
+    parent: OwnedFd,
+    name: &'p OsStr,
+    /// For messages.
+    path: &'p Resolved,
 }
 
 /// Something cannot be written where it should be.
@@ -96,10 +96,8 @@ impl<'a> Placer<'a> {
         if item.is_directory() {
             self.directories(&target)?;
         } else if self.is_directory(&target)? {
-            target = self.tree.resolve(target.entry(&item.name).as_path())?;
-            if self.is_directory(&target)? {
-                return Err(PlaceError::IsDirectory(shown(&target)));
-            }
+            // A link of that name in the directory is replaced, not followed.
+            target = target.entry(&item.name);
         }
         for entry in &item.entries {
             self.entry(source, item, entry, &target)?;
@@ -127,10 +125,10 @@ impl<'a> Placer<'a> {
             self.directories(&parent)?;
         }
         if self.is_directory(&target)? {
-            target = self.tree.resolve(target.entry(name).as_path())?;
+            target = target.entry(name);
         }
-        let (parent, name) = self.free(&target)?;
-        let file = create(&parent, name).map_err(|errno| self.refused(Step::Create, &target, errno))?;
+        let spot = self.free(&target)?;
+        let file = create(&spot).map_err(|errno| self.refused(Step::Create, &target, errno))?;
         std::io::Write::write_all(&mut &file, content)
             .map_err(|error| self.io(Step::Write, &target, &error))?;
         let owner = self.owner.unwrap_or(Owner { uid: 0, gid: 0 });
@@ -155,9 +153,9 @@ impl<'a> Placer<'a> {
         let mode = self.chmod.map_or(0o755, Chmod::of_new_directory);
         let owner = self.owner.unwrap_or(Owner { uid: 0, gid: 0 });
         for path in missing.into_iter().rev() {
-            let (parent, name) = self.split(&path)?;
-            rustix::fs::mkdirat(&parent, name, Mode::RWXU)
-                .and_then(|()| own(open_directory(parent.as_fd(), name)?, owner, mode))
+            let spot = self.split(&path)?;
+            rustix::fs::mkdirat(&spot.parent, spot.name, Mode::RWXU)
+                .and_then(|()| own(open_directory(spot.parent.as_fd(), spot.name)?, owner, mode))
                 .map_err(|errno| self.refused(Step::Create, &path, errno))?;
         }
         Ok(())
@@ -184,12 +182,12 @@ impl<'a> Placer<'a> {
         if let Some(id) = entry.shared {
             self.shared.insert(id, path.clone());
         }
-        let (parent, name) = self.free(&path)?;
+        let spot = self.free(&path)?;
         match entry.kind {
-            EntryKind::File => self.file(source, &from, entry, &parent, name, &path)?,
-            _ => self.node(source, &from, entry, &parent, name, &path)?,
+            EntryKind::File => self.file(source, &from, entry, &spot)?,
+            _ => self.node(source, &from, entry, &spot)?,
         }
-        set_times(parent.as_fd(), name, entry.mtime)
+        set_times(spot.parent.as_fd(), spot.name, entry.mtime)
             .map_err(|errno| self.refused(Step::Write, &path, errno))?;
         Ok(())
     }
@@ -199,8 +197,8 @@ impl<'a> Placer<'a> {
             Some(stat) if is_directory(stat.st_mode) => Ok(()),
             Some(_) => Err(PlaceError::NotDirectory(shown(path))),
             None => {
-                let (parent, name) = self.split(path)?;
-                rustix::fs::mkdirat(&parent, name, Mode::RWXU)
+                let spot = self.split(path)?;
+                rustix::fs::mkdirat(&spot.parent, spot.name, Mode::RWXU)
                     .map_err(|errno| self.refused(Step::Create, path, errno).into())
             }
         }
@@ -211,13 +209,11 @@ impl<'a> Placer<'a> {
         source: &Tree,
         from: &Resolved,
         entry: &Entry,
-        parent: &OwnedFd,
-        name: &std::ffi::OsStr,
-        path: &Resolved,
+        spot: &Spot<'_>,
     ) -> Result<(), PlaceError> {
+        let path = spot.path;
         let mut content = source.file(from)?;
-        let mut file =
-            create(parent, name).map_err(|errno| self.refused(Step::Create, path, errno))?;
+        let mut file = create(spot).map_err(|errno| self.refused(Step::Create, path, errno))?;
         std::io::copy(&mut content, &mut file)
             .map_err(|error| self.io(Step::Write, path, &error))?;
         let (owner, mode) = self.attributes(entry);
@@ -232,10 +228,9 @@ impl<'a> Placer<'a> {
         source: &Tree,
         from: &Resolved,
         entry: &Entry,
-        parent: &OwnedFd,
-        name: &std::ffi::OsStr,
-        path: &Resolved,
+        spot: &Spot<'_>,
     ) -> Result<(), PlaceError> {
+        let (parent, name) = (&spot.parent, spot.name);
         let (owner, mode) = self.attributes(entry);
         let kind = match entry.kind {
             EntryKind::CharacterDevice => FileType::CharacterDevice,
@@ -256,14 +251,20 @@ impl<'a> Placer<'a> {
             }
             Ok(())
         };
-        make().map_err(|errno| self.refused(Step::Create, path, errno).into())
+        make().map_err(|errno| self.refused(Step::Create, spot.path, errno).into())
     }
 
     fn link(&mut self, first: &Resolved, path: &Resolved) -> Result<(), PlaceError> {
-        let (from, from_name) = self.split(first)?;
-        let (parent, name) = self.free(path)?;
-        rustix::fs::linkat(&from, from_name, &parent, name, AtFlags::empty())
-            .map_err(|errno| self.refused(Step::Link, path, errno).into())
+        let from = self.split(first)?;
+        let to = self.free(path)?;
+        rustix::fs::linkat(
+            &from.parent,
+            from.name,
+            &to.parent,
+            to.name,
+            AtFlags::empty(),
+        )
+        .map_err(|errno| self.refused(Step::Link, path, errno).into())
     }
 
     /// Gives a directory its attributes once everything is in it. One that COPY was pointed at keeps its own, but for the time.
@@ -305,36 +306,34 @@ impl<'a> Placer<'a> {
     }
 
     /// Opens the parent of a path, after removing what stands there; a directory does not give way to a file.
-    fn free<'p>(
-        &mut self,
-        path: &'p Resolved,
-    ) -> Result<(OwnedFd, &'p std::ffi::OsStr), PlaceError> {
-        let (parent, name) = self.split(path)?;
-        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok((parent, name)),
+    fn free<'p>(&mut self, path: &'p Resolved) -> Result<Spot<'p>, PlaceError> {
+        let spot = self.split(path)?;
+        match rustix::fs::unlinkat(&spot.parent, spot.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(spot),
             Err(Errno::ISDIR) => Err(PlaceError::IsDirectory(shown(path))),
             Err(errno) => Err(self.refused(Step::Remove, path, errno).into()),
         }
     }
 
     /// Opens the parent of a path.
-    fn split<'p>(
-        &mut self,
-        path: &'p Resolved,
-    ) -> Result<(OwnedFd, &'p std::ffi::OsStr), PlaceError> {
+    fn split<'p>(&mut self, path: &'p Resolved) -> Result<Spot<'p>, PlaceError> {
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
             return Err(PlaceError::IsDirectory("/".to_owned()));
         };
         let known = self.parent.as_ref().filter(|(known, _)| *known == parent);
-        if known.is_none() {
+        let fd = if let Some((_, fd)) = known {
+            fd.try_clone()
+        } else {
             let fd = self.tree.directory(&parent)?;
+            let copy = fd.try_clone();
             self.parent = Some((parent.clone(), fd));
-        }
-        let (_, fd) = self.parent.as_ref().expect("it was set above");
-        let fd = fd
-            .try_clone()
-            .map_err(|error| self.io(Step::Open, &parent, &error))?;
-        Ok((fd, name))
+            copy
+        };
+        Ok(Spot {
+            parent: fd.map_err(|error| self.io(Step::Open, &parent, &error))?,
+            name,
+            path,
+        })
     }
 
     fn refused(&self, step: Step, path: &Resolved, errno: Errno) -> Error {
@@ -351,99 +350,8 @@ fn shown(path: &Resolved) -> String {
     format!("/{}", path.as_path().display())
 }
 
-fn is_directory(mode: u32) -> bool {
-    FileType::from_raw_mode(mode) == FileType::Directory
-}
-
-fn create(parent: &OwnedFd, name: &std::ffi::OsStr) -> Result<std::fs::File, Errno> {
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map(std::fs::File::from)
-}
-
-fn open_directory(parent: BorrowedFd<'_>, name: &std::ffi::OsStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty())
-}
-
-/// Owner first: a change of owner clears setuid and capabilities.
-fn own(fd: impl AsFd, owner: Owner, mode: u32) -> Result<(), Errno> {
-    rustix::fs::fchown(
-        &fd,
-        Some(Uid::from_raw(owner.uid)),
-        Some(Gid::from_raw(owner.gid)),
-    )?;
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))
-}
-
-fn chown(parent: BorrowedFd<'_>, name: &std::ffi::OsStr, owner: Owner) -> Result<(), Errno> {
-    rustix::fs::chownat(
-        parent,
-        name,
-        Some(Uid::from_raw(owner.uid)),
-        Some(Gid::from_raw(owner.gid)),
-        ITSELF,
-    )
-}
-
-fn times(mtime: (i64, i64)) -> Timestamps {
-    let time = Timespec {
-        tv_sec: mtime.0,
-        tv_nsec: mtime.1,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-fn set_times(
-    parent: BorrowedFd<'_>,
-    name: &std::ffi::OsStr,
-    mtime: (i64, i64),
-) -> Result<(), Errno> {
-    rustix::fs::utimensat(parent, name, &times(mtime), ITSELF)
-}
-
-/// Copies extended attributes; a filesystem that has none of a kind is no reason to fail, except for capabilities.
-fn copy_xattrs(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
-    for (name, value) in xattrs(from)? {
-        let key = std::ffi::OsStr::from_bytes(&name);
-        match rustix::fs::fsetxattr(&to, key, &value, XattrFlags::empty()) {
-            Err(Errno::NOTSUP | Errno::PERM) if name != b"security.capability" => {}
-            outcome => outcome?,
-        }
-    }
-    Ok(())
-}
-
-/// Lowers the modification times of everything in an upper directory to at most `seconds`, links and directories included.
-pub(crate) fn clamp_times(upper: &Path, seconds: i64) -> Result<(), Error> {
-    let fail = |errno: Errno| {
-        Error::new(
-            Step::Write,
-            upper.display().to_string(),
-            runtime::Errno(errno.raw_os_error()),
-        )
-    };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, upper, flags, Mode::empty()).map_err(fail)?;
-    clamp_below(root.as_fd(), seconds).map_err(fail)
-}
-
-fn clamp_below(directory: BorrowedFd<'_>, seconds: i64) -> Result<(), Errno> {
-    for name in super::tree::names(directory)? {
-        let stat = rustix::fs::statat(directory, name.as_os_str(), ITSELF)?;
-        if is_directory(stat.st_mode) {
-            clamp_below(open_directory(directory, &name)?.as_fd(), seconds)?;
-        }
-        if stat.st_mtime >= seconds {
-            set_times(directory, &name, (seconds, 0))?;
-        }
-    }
-    let stat = rustix::fs::fstat(directory)?;
-    if stat.st_mtime >= seconds {
-        rustix::fs::futimens(directory, &times((seconds, 0)))?;
-    }
-    Ok(())
+fn create(spot: &Spot<'_>) -> Result<std::fs::File, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&spot.parent, spot.name, flags, Mode::RUSR | Mode::WUSR)
+        .map(std::fs::File::from)
 }

@@ -3,14 +3,16 @@
 
 use std::{
     ffi::OsString,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
-use runtime::Step;
 use rustix::fs::{FileType, Stat};
 
-use super::tree::{ITSELF, Resolved, Tree};
+use super::{
+    tree::{Resolved, Tree},
+    walk::{Below, Walk},
+};
 use crate::build::{
     dockerfile::PathPattern,
     ignore::{Ignore, Inherited},
@@ -18,7 +20,7 @@ use crate::build::{
 };
 
 /// How deep a tree may be: a limit against loops of bind mounts.
-const DEPTH_MAX: usize = 1024;
+pub(super) const DEPTH_MAX: usize = 1024;
 
 /// What to look for and what to leave out.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +118,11 @@ impl Selector<'_> {
         let cleaned = path::below_root(source);
         let Some((fixed, pattern)) = split_wildcards(&cleaned) else {
             let resolved = self.tree.resolve(Path::new(&cleaned))?;
-            return Ok(vec![self.item(source, path::base(&cleaned).into(), resolved)?]);
+            return Ok(vec![self.item(
+                source,
+                path::base(&cleaned).into(),
+                resolved,
+            )?]);
         };
         let matched = self.matches(&fixed, &pattern)?;
         matched
@@ -159,12 +165,7 @@ impl Selector<'_> {
         Ok(items)
     }
 
-    fn item(
-        &self,
-        written: &str,
-        name: OsString,
-        source: Resolved,
-    ) -> Result<Item, SelectError> {
+    fn item(&self, written: &str, name: OsString, source: Resolved) -> Result<Item, SelectError> {
         if !self.tree.exists(&source)? {
             return Err(SelectError::NotFound(written.to_owned()));
         }
@@ -176,9 +177,10 @@ impl Selector<'_> {
     }
 
     fn is_directory(&self, path: &Resolved) -> Result<bool, SelectError> {
-        Ok(self.tree.stat(path)?.is_some_and(|stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-        }))
+        Ok(self
+            .tree
+            .stat(path)?
+            .is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
     }
 
     /// Lists a source with all that is below it.
@@ -229,7 +231,7 @@ impl Selector<'_> {
         Ok(item)
     }
 
-    fn entry(&self, path: PathBuf, stat: &Stat) -> Option<Entry> {
+    pub(super) fn entry(&self, path: PathBuf, stat: &Stat) -> Option<Entry> {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => EntryKind::Directory,
             FileType::RegularFile => EntryKind::File,
@@ -296,7 +298,11 @@ impl Selector<'_> {
             let text = relative.to_string_lossy();
             if pattern.matches(&text) {
                 // A hidden directory is selected only if something below is visible.
-                if !hidden || !self.filtered("".into(), candidate.clone(), None)?.entries.is_empty()
+                if !hidden
+                    || !self
+                        .filtered("".into(), candidate.clone(), None)?
+                        .entries
+                        .is_empty()
                 {
                     found.push(candidate);
                 }
@@ -305,105 +311,6 @@ impl Selector<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// What the rules said about a directory.
-struct Below {
-    ignored: Inherited,
-    excluded: Inherited,
-    included: Inherited,
-}
-
-struct Walk<'a, 'b> {
-    selector: &'a Selector<'a>,
-    base: &'a Path,
-    include: Option<&'a Ignore>,
-    entries: &'b mut Vec<Entry>,
-}
-
-impl Walk<'_, '_> {
-    fn directory(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        path: &Path,
-        above: &Below,
-        depth: usize,
-    ) -> Result<(), SelectError> {
-        if depth > DEPTH_MAX {
-            return Err(SelectError::Depth(path.display().to_string()));
-        }
-        let tree = self.selector.tree;
-        for name in self.names(fd, path)? {
-            let relative = path.join(&name);
-            let whole = self.base.join(&relative);
-            let (ignored, ignored_below) = self.selector.ignore.judge(&whole, &above.ignored);
-            let (excluded, excluded_below) =
-                self.selector.exclude.judge(&relative, &above.excluded);
-            let (included, included_below) = match self.include {
-                None => (true, Inherited::default()),
-                Some(include) => include.judge(&relative, &above.included),
-            };
-            let hidden = ignored || excluded;
-            let dead = (ignored && self.selector.ignore.prunes(&whole))
-                || (excluded && self.selector.exclude.prunes(&relative));
-            if dead {
-                continue;
-            }
-            let stat = match rustix::fs::statat(fd, name.as_os_str(), ITSELF) {
-                Ok(stat) => stat,
-                // Removed since it was listed.
-                Err(rustix::io::Errno::NOENT) => continue,
-                Err(errno) => {
-                    return Err(tree.error(Step::Read, &whole, errno.raw_os_error()).into());
-                }
-            };
-            let Some(entry) = self.selector.entry(relative.clone(), &stat) else {
-                continue;
-            };
-            let visible = !hidden && included;
-            if entry.kind != EntryKind::Directory {
-                if visible {
-                    self.entries.push(entry);
-                }
-                continue;
-            }
-            let start = self.entries.len();
-            self.entries.push(entry);
-            let below = Below {
-                ignored: ignored_below,
-                excluded: excluded_below,
-                included: included_below,
-            };
-            let child = self.open(fd, &name, &whole)?;
-            self.directory(child.as_fd(), &relative, &below, depth + 1)?;
-            if !visible && self.entries.len() == start + 1 {
-                self.entries.pop();
-            }
-        }
-        Ok(())
-    }
-
-    fn names(&self, fd: BorrowedFd<'_>, path: &Path) -> Result<Vec<OsString>, SelectError> {
-        super::tree::names(fd).map_err(|errno| {
-            let whole = self.base.join(path);
-            let tree = self.selector.tree;
-            tree.error(Step::Read, &whole, errno.raw_os_error()).into()
-        })
-    }
-
-    fn open(
-        &self,
-        fd: BorrowedFd<'_>,
-        name: &OsString,
-        whole: &Path,
-    ) -> Result<std::os::fd::OwnedFd, SelectError> {
-        use rustix::fs::{Mode, OFlags};
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(fd, name.as_os_str(), flags, Mode::empty()).map_err(|errno| {
-            let tree = self.selector.tree;
-            tree.error(Step::Open, whole, errno.raw_os_error()).into()
-        })
     }
 }
 
@@ -433,7 +340,10 @@ fn has_wildcard(text: &str) -> bool {
 /// Splits a path before its first component with a wildcard; `None` = it has none.
 fn split_wildcards(path: &str) -> Option<(String, String)> {
     let mut parts = path.split('/');
-    let fixed: Vec<&str> = parts.by_ref().take_while(|part| !has_wildcard(part)).collect();
+    let fixed: Vec<&str> = parts
+        .by_ref()
+        .take_while(|part| !has_wildcard(part))
+        .collect();
     let at = fixed.iter().map(|part| part.len() + 1).sum::<usize>();
     has_wildcard(path).then(|| (fixed.join("/"), path[at..].to_owned()))
 }

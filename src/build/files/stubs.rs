@@ -141,7 +141,11 @@ mod tests {
         let stub_directory = tempfile::tempdir().unwrap();
         fs::create_dir(image.path().join("etc")).unwrap();
         fs::write(image.path().join("etc/hosts"), "x").unwrap();
-        symlink("../run/resolve/stub.conf", image.path().join("etc/resolv.conf")).unwrap();
+        symlink(
+            "../run/resolve/stub.conf",
+            image.path().join("etc/resolv.conf"),
+        )
+        .unwrap();
         let tree = Tree::open(image.path()).unwrap();
         let targets = [
             ("/etc/hosts".to_owned(), true),

@@ -229,8 +229,11 @@ pub(crate) fn keeps_xattr(name: &[u8]) -> bool {
             || starts(b"user.overlay."))
 }
 
+/// Name and value of an extended attribute.
+pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
+
 /// Reads the extended attributes of an open file that are copied and digested, sorted.
-pub(crate) fn xattrs(fd: impl AsFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, rustix::io::Errno> {
+pub(crate) fn xattrs(fd: impl AsFd) -> Result<Vec<Xattr>, rustix::io::Errno> {
     let length = match rustix::fs::flistxattr_query(&fd) {
         // Mostly there are none; some filesystems have no notion of them.
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),

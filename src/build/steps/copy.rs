@@ -1,34 +1,18 @@
 //! COPY and ADD.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
-use super::owner;
+use super::{owner, transfer::Request};
 use crate::build::{
     cache::Key,
-    dockerfile::{Add, Copy, Heredoc, Quotes, Syntax, Transfer, Word, expand_with},
+    dockerfile::{Add, Copy},
     error::StepFailure,
-    files::{Chmod, Destination, Item, Owner, Placer, Selector, Tree, digest, mount},
+    files::{Entry, Item, Owner, Placer, Selector, Tree, digest, mount},
     ignore::Ignore,
     layers::Layer,
-    path,
     plan::Origin,
     stage::{Context, StageRun, image_layers},
 };
-
-/// COPY or ADD with its variables expanded.
-struct Request {
-    sources: Vec<String>,
-    /// Name and contents of inline files.
-    documents: Vec<(String, String)>,
-    destination: Destination,
-    chown: Option<String>,
-    chmod: Option<(String, Chmod)>,
-    exclude: Vec<String>,
-    link: bool,
-    parents: bool,
-}
 
 /// Where COPY reads.
 struct Source {
@@ -105,65 +89,6 @@ impl StageRun<'_> {
         Ok(())
     }
 
-    fn request(&self, transfer: &Transfer, parents: bool) -> Result<Request, StepFailure> {
-        let expand = |word: &Word| self.scope.expand(&word.text);
-        let written = expand(&transfer.destination)?;
-        let directory = written.ends_with('/')
-            || written.ends_with("/.")
-            || matches!(written.as_str(), "." | "");
-        let path = path::absolute(self.state.document.working_dir(), &written);
-        let chmod = match transfer.chmod.as_ref().map(expand).transpose()? {
-            None => None,
-            Some(text) if text.is_empty() => None,
-            Some(text) => match Chmod::parse(&text) {
-                Some(chmod) => Some((text, chmod)),
-                None => {
-                    return Err(StepFailure::Value {
-                        what: "--chmod",
-                        value: text,
-                        rule: "must be octal between 0 and 07777, or symbolic",
-                    });
-                }
-            },
-        };
-        Ok(Request {
-            sources: transfer.sources.iter().map(expand).collect::<Result<_, _>>()?,
-            documents: transfer
-                .documents
-                .iter()
-                .map(|document| self.document(document))
-                .collect::<Result<_, _>>()?,
-            destination: Destination {
-                path: path.into(),
-                directory,
-            },
-            chown: transfer
-                .chown
-                .as_ref()
-                .map(expand)
-                .transpose()?
-                .filter(|chown| !chown.is_empty()),
-            chmod,
-            exclude: transfer.exclude.iter().map(expand).collect::<Result<_, _>>()?,
-            link: transfer.link,
-            parents,
-        })
-    }
-
-    fn document(&self, document: &Heredoc) -> Result<(String, String), StepFailure> {
-        let text = document.text();
-        if !document.expand {
-            return Ok((document.name.clone(), text));
-        }
-        let syntax = Syntax {
-            escape: '\\',
-            quotes: Quotes::Plain,
-            keep_unset: false,
-        };
-        let expanded = expand_with(&text, syntax, &self.scope)?;
-        Ok((document.name.clone(), expanded.text))
-    }
-
     fn transfer(
         &mut self,
         context: Context<'_>,
@@ -180,9 +105,10 @@ impl StageRun<'_> {
             }
             _ => None,
         };
-        let on = match request.link {
-            true => json!(link_owner.map(|owner| (owner.uid, owner.gid))),
-            false => json!([self.state.chain(), request.chown]),
+        let on = if request.link {
+            json!(link_owner.map(|owner| (owner.uid, owner.gid)))
+        } else {
+            json!([self.state.chain(), request.chown])
         };
         let key = |content: &Value| {
             Key::of(&json!({
@@ -206,7 +132,10 @@ impl StageRun<'_> {
                 request.exclude,
                 request.parents
             ]));
-            if self.from_cache(context, &definition, &created_by)?.is_some() {
+            if self
+                .take_cached(context, &definition, &created_by)?
+                .is_some()
+            {
                 return Ok(());
             }
             keys.push(definition);
@@ -214,7 +143,7 @@ impl StageRun<'_> {
         let source = self.source(origin)?;
         let items = self.items(context, request, &source)?;
         let content = key(&json!(["by content", digest(&source.tree, &items)?]));
-        if let Some(hit) = self.from_cache(context, &content, &created_by)? {
+        if let Some(hit) = self.take_cached(context, &content, &created_by)? {
             for key in &keys {
                 let text = &context.instruction.text;
                 self.builder.cache.save(key, &hit, text)?;
@@ -222,7 +151,11 @@ impl StageRun<'_> {
             return Ok(());
         }
         keys.push(content);
-        let below: &[Layer] = if request.link { &[] } else { &self.state.layers };
+        let below: &[Layer] = if request.link {
+            &[]
+        } else {
+            &self.state.layers
+        };
         let (_room, upper, work) = self.room(below)?;
         let lowers = self.builder.lowers(below);
         let merged = Tree::of_mount(mount(&lowers, Some((&upper, &work)))?, "the image");
@@ -358,39 +291,6 @@ fn write(
     Ok(())
 }
 
-impl Request {
-    /// Returns the line of history, as the reference builder writes it.
-    fn history(&self, name: &str) -> String {
-        let mut text = name.to_owned();
-        let mut add = |part: String| {
-            text.push(' ');
-            text.push_str(&part);
-        };
-        if self.parents {
-            add("--parents".to_owned());
-        }
-        if let Some(chown) = &self.chown {
-            add(format!("--chown={chown}"));
-        }
-        if let Some((chmod, _)) = &self.chmod {
-            add(format!("--chmod={chmod}"));
-        }
-        for source in &self.sources {
-            add(source.clone());
-        }
-        for (document, _) in &self.documents {
-            add(format!("<<{document}"));
-        }
-        let slash = if self.destination.directory && self.destination.path != Path::new("/") {
-            "/"
-        } else {
-            ""
-        };
-        add(format!("{}{slash}", self.destination.path.display()));
-        text
-    }
-}
-
 /// Whether a source of ADD is fetched rather than copied.
 fn is_remote(source: &str) -> bool {
     let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
@@ -400,10 +300,7 @@ fn is_remote(source: &str) -> bool {
 /// Tells an archive by its first bytes: gzip, bzip2, xz, zstd, or a tar header.
 fn is_archive(tree: &Tree, item: &Item) -> Result<bool, StepFailure> {
     use std::io::Read;
-    let regular = item
-        .entries
-        .first()
-        .is_some_and(|entry| entry.is_regular_file());
+    let regular = item.entries.first().is_some_and(Entry::is_regular_file);
     if !regular {
         return Ok(false);
     }
@@ -412,12 +309,7 @@ fn is_archive(tree: &Tree, item: &Item) -> Result<bool, StepFailure> {
         .take(512)
         .read_to_end(&mut head)
         .map_err(StepFailure::Prepare)?;
-    let magics: [&[u8]; 4] = [
-        b"\x1f\x8b",
-        b"BZh",
-        b"\xfd7zXZ\0",
-        b"\x28\xb5\x2f\xfd",
-    ];
+    let magics: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
     Ok(magics.iter().any(|magic| head.starts_with(magic))
         || head.get(257..262).is_some_and(|magic| magic == b"ustar"))
 }

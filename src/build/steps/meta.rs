@@ -90,7 +90,7 @@ impl StageRun<'_> {
         for pair in pairs {
             let name = self.scope.expand(&pair.name.text)?;
             let value = self.scope.expand(&pair.value.text)?;
-            history.push_str(&format!(" {name}={value}"));
+            history.extend([" ", &name, "=", &value]);
             expanded.push((name, value));
         }
         Ok((expanded, history))
@@ -186,7 +186,9 @@ impl StageRun<'_> {
         ] {
             // Zero means "inherit" and is left out, as Go's omitempty does.
             if !duration.is_zero() {
-                health[key] = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).into();
+                health[key] = u64::try_from(duration.as_nanos())
+                    .unwrap_or(u64::MAX)
+                    .into();
             }
         }
         if *retries > 0 {
@@ -206,9 +208,6 @@ fn quoted(arguments: &[String]) -> String {
     format!("[{}]", quoted.join(" "))
 }
 
-/// Largest number of ports that one word of EXPOSE may name.
-const RANGE_MAX: u16 = u16::MAX;
-
 /// Parses `port[-port][/proto]`; a host part, which the reference builder tolerates, is dropped. `None` = not a port.
 fn exposed(text: &str) -> Option<Vec<String>> {
     let text = text.rsplit(':').next()?;
@@ -220,10 +219,14 @@ fn exposed(text: &str) -> Option<Vec<String>> {
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     let (first, last) = (port(first)?, port(last)?);
-    if first > last || last - first >= RANGE_MAX {
+    if first > last {
         return None;
     }
-    Some((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+    Some(
+        (first..=last)
+            .map(|port| format!("{port}/{protocol}"))
+            .collect(),
+    )
 }
 
 /// Whether a text names a signal: a number from 1 to 64, or a name with or without SIG.
@@ -233,7 +236,10 @@ fn is_signal(text: &str) -> bool {
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some(offset) = name.strip_prefix("RTMIN+").or(name.strip_prefix("RTMAX-")) {
+    if let Some(offset) = name
+        .strip_prefix("RTMIN+")
+        .or_else(|| name.strip_prefix("RTMAX-"))
+    {
         return offset.parse::<u8>().is_ok_and(|offset| offset <= 30);
     }
     matches!(name, "RTMIN" | "RTMAX" | "CLD")

@@ -5,4 +5,5 @@ mod meta;
 mod mounts;
 mod owner;
 mod run;
+mod transfer;
 mod workdir;

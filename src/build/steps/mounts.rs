@@ -96,7 +96,9 @@ impl StageRun<'_> {
         origin: &Origin,
     ) -> Result<Option<PreparedMount>, StepFailure> {
         let directory = self.state.document.working_dir();
-        let target = mount.target.map(|target| path::absolute(directory, &target));
+        let target = mount
+            .target
+            .map(|target| path::absolute(directory, &target));
         let what = match mount.kind {
             RunMountKind::Bind { source, .. } => {
                 let (tree, items, digest) = self.select_for_mount(origin, &source)?;
@@ -215,11 +217,7 @@ impl Prepared {
     }
 
     /// Makes what the mounts need.
-    pub(super) fn make(
-        self,
-        run: &StageRun<'_>,
-        room: &StepRoom,
-    ) -> Result<Ready, StepFailure> {
+    pub(super) fn make(self, run: &StageRun<'_>, room: &StepRoom) -> Result<Ready, StepFailure> {
         let mut ready = Ready::default();
         for (number, mount) in self.0.into_iter().enumerate() {
             let name = format!("mount{number}");

@@ -30,7 +30,7 @@ pub(super) fn find(text: &str, image: &Tree) -> Result<Owner, StepFailure> {
         StepFailure::NoSuchOwner { kind, name, file }
     })?;
     Ok(Owner {
-        uid: found.uid,
-        gid: found.gid,
+        uid: found.credentials.uid,
+        gid: found.credentials.gid,
     })
 }

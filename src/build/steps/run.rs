@@ -65,7 +65,9 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         if run.insecure.is_some() {
-            return Err(StepFailure::Unsupported("RUN --security=insecure".to_owned()));
+            return Err(StepFailure::Unsupported(
+                "RUN --security=insecure".to_owned(),
+            ));
         }
         if !run.devices.is_empty() {
             return Err(StepFailure::Unsupported("RUN --device".to_owned()));
@@ -75,7 +77,7 @@ impl StageRun<'_> {
         let mounts = self.prepare_mounts(context, run, origins)?;
         let network = self.run_network(run.network);
         let key = self.run_key(&command, &mounts, &network);
-        if self.from_cache(context, &key, &created_by)?.is_some() {
+        if self.take_cached(context, &key, &created_by)?.is_some() {
             return Ok(());
         }
         let (room, upper, work) = self.room(&self.state.layers)?;
@@ -183,7 +185,11 @@ impl StageRun<'_> {
         let mut parts = vec!["RUN".to_owned()];
         if !declared.is_empty() {
             parts.push(format!("|{}", declared.len()));
-            parts.extend(declared.iter().map(|(name, value)| format!("{name}={value}")));
+            parts.extend(
+                declared
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            );
         }
         parts.extend(argv.iter().cloned());
         parts.join(" ")
@@ -241,9 +247,8 @@ impl StageRun<'_> {
                 outcome => outcome.map_err(StepFailure::Prepare)?,
             },
         };
-        let mut hosts = format!(
-            "127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        );
+        let mut hosts =
+            format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for host in &self.builder.input.extra_hosts {
             let address = match (host.address.as_str(), network) {
                 // In the host's own namespace the host is here.
@@ -254,7 +259,7 @@ impl StageRun<'_> {
                 }
                 (address, _) => address,
             };
-            hosts.push_str(&format!("{address}\t{}\n", host.host));
+            hosts.extend([address, "\t", &host.host, "\n"]);
         }
         [
             ("resolv.conf", resolv_conf),

@@ -29,7 +29,10 @@ fn a_second_build_is_the_same_image_and_does_nothing() {
 fn touch_and_chown_are_hits_chmod_is_a_miss() {
     let fixture = two_files();
     fixture.build(TWO_COPIES);
-    let file = fs::File::options().write(true).open(fixture.path("a")).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(fixture.path("a"))
+        .unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     chown(fixture.path("a"), Some(1), Some(1)).unwrap();
     fixture.build(TWO_COPIES);
@@ -62,7 +65,9 @@ fn a_changed_file_redoes_only_what_follows() {
 #[test]
 fn what_is_hidden_does_not_count() {
     let fixture = two_files();
-    fixture.file(".dockerignore", "Dockerfile\nnoise").file("noise", "1");
+    fixture
+        .file(".dockerignore", "Dockerfile\nnoise")
+        .file("noise", "1");
     let dockerfile = "FROM scratch\nCOPY --exclude=b . /";
     fixture.build(dockerfile);
     fixture.file("noise", "2").file("b", "2");
@@ -136,7 +141,8 @@ fn linked_copies_do_not_depend_on_what_is_below() {
 #[test]
 fn the_cache_can_be_left_aside_wholly_or_for_a_stage() {
     let fixture = two_files();
-    let dockerfile = "FROM scratch AS one\nCOPY a /a\nFROM scratch AS two\nCOPY --from=one /a /a\nCOPY b /b";
+    let dockerfile =
+        "FROM scratch AS one\nCOPY a /a\nFROM scratch AS two\nCOPY --from=one /a /a\nCOPY b /b";
     fixture.build(dockerfile);
     let ok = |result: Result<_, super::super::BuildError>| assert!(result.is_ok());
     ok(fixture.try_build_with(dockerfile, |input| input.no_cache = true));
@@ -146,7 +152,11 @@ fn the_cache_can_be_left_aside_wholly_or_for_a_stage() {
     }));
     assert_eq!(
         fixture.steps(),
-        ["CACHED COPY a /a", "done COPY --from=one /a /a", "done COPY b /b"]
+        [
+            "CACHED COPY a /a",
+            "done COPY --from=one /a /a",
+            "done COPY b /b"
+        ]
     );
 }
 

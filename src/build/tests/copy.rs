@@ -41,7 +41,10 @@ fn modes_links_and_times_are_kept_and_owners_are_root() {
     assert_eq!(built.read("/srv/app/sub/data"), "y");
     assert_eq!(built.stat("/srv/app/run.sh").modified().unwrap(), time);
     let same = built.stat("/srv/app/same");
-    assert_eq!((same.nlink(), same.ino()), (2, built.stat("/srv/app/sub/data").ino()));
+    assert_eq!(
+        (same.nlink(), same.ino()),
+        (2, built.stat("/srv/app/sub/data").ino())
+    );
 }
 
 #[test]
@@ -56,14 +59,27 @@ fn destinations_follow_the_rules_of_docker() {
         ("COPY d /new", vec!["d /new", "f /new/x"]),
         ("COPY d/ /new/", vec!["d /new", "f /new/x"]),
         ("COPY d /\nCOPY a /x", vec!["f /x"]),
-        ("COPY d /new\nCOPY a /new", vec!["d /new", "f /new/a", "f /new/x"]),
+        (
+            "COPY d /new\nCOPY a /new",
+            vec!["d /new", "f /new/a", "f /new/x"],
+        ),
         ("COPY a .", vec!["f /a"]),
         ("WORKDIR /w\nCOPY a b ./", vec!["d /w", "f /w/a", "f /w/b"]),
         ("WORKDIR /w\nCOPY a name", vec!["d /w", "f /w/name"]),
         ("COPY [\"a\", \"/with space\"]", vec!["f /with space"]),
         ("COPY ../../a /../up", vec!["f /up"]),
         ("COPY d d /two", vec!["d /two", "f /two/x"]),
-        ("COPY . /all/", vec!["d /all", "f /all/Dockerfile", "f /all/a", "f /all/b", "d /all/d", "f /all/d/x"]),
+        (
+            "COPY . /all/",
+            vec![
+                "d /all",
+                "f /all/Dockerfile",
+                "f /all/a",
+                "f /all/b",
+                "d /all/d",
+                "f /all/d/x",
+            ],
+        ),
     ] {
         let built = fixture.build(&format!("FROM scratch\n{copies}"));
         let listed: Vec<String> = built.list("/")[1..]
@@ -80,23 +96,51 @@ fn destinations_follow_the_rules_of_docker() {
 #[test]
 fn what_cannot_be_copied_is_named() {
     let fixture = Fixture::new();
-    fixture.file("a", "").file("b", "").file("d/a/x", "").file(".dockerignore", "hidden\n");
+    fixture
+        .file("a", "")
+        .file("b", "")
+        .file("d/a/x", "")
+        .file(".dockerignore", "hidden\n");
     fixture.file("hidden", "");
     for (copies, expected) in [
-        ("COPY none /", "Dockerfile:2:1: COPY none /: `none` does not exist"),
+        (
+            "COPY none /",
+            "Dockerfile:2:1: COPY none /: `none` does not exist",
+        ),
         ("COPY hidden /", "`hidden` is hidden by .dockerignore"),
-        ("COPY d /\nCOPY a /", "cannot replace the directory `/a` with a file"),
-        ("COPY a /\nCOPY d /", "cannot copy a directory to `/a`: it is not a directory"),
+        (
+            "COPY d /\nCOPY a /",
+            "cannot replace the directory `/a` with a file",
+        ),
+        (
+            "COPY a /\nCOPY d /",
+            "cannot copy a directory to `/a`: it is not a directory",
+        ),
         ("COPY a /f\nCOPY b /f/", "cannot copy a directory to `/f`"),
-        ("COPY a b /f", "destination `/f` must be a directory and end with a /"),
+        (
+            "COPY a b /f",
+            "destination `/f` must be a directory and end with a /",
+        ),
         ("COPY [ab /", "`[ab` is not a valid pattern"),
         ("COPY --chmod=9 a /", "--chmod `9` must be octal"),
-        ("COPY --chown=nobody a /", "user `nobody` is not in /etc/passwd of the image"),
-        ("COPY --chown=0:staff a /", "group `staff` is not in /etc/group of the image"),
+        (
+            "COPY --chown=nobody a /",
+            "user `nobody` is not in /etc/passwd of the image",
+        ),
+        (
+            "COPY --chown=0:staff a /",
+            "group `staff` is not in /etc/group of the image",
+        ),
         ("COPY --chown=-1 a /", "owner `-1` must be"),
-        ("COPY --exclude=[ a /", "--exclude `[` is not a valid pattern"),
+        (
+            "COPY --exclude=[ a /",
+            "--exclude `[` is not a valid pattern",
+        ),
         ("COPY https://example.org/x /", "of COPY cannot be a URL"),
-        ("ADD https://example.org/x /", "ADD of `https://example.org/x` is not supported yet"),
+        (
+            "ADD https://example.org/x /",
+            "ADD of `https://example.org/x` is not supported yet",
+        ),
         ("ADD --checksum=sha256:00 a /", "requires a URL"),
     ] {
         let error = fixture.error(&format!("FROM scratch\n{copies}"));
@@ -132,13 +176,19 @@ fn links_in_the_destination_stay_inside_the_image() {
     // A link where a directory is to be copied is not followed.
     fixture.file("over/dir/q", "");
     let error = fixture.error("FROM scratch\nCOPY tree /\nCOPY over /");
-    assert!(error.contains("cannot copy a directory to `/dir`"), "{error}");
+    assert!(
+        error.contains("cannot copy a directory to `/dir`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn links_in_the_source_stay_inside_the_context() {
     let fixture = Fixture::new();
-    fixture.file("real/x", "x").link("conf", "/etc").link("to", "real");
+    fixture
+        .file("real/x", "x")
+        .link("conf", "/etc")
+        .link("to", "real");
     let error = fixture.error("FROM scratch\nCOPY conf/passwd /");
     assert!(error.contains("`conf/passwd` does not exist"), "{error}");
     // The last component is followed, what is below is not.
@@ -172,7 +222,11 @@ fn owners_and_modes_can_be_asked_for() {
         let built = fixture.build(&format!("{base}COPY {flags} d /new/d"));
         let listed = built.list("/new");
         let directory = &listed[1];
-        assert_eq!(directory[2..].split(" /").next().unwrap(), expected, "{flags}");
+        assert_eq!(
+            directory[2..].split(" /").next().unwrap(),
+            expected,
+            "{flags}"
+        );
     }
     let built = fixture.build(&format!("{base}COPY --chmod=+x --chown=app d /n/"));
     assert_eq!(
@@ -189,30 +243,55 @@ fn owners_and_modes_can_be_asked_for() {
 #[test]
 fn patterns_ignore_rules_and_excludes_select() {
     let fixture = Fixture::new();
-    for path in ["a.go", "b.go", "c.txt", "dir/d.go", "dir/keep/e.go", "dir/keep/f.txt", "v/x"] {
+    for path in [
+        "a.go",
+        "b.go",
+        "c.txt",
+        "dir/d.go",
+        "dir/keep/e.go",
+        "dir/keep/f.txt",
+        "v/x",
+    ] {
         fixture.file(path, path);
     }
-    fixture.file(".dockerignore", "Dockerfile\n.dockerignore\nv\ndir/*\n!dir/keep\nb.go\n");
+    fixture.file(
+        ".dockerignore",
+        "Dockerfile\n.dockerignore\nv\ndir/*\n!dir/keep\nb.go\n",
+    );
     let files = |dockerfile: &str| {
-        let listed = fixture.build(&format!("FROM scratch\n{dockerfile}")).list("/");
+        let listed = fixture
+            .build(&format!("FROM scratch\n{dockerfile}"))
+            .list("/");
         let files = listed.into_iter().filter(|line| line.starts_with('f'));
         files
             .map(|line| line[line.find('/').unwrap()..].to_owned())
             .collect::<Vec<_>>()
     };
     assert_eq!(files("COPY *.go /"), ["/a.go"]);
-    assert_eq!(files("COPY . /"), ["/a.go", "/c.txt", "/dir/keep/e.go", "/dir/keep/f.txt"]);
+    assert_eq!(
+        files("COPY . /"),
+        ["/a.go", "/c.txt", "/dir/keep/e.go", "/dir/keep/f.txt"]
+    );
     assert_eq!(files("COPY dir/*/*.go /x/"), ["/x/e.go"]);
     assert_eq!(files("COPY d* /x/"), ["/x/keep/e.go", "/x/keep/f.txt"]);
-    assert_eq!(files("COPY --exclude=**/*.txt . /"), ["/a.go", "/dir/keep/e.go"]);
+    assert_eq!(
+        files("COPY --exclude=**/*.txt . /"),
+        ["/a.go", "/dir/keep/e.go"]
+    );
     assert_eq!(files("COPY --exclude=*.txt *.* /"), ["/a.go"]);
     assert_eq!(
         files("COPY --parents dir/keep/*.go a.go /p/"),
         ["/p/a.go", "/p/dir/keep/e.go"]
     );
-    assert_eq!(files("COPY --parents ./dir/./keep/*.txt /p/"), ["/p/keep/f.txt"]);
+    assert_eq!(
+        files("COPY --parents ./dir/./keep/*.txt /p/"),
+        ["/p/keep/f.txt"]
+    );
     assert_eq!(files("COPY a.go none* /"), ["/a.go"]);
-    assert_eq!(fixture.warnings(), ["Dockerfile:2:1: no file matches `none*`"]);
+    assert_eq!(
+        fixture.warnings(),
+        ["Dockerfile:2:1: no file matches `none*`"]
+    );
     // The ignore file beside the Dockerfile wins.
     fixture.file("Dockerfile.dockerignore", "*\n!b.go\n");
     assert_eq!(files("COPY . /"), ["/b.go"]);
@@ -256,6 +335,9 @@ fn special_files_are_copied_and_sockets_are_not() {
     .unwrap();
     let socket = std::os::unix::net::UnixListener::bind(fixture.path("s/socket")).unwrap();
     let built = fixture.build("FROM scratch\nCOPY s /s");
-    assert_eq!(built.list("/s")[1..], ["p 400 0:0 /s/fifo", "f 644 0:0 /s/x"]);
+    assert_eq!(
+        built.list("/s")[1..],
+        ["p 400 0:0 /s/fifo", "f 644 0:0 /s/x"]
+    );
     drop(socket);
 }

@@ -8,6 +8,8 @@
 mod cache;
 mod config;
 mod copy;
+mod fakes;
 mod fixture;
 mod run;
 mod stages;
+mod store;

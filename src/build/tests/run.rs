@@ -10,7 +10,10 @@ use super::{
 #[test]
 fn the_upper_becomes_the_layer_and_nothing_that_was_mounted_is_in_it() {
     let fixture = Fixture::new();
-    fixture.file("etc/passwd", "").mode("etc", 0o711).file("old", "old");
+    fixture
+        .file("etc/passwd", "")
+        .mode("etc", 0o711)
+        .file("old", "old");
     fixture.link("etc/resolv.conf", "../run/stub/resolv.conf");
     let built = fixture.build(
         "FROM scratch\nCOPY . /\nRUN --mount=type=cache,target=/cache --mount=type=tmpfs,target=/tmp/deep mkdir /new && write /new/file text && remove /old",
@@ -26,7 +29,11 @@ fn the_upper_becomes_the_layer_and_nothing_that_was_mounted_is_in_it() {
             "d 755 0:0 /new",
             "f 644 0:0 /new/file",
         ]
-        .map(|line| if line == "d 755 0:0 /etc" { "d 711 0:0 /etc" } else { line })
+        .map(|line| if line == "d 755 0:0 /etc" {
+            "d 711 0:0 /etc"
+        } else {
+            line
+        })
     );
     assert_eq!(built.record.layers.len(), 2);
 }
@@ -47,13 +54,20 @@ fn the_container_is_dockers_default() {
             "B=2"
         ]
     );
-    assert_eq!((spec.process.user.as_str(), spec.process.cwd.as_str()), ("5:6", "/w"));
+    assert_eq!(
+        (spec.process.user.as_str(), spec.process.cwd.as_str()),
+        ("5:6", "/w")
+    );
     assert_eq!(spec.namespaces.net, Namespace::Host);
     assert_eq!(spec.namespaces.pid, Namespace::Private);
     assert_eq!(spec.security.seccomp, Seccomp::Default);
     assert_eq!(spec.security.capabilities.len(), 14);
     assert!(!spec.security.privileged && spec.security.mask_paths);
-    let mounted: Vec<&str> = spec.mounts.iter().map(|mount| mount.target.as_str()).collect();
+    let mounted: Vec<&str> = spec
+        .mounts
+        .iter()
+        .map(|mount| mount.target.as_str())
+        .collect();
     assert_eq!(mounted, ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]);
     assert!(spec.mounts.iter().all(|mount| mount.read_only));
 }
@@ -94,7 +108,10 @@ fn a_failure_names_line_command_code_and_output() {
         error.excerpt().unwrap(),
         "3 | RUN say one && \\\n  | ^^^^^^^^^^^^^^^^"
     );
-    let error = fixture.try_build("FROM scratch\nRUN missing").map(drop).unwrap_err();
+    let error = fixture
+        .try_build("FROM scratch\nRUN missing")
+        .map(drop)
+        .unwrap_err();
     assert_eq!(error.exit_code(), Some(127));
     // A failed step is not remembered.
     fixture.error("FROM scratch\nRUN say one && \\\n    say two && exit 7\n");
@@ -125,7 +142,10 @@ fn secrets_are_given_but_never_counted_or_kept() {
     let fixture = Fixture::new();
     let dockerfile = "FROM scratch\nRUN --mount=type=secret,id=token,required --mount=type=secret,id=key,env=KEY write /x x";
     let error = fixture.error(dockerfile);
-    assert!(error.contains("secret `token` is required but was not given"), "{error}");
+    assert!(
+        error.contains("secret `token` is required but was not given"),
+        "{error}"
+    );
     let build = |value: &str| {
         let built = fixture.try_build_with(dockerfile, |input| {
             for id in ["token", "key"] {
@@ -147,7 +167,10 @@ fn secrets_are_given_but_never_counted_or_kept() {
 #[test]
 fn bind_mounts_count_by_content_and_caches_do_not() {
     let fixture = Fixture::new();
-    fixture.file("src/a", "1").file(".dockerignore", "src/hidden").file("src/hidden", "1");
+    fixture
+        .file("src/a", "1")
+        .file(".dockerignore", "src/hidden")
+        .file("src/hidden", "1");
     let dockerfile = "FROM scratch\nRUN --mount=source=src,target=/src --mount=type=cache,target=/c,id=../x write /x x";
     fixture.build(dockerfile);
     let spec = fixture.runner.last();
@@ -155,11 +178,16 @@ fn bind_mounts_count_by_content_and_caches_do_not() {
         .mounts
         .iter()
         .filter_map(|mount| match &mount.kind {
-            MountKind::Bind { source, .. } => Some((mount.target.as_str(), source, mount.read_only)),
+            MountKind::Bind { source, .. } => {
+                Some((mount.target.as_str(), source, mount.read_only))
+            }
             MountKind::Tmpfs { .. } => None,
         })
         .collect();
-    let (_, bound, read_only) = sources.iter().find(|(target, ..)| *target == "/src").unwrap();
+    let (_, bound, read_only) = sources
+        .iter()
+        .find(|(target, ..)| *target == "/src")
+        .unwrap();
     assert!(*read_only && !bound.exists(), "the filtered copy is gone");
     let (_, cache, read_only) = sources.iter().find(|(target, ..)| *target == "/c").unwrap();
     let mounts = fixture.root().state().join("build/mounts");
@@ -178,12 +206,27 @@ fn bind_mounts_count_by_content_and_caches_do_not() {
 fn what_is_not_possible_yet_is_an_error_with_its_line() {
     let fixture = Fixture::new();
     for (line, expected) in [
-        ("RUN --mount=type=ssh x", "RUN --mount=type=ssh is not supported yet"),
-        ("RUN --security=insecure x", "RUN --security=insecure is not supported yet"),
+        (
+            "RUN --mount=type=ssh x",
+            "RUN --mount=type=ssh is not supported yet",
+        ),
+        (
+            "RUN --security=insecure x",
+            "RUN --security=insecure is not supported yet",
+        ),
         ("RUN --device=a x", "RUN --device is not supported yet"),
-        ("ADD git@example.org:x /", "ADD of `git@example.org:x` is not supported yet"),
-        ("ARG t=bad\nRUN --mount=type=$t,target=/x x", "unsupported mount type \"bad\""),
-        ("RUN --mount=source=none,target=/x x", "`none` does not exist"),
+        (
+            "ADD git@example.org:x /",
+            "ADD of `git@example.org:x` is not supported yet",
+        ),
+        (
+            "ARG t=bad\nRUN --mount=type=$t,target=/x x",
+            "unsupported mount type \"bad\"",
+        ),
+        (
+            "RUN --mount=source=none,target=/x x",
+            "`none` does not exist",
+        ),
         ("STOPSIGNAL SIGNOPE", "signal `SIGNOPE` must be"),
         ("EXPOSE http", "port `http` must be"),
         ("ENV a=${b:?needed}", "b: needed"),

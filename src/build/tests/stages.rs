@@ -55,7 +55,9 @@ fn stages_are_named_before_they_are_used() {
         ),
         (
             "FROM scratch AS build\nFROM biuld",
-            Some("Dockerfile:2:1: FROM biuld: get image `biuld`, did you mean `build`?: manifest unknown"),
+            Some(
+                "Dockerfile:2:1: FROM biuld: get image `biuld`, did you mean `build`?: manifest unknown",
+            ),
         ),
         (
             "FROM ${NONE}",
@@ -110,7 +112,9 @@ fn triggers_run_first_in_those_who_build_on_it() {
     fixture.file("a", "a");
     fixture.store.offer(
         "parent",
-        base_config(&json!({ "OnBuild": ["COPY --from=helper /h /h", "RUN write /t t", "ENV T=1"] })),
+        base_config(
+            &json!({ "OnBuild": ["COPY --from=helper /h /h", "RUN write /t t", "ENV T=1"] }),
+        ),
     );
     let built = fixture.build(
         "FROM scratch AS helper\nCOPY a /h\nFROM parent\nRUN write /own $T\nONBUILD RUN later\n",
@@ -121,7 +125,9 @@ fn triggers_run_first_in_those_who_build_on_it() {
     );
     assert_eq!(built.config["config"]["OnBuild"], json!(["RUN later"]));
     assert_eq!(fixture.runner.count(), 2);
-    fixture.store.offer("bad", base_config(&json!({ "OnBuild": ["RUM x"] })));
+    fixture
+        .store
+        .offer("bad", base_config(&json!({ "OnBuild": ["RUM x"] })));
     let error = fixture.error("FROM bad");
     assert!(error.contains("ONBUILD trigger `RUM x`"), "{error}");
     assert!(error.contains("did you mean RUN?"), "{error}");
@@ -132,7 +138,9 @@ fn named_contexts_stand_for_stages_and_images() {
     let fixture = Fixture::new();
     let other = tempfile::tempdir().unwrap();
     std::fs::write(other.path().join("o"), "o").unwrap();
-    fixture.store.offer("real", base_config(&json!({ "User": "9" })));
+    fixture
+        .store
+        .offer("real", base_config(&json!({ "User": "9" })));
     let built = fixture
         .try_build_with("FROM app\nCOPY --from=other o /o", |input| {
             let contexts = &mut input.additional_contexts;

@@ -177,16 +177,17 @@ pub(super) fn cgroup(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> CgroupP
         None => own,
         Some(parent) => {
             let relative = parent.trim_matches('/');
-            let clean = !relative.is_empty()
-                && relative
-                    .split('/')
-                    .all(|part| !matches!(part, "" | "." | ".."));
+            let is_name = |part: &str| {
+                let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+                !matches!(part, "" | "." | "..") && part.chars().all(is_letter)
+            };
+            let clean = relative.split('/').all(is_name);
             if !clean {
                 checks.invalid(
                     "cgroup_parent",
                     "path",
                     parent,
-                    "a path without `.` and `..`",
+                    "names of letters, digits, `_`, `.` and `-` between slashes",
                 );
             }
             relative.to_owned()
@@ -223,7 +224,8 @@ pub(super) fn rlimits(service: &Service, checks: &mut Checks<'_>) -> Vec<Rlimit>
             continue;
         }
         let (Some(soft), Some(hard)) = (bound(limit.soft), bound(limit.hard)) else {
-            checks.invalid(path, "limit", format!("{limit:?}"), "-1 or more");
+            let text = format!("soft {}, hard {}", limit.soft, limit.hard);
+            checks.invalid(path, "limit", text, "-1 or more");
             continue;
         };
         if soft > hard {

@@ -144,7 +144,7 @@ pub enum FileContent {
     Hosts,
     /// `/etc/resolv.conf`: the network area knows the text.
     ResolvConf,
-    /// `/etc/hostname`: this text.
+    /// `/etc/hostname`: this name and a newline.
     Hostname(String),
     /// A secret or config.
     Object(FileSource),
@@ -163,7 +163,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
     let spec = ContainerSpec {
         version: ContainerSpec::VERSION,
         id: input.id.as_str().to_owned(),
-        domainname: service.domainname.clone(),
+        domainname: process::domain_name(service, checks),
         rootfs: Rootfs::Overlay {
             lowers: input.image.layers.clone(),
             upper: input.places.container.join("upper"),
@@ -280,3 +280,6 @@ pub(super) fn check(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,42 @@ use crate::model::{Digest, VolumeRecord};
 
 /// Mode of a tmpfs without one: as /tmp.
 const TMPFS_MODE: u32 = 0o1777;
-/// Docker's options of every tmpfs; `exec`, `suid` and `dev` take them back.
-const TMPFS_OPTIONS: [&str; 3] = ["noexec", "nosuid", "nodev"];
+/// What others put over files of /proc, to show a container its own limits.
+const PROC_FILES: [&str; 10] = [
+    "cpuinfo",
+    "sys/crypto/fips_enabled",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "sys/kernel/ns_last_pid",
+    "uptime",
+];
+/// Flags of a tmpfs. Without any it is `noexec,nosuid,nodev`, as Docker's, which is the runtime's to say.
+const TMPFS_FLAGS: [&str; 10] = [
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "noatime",
+    "nodiratime",
+    "relatime",
+    "strictatime",
+];
+/// Settings of a tmpfs, tmpfs(5).
+const TMPFS_KEYS: [&str; 7] = [
+    "gid",
+    "huge",
+    "mode",
+    "nr_blocks",
+    "nr_inodes",
+    "size",
+    "uid",
+];
 
 /// All mounts of a container, the shallowest first, and what must be there for them.
 #[derive(Debug, Default)]
@@ -67,6 +101,16 @@ impl Mounts {
         {
             let reason = "it must be an absolute path other than `/`, without `..`";
             checks.invalid(path, "mount target", &wanted.target, reason);
+            return;
+        }
+        let in_proc = target.strip_prefix("/proc/");
+        if target == "/proc" || in_proc.is_some_and(|file| !PROC_FILES.contains(&file)) {
+            checks.invalid(
+                path,
+                "mount target",
+                &wanted.target,
+                "it would hide the kernel's /proc",
+            );
             return;
         }
         if self.has(&target) {
@@ -250,19 +294,22 @@ impl Mounts {
         (path, checks): (&str, &mut Checks<'_>),
     ) {
         let mut read_only = read_only;
-        let mut options: Vec<String> = TMPFS_OPTIONS.map(str::to_owned).to_vec();
+        let mut options = Vec::new();
         for option in &wanted.options {
-            let (name, _) = option.split_once('=').unwrap_or((option, ""));
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            let known = match value {
+                "" => TMPFS_FLAGS.contains(&name),
+                value => {
+                    TMPFS_KEYS.contains(&name)
+                        && value
+                            .chars()
+                            .all(|c| c.is_ascii_alphanumeric() || c == '%' || c == '_')
+                }
+            };
             match name {
                 "ro" => read_only = true,
                 "rw" | "defaults" | "" => {}
-                "exec" | "suid" | "dev" => {
-                    options.retain(|default| *default != format!("no{name}"));
-                }
-                "noexec" | "nosuid" | "nodev" => {}
-                "uid" | "gid" | "nr_inodes" | "nr_blocks" | "huge" | "mpol" | "size" | "mode"
-                | "noatime" | "nodiratime" | "relatime" | "strictatime" | "sync" | "async"
-                | "dirsync" | "noswap" => options.push(option.clone()),
+                _ if known => options.push(option.clone()),
                 _ => {
                     let kind = "tmpfs option";
                     let name = option.clone();
@@ -315,7 +362,7 @@ impl Mounts {
         let files = [
             ("hosts", FileContent::Hosts),
             ("resolv.conf", FileContent::ResolvConf),
-            ("hostname", FileContent::Hostname(format!("{host_name}\n"))),
+            ("hostname", FileContent::Hostname(host_name.to_owned())),
         ];
         for (name, content) in files {
             let target = format!("/etc/{name}");

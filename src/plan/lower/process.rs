@@ -30,8 +30,8 @@ pub(super) fn lower(input: &LowerInput<'_>, host_name: &str, checks: &mut Checks
         argv,
         env: environment(service, image, host_name, checks),
         cwd: working_dir(service, image, checks),
-        user: service.user.clone().unwrap_or_else(|| image.user.clone()),
-        groups: service.group_add.clone(),
+        user: user(service, image, checks),
+        groups: groups(service, checks),
     }
 }
 
@@ -96,6 +96,7 @@ fn environment(
         image
             .env
             .iter()
+            .filter(|entry| entry.find('=').is_some_and(|at| at > 0))
             .filter(|entry| !service_has(variable_name(entry)))
             .cloned(),
     );
@@ -119,6 +120,63 @@ fn working_dir(service: &Service, image: &ImageConfig, checks: &mut Checks<'_>) 
     }
 }
 
+/// `user[:group]`; whether they exist is told by the container's own files when it starts.
+fn user(service: &Service, image: &ImageConfig, checks: &mut Checks<'_>) -> String {
+    let Some(user) = &service.user else {
+        return image.user.clone();
+    };
+    let is_fine = match user.split_once(':') {
+        None => user.is_empty() || is_id(user),
+        Some((user, group)) => {
+            (user.is_empty() || is_id(user)) && (group.is_empty() || is_id(group))
+        }
+    };
+    if !is_fine {
+        checks.invalid("user", "user", user, "`user[:group]`, names or numbers");
+    }
+    user.clone()
+}
+
+fn groups(service: &Service, checks: &mut Checks<'_>) -> Vec<String> {
+    for (index, group) in service.group_add.iter().enumerate() {
+        if !is_id(group) {
+            checks.invalid(
+                format!("group_add[{index}]"),
+                "group",
+                group,
+                "a name or number",
+            );
+        }
+    }
+    service.group_add.clone()
+}
+
+/// A name or number; signs and blanks could be read as another id (CVE-2026-30892).
+fn is_id(text: &str) -> bool {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // The largest number means "leave it as it is" to setresuid(2).
+        return text.parse::<u32>().is_ok_and(|number| number != u32::MAX);
+    }
+    let is_foreign = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | ',' | '/');
+    !text.is_empty() && !text.starts_with(['-', '+']) && !text.contains(is_foreign)
+}
+
+/// Lowers the NIS domain name.
+pub(super) fn domain_name(service: &Service, checks: &mut Checks<'_>) -> Option<String> {
+    let name = service.domainname.clone()?;
+    if !is_host_name(&name) {
+        checks.invalid("domainname", "domain name", &name, HOST_NAME_RULE);
+    }
+    Some(name)
+}
+
+const HOST_NAME_RULE: &str = "1 to 64 letters, digits, `.`, `-` and `_`";
+
+fn is_host_name(name: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=64).contains(&name.len()) && name.chars().all(is_letter)
+}
+
 /// Returns the host name of the container: that of the host when it shares its network, as in Docker.
 pub(super) fn host_name(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> String {
     let service = &input.new.service;
@@ -129,13 +187,8 @@ pub(super) fn host_name(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> Stri
         if let NetworkMode::Service(_) | NetworkMode::Container(_) = service.network {
             checks.conflict("hostname", "`hostname`", "a shared `network_mode`");
         }
-        if name.is_empty() || name.len() > 63 || name.contains(['/', '\0', ' ']) {
-            checks.invalid(
-                "hostname",
-                "host name",
-                name,
-                "1 to 63 characters of a name",
-            );
+        if !is_host_name(name) {
+            checks.invalid("hostname", "host name", name, HOST_NAME_RULE);
         }
         return name.clone();
     }

@@ -164,8 +164,7 @@ fn normalise(names: &[String], field: &str, checks: &mut Checks<'_>) -> Vec<&'st
     known
 }
 
-const SYSCTLS_ALLOWED: &str =
-    "net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname";
+const SYSCTLS_ALLOWED: &str = "net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname, and no namespace of the host";
 
 /// Lowers kernel parameters; only those that belong to the container's own namespaces are allowed.
 pub(super) fn sysctls(service: &Service, checks: &mut Checks<'_>) -> Vec<(String, String)> {
@@ -183,39 +182,52 @@ pub(super) fn sysctls(service: &Service, checks: &mut Checks<'_>) -> Vec<(String
     default("net.ipv4.ping_group_range", "0 2147483647");
     default("net.ipv4.ip_unprivileged_port_start", "0");
     for (name, value) in &service.sysctls {
-        // sysctl(8) allows slashes in place of dots.
-        let dotted = name.replace('/', ".");
-        if is_own(&dotted, service) {
-            result.push((dotted, value.clone()));
-        } else {
-            checks.refuse(
-                format!("sysctls.{name}"),
-                Refusal::SysctlNotNamespaced {
-                    name: name.clone(),
-                    allowed: SYSCTLS_ALLOWED,
-                },
+        let place = format!("sysctls.{name}");
+        // A line break could set another parameter wherever the value is replayed (CVE-2022-0811).
+        if value.is_empty() || value.chars().any(|c| c.is_control() && c != '\t') {
+            checks.invalid(
+                place,
+                "value",
+                value,
+                "it must be one line that is not empty",
             );
+        } else if is_own(name, service) {
+            result.push((name.clone(), value.clone()));
+        } else {
+            let name = name.clone();
+            let allowed = SYSCTLS_ALLOWED;
+            checks.refuse(place, Refusal::SysctlNotNamespaced { name, allowed });
         }
     }
     result
 }
 
+/// Tells whether a kernel parameter belongs to a namespace that the container has for itself.
 fn is_own(name: &str, service: &Service) -> bool {
-    let plain = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-        && !name.contains("..");
-    let own_ipc = service.ipc != Namespace::Host;
-    plain
-        && match name.split_once('.') {
-            Some(("net", _)) => service.network != NetworkMode::Host,
-            Some(("fs", rest)) => own_ipc && rest.starts_with("mqueue."),
-            Some(("kernel", "domainname")) => service.uts != Namespace::Host,
-            Some(("kernel", rest)) => {
-                own_ipc && (rest == "sem" || rest.starts_with("shm") || rest.starts_with("msg"))
-            }
-            _ => false,
-        }
+    // As in sysctl(8) the first separator decides which of `.` and `/` separates; the other one is part of a name (`eth0.1`).
+    let Some(separator) = name.chars().find(|c| matches!(c, '.' | '/')) else {
+        return false;
+    };
+    let other = if separator == '.' { '/' } else { '.' };
+    let is_part = |part: &&str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-') || c == other;
+        !part.is_empty() && !matches!(*part, "." | ".." | "/" | "//") && part.chars().all(is_letter)
+    };
+    let parts: Vec<&str> = name.split(separator).collect();
+    if !parts.iter().all(|part| is_part(&part)) {
+        return false;
+    }
+    match parts[..] {
+        ["net", _, ..] => service.network != NetworkMode::Host,
+        ["fs", "mqueue", _] => service.ipc != Namespace::Host,
+        ["kernel", "domainname"] => service.uts != Namespace::Host,
+        [
+            "kernel",
+            "sem" | "shm_rmid_forced" | "msgmax" | "msgmnb" | "msgmni" | "shmall" | "shmmax"
+            | "shmmni",
+        ] => service.ipc != Namespace::Host,
+        _ => false,
+    }
 }
 
 /// Devices of the host: the runtime has no device rules of its own yet, so only `privileged` gives access to more than the defaults.

@@ -217,7 +217,9 @@ pub(in crate::plan) fn project(services: impl IntoIterator<Item = Service>) -> P
             }
         }
         for mount in &service.mounts {
-            if let MountSource::Volume { key, .. } = &mount.source {
+            if let MountSource::Volume { key, .. } = &mount.source
+                && key != "undefined"
+            {
                 volumes.insert(key.clone(), volume(key));
             }
         }

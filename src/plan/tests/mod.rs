@@ -1,6 +1,6 @@
 //! Plans as text for chosen situations, and properties of plans of random projects.
 
-mod fixture;
+pub(in crate::plan) mod fixture;
 mod lifecycle;
 mod prop;
 mod refusals;

@@ -104,6 +104,9 @@ impl World {
     }
 
     pub(super) fn enforce(&mut self, project: &Project) -> usize {
+        if self.options.mode == Mode::Up && self.options.services.is_empty() {
+            self.options.services = project.services.keys().cloned().collect();
+        }
         self.options.mode = Mode::Enforce;
         self.settle(project)
     }

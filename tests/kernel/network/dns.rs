@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use compose_spec::model::NetworkMode;
 use hickory_proto::{
     op::{Edns, Message, Query, ResponseCode},
     rr::{Name, RData, RecordType},
 };
-use stack::model::ContainerRecord;
+use stack::{
+    model::ContainerRecord,
+    network::{HostResolver, resolv_conf},
+};
 
 use super::{
     lab::{DEADLINE, EXT, Lab, exchange, inside, lab, sh, write_resolv_conf},
@@ -157,7 +161,12 @@ fn names_follow_the_table_of_semantics() {
             (&db, "example.org", RecordType::A, "NXDomain"),
             (&web, web.id.short(), RecordType::A, "10.201.1.2"),
             (&web, "host.docker.internal", RecordType::A, "10.201.1.1"),
-            (&web, "4.2.201.10.in-addr.arpa", RecordType::PTR, "shop-db-4.shop_back."),
+            (
+                &web,
+                "4.2.201.10.in-addr.arpa",
+                RecordType::PTR,
+                "shop-db-4.shop_back.",
+            ),
             // T17
             (&web, "db", RecordType::AAAA, "(empty)"),
             (&web, "db", RecordType::HTTPS, "(empty)"),
@@ -230,7 +239,9 @@ fn answers_are_cut_and_idle_streams_are_closed() {
         let net = network("front", 1);
         fabric.ensure_network(&net).await.unwrap();
         // 40 replicas do not fit into 512 bytes. Only their names matter.
-        let replicas: Vec<_> = (2..42).map(|last| container("web", last, &[&net])).collect();
+        let replicas: Vec<_> = (2..42)
+            .map(|last| container("web", last, &[&net]))
+            .collect();
         for record in &replicas {
             fabric.attach(record).await.unwrap();
             fabric.set_running(&record.id, true).await.unwrap();
@@ -245,7 +256,10 @@ fn answers_are_cut_and_idle_streams_are_closed() {
         let large = large.to_vec().unwrap();
         let answer = lab.within(web, || exchange(RESOLVER, &large)).unwrap();
         let answer = Message::from_vec(&answer).unwrap();
-        assert_eq!((answer.metadata.truncation, answer.answers.len()), (false, 40));
+        assert_eq!(
+            (answer.metadata.truncation, answer.answers.len()),
+            (false, 40)
+        );
         // T19: noise is survived, and a stream that says nothing is closed.
         lab.within(web, || {
             for length in 0..64_u8 {
@@ -257,7 +271,10 @@ fn answers_are_cut_and_idle_streams_are_closed() {
             idle.set_read_timeout(Some(DEADLINE)).unwrap();
             assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0);
         });
-        assert_eq!(resolve(&lab, web, "shop-web-3", RecordType::A), "10.201.1.3");
+        assert_eq!(
+            resolve(&lab, web, "shop-web-3", RecordType::A),
+            "10.201.1.3"
+        );
         for record in &replicas {
             fabric.detach(&record.id).await.unwrap();
             fabric.remove_netns(record).await.unwrap();
@@ -292,7 +309,9 @@ fn the_hosts_resolver_configuration_is_followed() {
         let (done, wait) = mpsc::channel();
         let answering = thread::spawn(move || {
             let mut buffer = [0; 512];
-            inner.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            inner
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
             let (length, client) = inner.recv_from(&mut buffer).expect("a question");
             buffer[2] |= 0x80;
             inner.send_to(&buffer[..length], client).unwrap();
@@ -307,4 +326,24 @@ fn the_hosts_resolver_configuration_is_followed() {
         }
         fabric.remove_network(&net).await.unwrap();
     });
+}
+
+#[test]
+fn resolv_conf_depends_on_the_kind_of_network() {
+    let host = HostResolver::parse("nameserver 127.0.0.53\nsearch lan\noptions timeout:1\n");
+    let mut service = container("web", 2, &[&network("front", 1)]).wanted;
+    let ours = "nameserver 127.0.0.11\nsearch lan\noptions edns0 trust-ad ndots:0\n";
+    assert_eq!(resolv_conf(&service, &host), ours);
+    service.dns_search = vec!["a.example".to_owned(), "b.example".to_owned()];
+    service.dns_opt = vec!["ndots:2".to_owned()];
+    let own = "nameserver 127.0.0.11\nsearch a.example b.example\noptions edns0 trust-ad ndots:2\n";
+    assert_eq!(resolv_conf(&service, &host), own);
+    service.dns_search = vec![".".to_owned()];
+    service.dns_opt.clear();
+    service.network = NetworkMode::Host;
+    let hosts = "nameserver 127.0.0.53\noptions timeout:1\n";
+    assert_eq!(resolv_conf(&service, &host), hosts);
+    service.dns = vec!["10.0.0.53".to_owned()];
+    let named = "nameserver 10.0.0.53\noptions timeout:1\n";
+    assert_eq!(resolv_conf(&service, &host), named);
 }

@@ -18,20 +18,20 @@ use super::*;
 
 /// A tar stream under construction, with none of the care that writers take.
 #[derive(Default, Clone)]
-pub(super) struct Tape(pub(super) Vec<u8>);
+pub(in crate::image) struct Tape(pub(super) Vec<u8>);
 
 /// One member.
 #[derive(Clone)]
-pub(super) struct Member<'a> {
-    pub(super) kind: u8,
-    pub(super) path: &'a [u8],
-    pub(super) link: &'a [u8],
-    pub(super) data: &'a [u8],
-    pub(super) mode: u32,
-    pub(super) owner: (u32, u32),
-    pub(super) mtime: u64,
-    pub(super) device: (u32, u32),
-    pub(super) pax: Vec<(&'a [u8], &'a [u8])>,
+pub(in crate::image) struct Member<'a> {
+    pub(in crate::image) kind: u8,
+    pub(in crate::image) path: &'a [u8],
+    pub(in crate::image) link: &'a [u8],
+    pub(in crate::image) data: &'a [u8],
+    pub(in crate::image) mode: u32,
+    pub(in crate::image) owner: (u32, u32),
+    pub(in crate::image) mtime: u64,
+    pub(in crate::image) device: (u32, u32),
+    pub(in crate::image) pax: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl Default for Member<'_> {
@@ -51,7 +51,7 @@ impl Default for Member<'_> {
 }
 
 impl Tape {
-    pub(super) fn add(mut self, member: &Member<'_>) -> Self {
+    pub(in crate::image) fn add(mut self, member: &Member<'_>) -> Self {
         if !member.pax.is_empty() {
             let records: Vec<u8> = member
                 .pax
@@ -72,7 +72,7 @@ impl Tape {
         self
     }
 
-    pub(super) fn file(self, path: &str, data: &str) -> Self {
+    pub(in crate::image) fn file(self, path: &str, data: &str) -> Self {
         self.add(&Member {
             path: path.as_bytes(),
             data: data.as_bytes(),
@@ -80,7 +80,7 @@ impl Tape {
         })
     }
 
-    pub(super) fn dir(self, path: &str, mode: u32) -> Self {
+    pub(in crate::image) fn dir(self, path: &str, mode: u32) -> Self {
         self.add(&Member {
             kind: b'5',
             path: path.as_bytes(),
@@ -89,7 +89,7 @@ impl Tape {
         })
     }
 
-    pub(super) fn symlink(self, path: &str, target: &str) -> Self {
+    pub(in crate::image) fn symlink(self, path: &str, target: &str) -> Self {
         let member = Member {
             kind: b'2',
             path: path.as_bytes(),
@@ -102,7 +102,7 @@ impl Tape {
         })
     }
 
-    pub(super) fn link(self, path: &str, target: &str) -> Self {
+    pub(in crate::image) fn link(self, path: &str, target: &str) -> Self {
         let member = Member {
             kind: b'1',
             path: path.as_bytes(),
@@ -114,7 +114,7 @@ impl Tape {
         })
     }
 
-    pub(super) fn end(mut self) -> Vec<u8> {
+    pub(in crate::image) fn end(mut self) -> Vec<u8> {
         self.0.extend([0; 1024]);
         self.0
     }
@@ -125,7 +125,7 @@ impl Tape {
     }
 }
 
-pub(super) fn block(member: &Member<'_>) -> [u8; 512] {
+pub(in crate::image) fn block(member: &Member<'_>) -> [u8; 512] {
     let mut block = [0; 512];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &member.path[..member.path.len().min(100)]);
@@ -144,13 +144,13 @@ pub(super) fn block(member: &Member<'_>) -> [u8; 512] {
 }
 
 /// Writes the checksum.
-pub(super) fn seal(block: &mut [u8; 512]) {
+pub(in crate::image) fn seal(block: &mut [u8; 512]) {
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
     block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
 }
 
-pub(super) fn pax_record(key: &[u8], value: &[u8]) -> Vec<u8> {
+pub(in crate::image) fn pax_record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let length = (rest..rest + 9)
         .find(|n| *n == rest + n.to_string().len())
@@ -158,54 +158,54 @@ pub(super) fn pax_record(key: &[u8], value: &[u8]) -> Vec<u8> {
     [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
 }
 
-pub(super) const LIMITS: Limits = Limits {
+pub(in crate::image) const LIMITS: Limits = Limits {
     entries: 10_000,
     bytes: 1 << 30,
     depth: 1024,
 };
 
 /// A directory that a stream was unpacked into, beside a secret that must not change.
-pub(super) struct Layer {
+pub(in crate::image) struct Layer {
     outer: tempfile::TempDir,
-    pub(super) result: Result<Unpacked, UnpackError>,
+    pub(in crate::image) result: Result<Unpacked, UnpackError>,
 }
 
 impl Layer {
-    pub(super) fn path(&self, path: &str) -> PathBuf {
+    pub(in crate::image) fn path(&self, path: &str) -> PathBuf {
         self.root().join(path)
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub(in crate::image) fn root(&self) -> PathBuf {
         self.outer.path().join("layer")
     }
 
-    pub(super) fn report(&self) -> &Unpacked {
+    pub(in crate::image) fn report(&self) -> &Unpacked {
         self.result.as_ref().unwrap()
     }
 
-    pub(super) fn read(&self, path: &str) -> String {
+    pub(in crate::image) fn read(&self, path: &str) -> String {
         fs_err::read_to_string(self.path(path)).unwrap()
     }
 
-    pub(super) fn stat(&self, path: &str) -> std::fs::Metadata {
+    pub(in crate::image) fn stat(&self, path: &str) -> std::fs::Metadata {
         fs_err::symlink_metadata(self.path(path)).unwrap()
     }
 
-    pub(super) fn exists(&self, path: &str) -> bool {
+    pub(in crate::image) fn exists(&self, path: &str) -> bool {
         self.path(path).symlink_metadata().is_ok()
     }
 
-    pub(super) fn is_whiteout(&self, path: &str) -> bool {
+    pub(in crate::image) fn is_whiteout(&self, path: &str) -> bool {
         let stat = self.stat(path);
         stat.mode() & 0o170_000 == 0o020_000 && stat.rdev() == 0
     }
 
-    pub(super) fn is_opaque(&self, path: &str) -> bool {
+    pub(in crate::image) fn is_opaque(&self, path: &str) -> bool {
         xattr(&self.path(path), OPAQUE).as_deref() == Some(b"y")
     }
 
     /// Checks that nothing around the layer was touched.
-    pub(super) fn assert_contained(&self) {
+    pub(in crate::image) fn assert_contained(&self) {
         let mut names: Vec<_> = fs_err::read_dir(self.outer.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -222,18 +222,18 @@ impl Layer {
     }
 }
 
-pub(super) fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
+pub(in crate::image) fn xattr(path: &Path, name: &str) -> Option<Vec<u8>> {
     let mut value = vec![0; 4096];
     let length = rustix::fs::lgetxattr(path, name, &mut value[..]).ok()?;
     value.truncate(length);
     Some(value)
 }
 
-pub(super) fn unpack_bytes(bytes: &[u8]) -> Layer {
+pub(in crate::image) fn unpack_bytes(bytes: &[u8]) -> Layer {
     unpack_limited(bytes, &LIMITS)
 }
 
-pub(super) fn unpack_limited(bytes: &[u8], limits: &Limits) -> Layer {
+pub(in crate::image) fn unpack_limited(bytes: &[u8], limits: &Limits) -> Layer {
     let outer = tempfile::tempdir().unwrap();
     let secret = outer.path().join("secret");
     fs_err::write(&secret, "secret").unwrap();
@@ -247,7 +247,7 @@ pub(super) fn unpack_limited(bytes: &[u8], limits: &Limits) -> Layer {
 }
 
 /// Lists everything below a directory: path, kind and mode, owner, size, link target, content, attributes.
-pub(super) fn listing(root: &Path) -> Vec<String> {
+pub(in crate::image) fn listing(root: &Path) -> Vec<String> {
     fn walk(root: &Path, at: &Path, lines: &mut Vec<String>) {
         let mut children: Vec<_> = fs_err::read_dir(at)
             .unwrap()

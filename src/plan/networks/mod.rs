@@ -1,18 +1,16 @@
 //! Networks: which are made, repaired or made anew.
 
-use std::{collections::BTreeMap, net::IpAddr};
+mod record;
+
+use std::collections::BTreeMap;
 
 use compose_spec::model::{Network, NetworkMode, Service};
 
-use super::{
-    Action, Inputs, Mode, PlanError, StepId,
-    addresses::{Subnet, choose_subnet, stable_hash},
-    graph::Draft,
-};
+use super::{Action, Inputs, Mode, PlanError, StepId, addresses::Subnet, graph::Draft};
 use crate::model::{NetworkRecord, SubjectKind};
 
-const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
-const MTU: &str = "com.docker.network.driver.mtu";
+use self::record::{BRIDGE_NAME, MTU, new_record};
+
 /// Driver options that the network area honours.
 const DRIVER_OPTS: [&str; 5] = [
     BRIDGE_NAME,
@@ -258,82 +256,6 @@ fn difference(known: &NetworkRecord, wanted: &NetworkRecord) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// Makes the record of a network. What the file leaves open stays as `previous` has it.
-fn new_record(
-    inputs: &Inputs<'_>,
-    key: &str,
-    network: &Network,
-    (others, previous): (&Networks, Option<&NetworkRecord>),
-) -> Result<NetworkRecord, PlanError> {
-    check_driver(key, network)?;
-    let taken = taken_subnets(inputs, others, previous);
-    let wanted = wanted_subnet(key, network)?;
-    let subnet = match (wanted, previous) {
-        (Some(subnet), _) => {
-            if let Some(other) = taken.iter().find(|other| other.overlaps(subnet)) {
-                return Err(PlanError::SubnetTaken {
-                    key: key.to_owned(),
-                    wanted: subnet.to_string(),
-                    taken: other.to_string(),
-                });
-            }
-            subnet
-        }
-        (None, Some(previous)) => Subnet::of(previous.subnet, previous.prefix),
-        (None, None) => {
-            let pools = (&*inputs.host.pools, inputs.host.subnet_prefix);
-            choose_subnet(pools, &taken, (&inputs.project.name, key)).ok_or_else(|| {
-                PlanError::PoolsExhausted {
-                    key: key.to_owned(),
-                }
-            })?
-        }
-    };
-    Ok(NetworkRecord {
-        version: NetworkRecord::VERSION,
-        name: network.name.clone(),
-        project: inputs.project.name.clone(),
-        key: key.to_owned(),
-        bridge: bridge(key, network)?,
-        subnet: subnet.base(),
-        prefix: subnet.prefix(),
-        gateway: gateway(key, network, subnet)?,
-        mtu: mtu(inputs, key, network, previous)?,
-        wanted: network.clone(),
-        created: inputs.now,
-    })
-}
-
-/// Every subnet that a new network must avoid, but the one of the network it replaces.
-fn taken_subnets(
-    inputs: &Inputs<'_>,
-    others: &Networks,
-    previous: Option<&NetworkRecord>,
-) -> Vec<Subnet> {
-    let old = previous.map(|record| Subnet::of(record.subnet, record.prefix));
-    let host = inputs.observed.taken.subnets.iter();
-    let host = host.map(|(base, prefix)| Subnet::of(*base, (*prefix).min(32)));
-    let known = inputs.observed.networks.values();
-    let planned = others.0.values().map(|planned| &planned.record);
-    let ours = known
-        .chain(planned)
-        .map(|record| Subnet::of(record.subnet, record.prefix));
-    host.chain(ours)
-        .filter(|subnet| Some(*subnet) != old)
-        .collect()
-}
-
-fn check_driver(key: &str, network: &Network) -> Result<(), PlanError> {
-    match network.driver.as_deref() {
-        None | Some("" | "bridge") => Ok(()),
-        Some(other) => Err(PlanError::NetworkUnsupported {
-            key: key.to_owned(),
-            field: "driver",
-            what: format!("driver `{other}`"),
-        }),
-    }
-}
-
 /// Says what of a network has no effect.
 pub(super) fn notices(inputs: &Inputs<'_>, used: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut texts = Vec::new();
@@ -357,106 +279,9 @@ pub(super) fn notices(inputs: &Inputs<'_>, used: &dyn Fn(&str) -> bool) -> Vec<S
     texts
 }
 
-/// The first IPv4 subnet of the file. Small ones have no room for a gateway and a container.
-fn wanted_subnet(key: &str, network: &Network) -> Result<Option<Subnet>, PlanError> {
-    let invalid = |reason: String| PlanError::NetworkInvalid {
-        key: key.to_owned(),
-        reason,
-    };
-    let mut found = None;
-    for config in &network.subnets {
-        match config.subnet.as_deref() {
-            Some(text) if text.contains(':') => {}
-            Some(text) => {
-                let subnet: Subnet = text.parse().map_err(invalid)?;
-                if !(8..=30).contains(&subnet.prefix()) {
-                    return Err(invalid(format!(
-                        "subnet {subnet} must have a prefix of 8 to 30"
-                    )));
-                }
-                if let Some(range) = &config.ip_range {
-                    let range: Subnet = range.parse().map_err(invalid)?;
-                    if !subnet.contains(range.base()) || range.prefix() < subnet.prefix() {
-                        return Err(invalid(format!("ip_range {range} is not in {subnet}")));
-                    }
-                }
-                if found.replace(subnet).is_some() {
-                    return Err(invalid("more than one IPv4 subnet".to_owned()));
-                }
-            }
-            None if config.gateway.is_some() || config.ip_range.is_some() => {
-                return Err(invalid(
-                    "`gateway` and `ip_range` need a `subnet`".to_owned(),
-                ));
-            }
-            None => {}
-        }
-    }
-    Ok(found)
-}
-
-fn gateway(key: &str, network: &Network, subnet: Subnet) -> Result<std::net::Ipv4Addr, PlanError> {
-    let wanted = network
-        .subnets
-        .iter()
-        .find_map(|config| match config.gateway {
-            Some(IpAddr::V4(address)) => Some(address),
-            _ => None,
-        });
-    let gateway = wanted.unwrap_or_else(|| subnet.first_host());
-    let is_host =
-        subnet.contains(gateway) && gateway != subnet.base() && u32::from(gateway) != subnet.last();
-    if is_host {
-        Ok(gateway)
-    } else {
-        Err(PlanError::NetworkInvalid {
-            key: key.to_owned(),
-            reason: format!("gateway {gateway} is not a host of {subnet}"),
-        })
-    }
-}
-
-/// `st-` and a hash: unique, short enough for an interface, and never a prefix that systemd-networkd matches.
-fn bridge(key: &str, network: &Network) -> Result<String, PlanError> {
-    let Some(name) = network.driver_opts.get(BRIDGE_NAME) else {
-        return Ok(format!("st-{:08x}", stable_hash(&[&network.name])));
-    };
-    if is_interface_name(name) {
-        Ok(name.clone())
-    } else {
-        Err(PlanError::NetworkInvalid {
-            key: key.to_owned(),
-            reason: format!("`{name}` is not the name of an interface"),
-        })
-    }
-}
-
 /// dev_valid_name() of the kernel: 1 to 15 bytes without `/`, `:` and white space.
 pub(super) fn is_interface_name(name: &str) -> bool {
     (1..=15).contains(&name.len())
         && !matches!(name, "." | "..")
         && !name.contains(|c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace())
-}
-
-/// The uplink's, so that nothing is too large on the way out. A network keeps its own until it is made anew.
-fn mtu(
-    inputs: &Inputs<'_>,
-    key: &str,
-    network: &Network,
-    previous: Option<&NetworkRecord>,
-) -> Result<u32, PlanError> {
-    let Some(text) = network.driver_opts.get(MTU) else {
-        let had_option = |record: &&NetworkRecord| record.wanted.driver_opts.contains_key(MTU);
-        let kept = previous
-            .filter(|record| !had_option(record))
-            .map(|record| record.mtu);
-        return Ok(kept.unwrap_or(inputs.host.uplink_mtu));
-    };
-    match text.parse::<u32>() {
-        Ok(mtu @ 68..=65535) => Ok(mtu),
-        _ => Err(PlanError::NetworkInvalid {
-            key: key.to_owned(),
-            reason: format!("MTU `{text}` is not a number from 68 to 65535"),
-        }),
-    }
 }

@@ -1,268 +1,36 @@
-//! Turns decisions into steps and edges.
-//!
-//! Why the graph has no circle: stops and removes come before creations, starts and waits, and within each of the two halves steps
-//! follow the dependencies of services in one direction. The only way back is a *gate* (a container that is replaced keeps running
-//! until what the new one needs is there); a service gets none when something waits for its containers to be gone.
+//! What comes: the steps of one service's containers, and what they wait for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::ServiceName;
 
-use super::{
-    Action, ContainerRef, ImageInput, Inputs, Joins, Mode, NamespaceOwner, PlanError, RunSteps,
-    StepId,
-    create::Design,
-    depends::{self, Final, Finals, check_health, is_ready},
-    drift::namespace_owners,
-    graph::{Draft, is_live},
-    networks,
-    services::{Member, Verdict, Work},
-    up::Decisions,
-    volumes,
+use crate::{
+    model::{ObservedContainer, SubjectKind},
+    plan::{
+        Action, ContainerRef, ImageInput, Inputs, Joins, Mode, NamespaceOwner, PlanError, StepId,
+        create::Design,
+        depends::{self, Final, Finals, check_health},
+        drift::namespace_owners,
+        graph::{Draft, is_live},
+        networks,
+        services::{Member, Verdict, Work},
+        volumes,
+    },
 };
-use crate::model::{EndpointRecord, ObservedContainer, SubjectKind};
-
-/// Makes all steps.
-pub(super) fn all<'a>(
-    inputs: &Inputs<'a>,
-    decisions: &mut Decisions<'a>,
-    draft: &mut Draft,
-) -> Result<Finals<'a>, Vec<PlanError>> {
-    let ungated = ungated(inputs, decisions);
-    removals(inputs, decisions, draft);
-    renewals(inputs, decisions, draft)?;
-    let mut finals = Finals::new();
-    let mut errors = Vec::new();
-    let mut designs = std::mem::take(&mut decisions.designs);
-    for name in &decisions.order {
-        let designs = designs.remove(*name).unwrap_or_default();
-        let service = Emission {
-            inputs,
-            works: &decisions.works,
-            selected: &decisions.selected,
-            work: &decisions.works[*name],
-            gated: !ungated.contains(*name),
-        };
-        let made = service.emit(designs, &finals, draft, &mut errors);
-        finals.insert((*name).clone(), made);
-    }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    if inputs.options.wait && inputs.options.mode == Mode::Up && !inputs.options.no_start {
-        ready(&finals, &decisions.selected, draft);
-    }
-    Ok(finals)
-}
-
-/// Makes the steps of a one-off; its service must be allowed to start.
-pub(super) fn one_off<'a>(
-    inputs: &Inputs<'a>,
-    (decisions, work): (&Decisions<'a>, &Work<'a>),
-    design: Design<'a>,
-    (finals, draft): (&Finals<'a>, &mut Draft),
-) -> Result<RunSteps, Vec<PlanError>> {
-    let mut errors = Vec::new();
-    let emission = Emission {
-        inputs,
-        works: &decisions.works,
-        selected: &decisions.selected,
-        work,
-        gated: false,
-    };
-    let made = emission.emit(vec![design], finals, draft, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let steps = made.first().and_then(|last| last.create.zip(last.start));
-    let (create, start) = steps.expect("a one-off that may start is made and started");
-    Ok(RunSteps { create, start })
-}
-
-/// Services whose containers something else waits to be gone.
-fn ungated(inputs: &Inputs<'_>, decisions: &Decisions<'_>) -> BTreeSet<ServiceName> {
-    let mut ungated = BTreeSet::new();
-    let stops = |member: &Member<'_>| {
-        matches!(
-            member.verdict,
-            Verdict::Recreate(_) | Verdict::Restart(_) | Verdict::Remove(_)
-        )
-    };
-    let is_stopped = |name: &ServiceName| {
-        let work = decisions.works.get(name);
-        work.is_some_and(|work| work.members.iter().any(stops))
-    };
-    let is_renewed = |endpoints: &[EndpointRecord], volumes: &[String]| {
-        endpoints
-            .iter()
-            .any(|e| decisions.networks.is_renewed(&e.network))
-            || volumes
-                .iter()
-                .any(|v| decisions.renewed_volumes.contains_key(v))
-    };
-    for (name, work) in &decisions.works {
-        let mut restarts = work.service.depends_on.iter().filter(|(_, d)| d.restart);
-        let mut owners = namespace_owners(work.service);
-        let before = work.members.iter().any(|member| {
-            let record = &member.container.record;
-            is_renewed(&record.endpoints, &record.volumes)
-        });
-        let designs = decisions.designs.get(name).into_iter().flatten();
-        let mounted = volumes::names(&inputs.project.volumes, work.service);
-        let after = designs
-            .into_iter()
-            .any(|d| is_renewed(&d.new.endpoints, &mounted));
-        if restarts.any(|(name, _)| is_stopped(name))
-            || owners.any(|(_, owner)| is_stopped(owner))
-            || before
-            || after
-        {
-            ungated.insert(name.clone());
-        }
-    }
-    for (name, designs) in &decisions.designs {
-        for id in designs.iter().flat_map(|design| &design.before) {
-            let holder = decisions.works.values().find(|work| {
-                work.members
-                    .iter()
-                    .any(|member| member.container.record.id == *id)
-            });
-            ungated.extend(
-                holder
-                    .map(|work| work.service.name.clone())
-                    .filter(|h| h != name),
-            );
-        }
-    }
-    ungated
-}
-
-/// Stops and removes, dependents before what they follow.
-fn removals(inputs: &Inputs<'_>, decisions: &Decisions<'_>, draft: &mut Draft) {
-    let grace = inputs.options.grace_ms;
-    for (container, cause) in &decisions.orphans.removed {
-        draft.remove(container, grace, anonymous_of_run(container), cause);
-    }
-    for work in decisions.works.values() {
-        for member in &work.members {
-            match &member.verdict {
-                // Anonymous volumes go on to the replacement, or stay until `down -v`: they hold data.
-                Verdict::Recreate(cause) | Verdict::Remove(cause) => {
-                    draft.remove(member.container, grace, Vec::new(), cause);
-                }
-                Verdict::Restart(cause) => {
-                    draft.stop(member.container, grace, cause);
-                }
-                Verdict::Keep | Verdict::Start(_) | Verdict::Unpause(_) => {}
-            }
-        }
-    }
-    for work in decisions.works.values() {
-        let restarts = work.service.depends_on.iter().filter(|(_, d)| d.restart);
-        let followed = restarts.map(|(name, _)| name);
-        for other in followed.chain(namespace_owners(work.service).map(|(_, owner)| owner)) {
-            let Some(other) = decisions.works.get(other) else {
-                continue;
-            };
-            for (own, others) in work
-                .members
-                .iter()
-                .flat_map(|own| other.members.iter().map(move |other| (own, other)))
-            {
-                let step = |member: &Member<'_>| draft.stops.get(&member.container.record.id);
-                if let (Some(own), Some(other)) = (step(own).copied(), step(others).copied()) {
-                    draft.after(other, own);
-                }
-            }
-        }
-    }
-}
-
-/// What `docker run --rm` removes with its container.
-fn anonymous_of_run(container: &ObservedContainer) -> Vec<String> {
-    match container.record.role {
-        crate::model::ContainerRole::OneOff { remove: true, .. } => container
-            .record
-            .anonymous_volumes
-            .values()
-            .cloned()
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// A network or volume is removed once all containers on it are; one that stays makes that impossible.
-fn renewals(
-    inputs: &Inputs<'_>,
-    decisions: &Decisions<'_>,
-    draft: &mut Draft,
-) -> Result<(), Vec<PlanError>> {
-    let mut errors = Vec::new();
-    for container in &inputs.observed.containers {
-        let record = &container.record;
-        let remove = draft.removes.get(&record.id).copied();
-        for endpoint in &record.endpoints {
-            let Some((key, step)) = decisions.networks.renewal(&endpoint.network) else {
-                continue;
-            };
-            match remove {
-                Some(remove) => draft.needs(step, remove),
-                None => errors.push(PlanError::NetworkInUse {
-                    key: key.to_owned(),
-                    name: endpoint.network.clone(),
-                }),
-            }
-        }
-        for name in &record.volumes {
-            let Some((_, step)) = decisions.renewed_volumes.get(name) else {
-                continue;
-            };
-            match remove {
-                Some(remove) => draft.needs(*step, remove),
-                None => errors.push(PlanError::VolumeInUse {
-                    name: name.clone(),
-                    container: record.name.clone(),
-                }),
-            }
-        }
-    }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors)
-    }
-}
-
-/// Waits until every container of the call is ready.
-fn ready(finals: &Finals<'_>, selected: &BTreeSet<ServiceName>, draft: &mut Draft) {
-    for (service, containers) in finals.iter().filter(|(name, _)| selected.contains(*name)) {
-        for last in containers {
-            if last.start.is_none() && last.observed.is_some_and(is_ready) {
-                continue;
-            }
-            if last.start.is_none() && last.observed.is_none() {
-                // Made but not yet started: a later plan starts it and waits.
-                continue;
-            }
-            let step = draft.wait_ready((&last.name, service), last.container.clone());
-            if let Some(start) = last.start {
-                draft.needs(step, start);
-            }
-        }
-    }
-}
 
 /// The steps of one service.
-struct Emission<'c, 'a> {
-    inputs: &'c Inputs<'a>,
-    works: &'c std::collections::BTreeMap<ServiceName, Work<'a>>,
-    selected: &'c BTreeSet<ServiceName>,
-    work: &'c Work<'a>,
-    gated: bool,
+pub(super) struct Emission<'c, 'a> {
+    pub(super) inputs: &'c Inputs<'a>,
+    pub(super) works: &'c BTreeMap<ServiceName, Work<'a>>,
+    pub(super) selected: &'c BTreeSet<ServiceName>,
+    pub(super) work: &'c Work<'a>,
+    /// Containers that are replaced keep running until what the new ones need is there.
+    pub(super) gated: bool,
 }
 
 impl<'a> Emission<'_, 'a> {
-    fn emit(
+    /// Makes the steps; `finals` are those of all services that it needs.
+    pub(super) fn emit(
         &self,
         designs: Vec<Design<'a>>,
         finals: &Finals<'a>,

@@ -1,0 +1,99 @@
+//! What can go wrong with volumes.
+
+use std::{io, path::PathBuf};
+
+use crate::{model::UnsupportedBacking, store::StoreError};
+
+/// A volume could not be made, filled, listed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The name would not be one directory.
+    #[error(
+        "invalid volume name `{name}`: it must begin with a letter or digit and consist of letters, digits, `_`, `.` and `-`"
+    )]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// Driver or options are not supported.
+    #[error("make volume `{name}`")]
+    Unsupported {
+        /// The volume.
+        name: String,
+        /// What is not.
+        #[source]
+        source: UnsupportedBacking,
+    },
+    /// The volume does not exist.
+    #[error("no such volume: {name}")]
+    Missing {
+        /// The name.
+        name: String,
+    },
+    /// The host directory of a bound volume does not exist.
+    #[error("the directory `{path}` of volume `{name}` does not exist")]
+    DeviceMissing {
+        /// The volume.
+        name: String,
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A record could not be read or written.
+    #[error("{intent} volume `{name}`")]
+    Store {
+        /// `make`, `remove`, ….
+        intent: &'static str,
+        /// The volume.
+        name: String,
+        /// What happened.
+        #[source]
+        source: StoreError,
+    },
+    /// A file operation failed; the source names the path.
+    #[error("{intent} volume `{name}`")]
+    Io {
+        /// `make`, `remove`, ….
+        intent: &'static str,
+        /// The volume.
+        name: String,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// The volumes could not be listed.
+    #[error("list volumes")]
+    List(#[source] io::Error),
+    /// Content of the image could not be copied.
+    #[error("copy `{path}` of the image into volume `{name}`: {operation}")]
+    Copy {
+        /// The volume.
+        name: String,
+        /// Path in the image.
+        path: PathBuf,
+        /// The system call.
+        operation: &'static str,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory inside the volume cannot be used.
+    #[error("use directory `{subpath}` of volume `{name}`")]
+    Subpath {
+        /// The volume.
+        name: String,
+        /// The directory.
+        subpath: String,
+        /// What happened.
+        #[source]
+        source: runtime::Error,
+    },
+    /// The source of a bind mount does not exist.
+    #[error("bind source path does not exist: {path}")]
+    BindSourceMissing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The source of a bind mount could not be made or looked at.
+    #[error("prepare the source of a bind mount")]
+    BindSource(#[source] io::Error),
+}

@@ -12,7 +12,14 @@ mod project;
 mod registry;
 mod server;
 
-use std::{ffi::OsString, io::Write, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    io::Write,
+    os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use runtime::spec::ContainerState;
 use tokio::{
@@ -116,6 +123,8 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let listener = server::bind(&root).map_err(StartError::Listen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let sealed = runtime::process::seal::own_executable();
+    let program = sealed_program(&sealed, arguments.program);
     let (changes, mut changed) = mpsc::channel(CHANGES_WAITING_MAX);
     let context = Context {
         images: ImageStore::open(&root),
@@ -124,10 +133,10 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
         live: Live::new(root.clone(), changes),
         steps: Steps::new(
             root.clone(),
-            arguments.program.clone(),
+            program.clone(),
             tokio::runtime::Handle::current(),
         ),
-        program: arguments.program,
+        program,
         supervisor: arguments.respawn,
         root: root.clone(),
     };
@@ -173,6 +182,18 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     context.live.release().await;
     info!("supervisor left");
     Ok(())
+}
+
+/// Returns the path of this program that monitors are started by: a read-only mount of its file, so that no container can write it through the
+/// `/proc/<pid>/exe` of its monitor (CVE-2019-5736).
+fn sealed_program(sealed: &Result<OwnedFd, runtime::Error>, own: PathBuf) -> PathBuf {
+    match sealed {
+        Ok(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
+        Err(error) => {
+            warn!(%error, "monitors run the program's own file");
+            own
+        }
+    }
 }
 
 /// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.

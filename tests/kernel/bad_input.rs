@@ -30,6 +30,7 @@ fn broken_files_are_refused_with_their_place() {
         assert!(output.stderr.contains(place), "{place}: {}", output.stderr);
         assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
     }
+    world.write("compose.yaml", SLEEPER);
     world.finish();
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     Request,
     diagnostic::{Code, Diagnostic},
-    env::{EnvFile, Environment, Format, read},
+    env::{Assignment, EnvFile, Environment, Format, read},
     load::{Context, Document},
     model::ProjectName,
     paths,
@@ -48,9 +48,11 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
     if env_files.is_empty() {
         add_dotenv(asked.as_deref().unwrap_or(cwd), &mut environment, context);
     } else {
-        for path in &env_files {
-            add_env_file(&paths::clean(&cwd.join(path)), &mut environment, context);
-        }
+        let paths: Vec<PathBuf> = env_files
+            .iter()
+            .map(|path| paths::clean(&cwd.join(path)))
+            .collect();
+        add_env_files(&paths, &mut environment, context);
     }
     let files = compose_files(request, asked.as_deref(), &environment, context)?;
     let directory = asked.unwrap_or_else(|| match files.first() {
@@ -96,27 +98,40 @@ pub(crate) fn add_dotenv(
     {
         return;
     }
-    add_env_file(&path, environment, context);
+    add_env_files(&[path], environment, context);
 }
 
-/// Adds the variables of a file below those that are set.
-pub(crate) fn add_env_file(path: &Path, environment: &mut Environment, context: &mut Context<'_>) {
-    let name = paths::shown(path, &context.cwd);
-    let file = EnvFile {
-        path,
-        name: &name,
-        named_at: None,
-        format: Format::Compose,
-    };
-    let outer = |name: &str| environment.get(name).map(str::to_owned);
-    let found = read(
-        file,
-        context.files,
-        &outer,
-        &mut context.sources,
-        &mut context.sink,
-    );
-    environment.add_below(found.unwrap_or_default());
+/// Adds the variables of files below those that are set; later files win and see the earlier ones.
+pub(crate) fn add_env_files(
+    paths: &[PathBuf],
+    environment: &mut Environment,
+    context: &mut Context<'_>,
+) {
+    let mut all: Vec<Assignment> = Vec::new();
+    for path in paths {
+        let name = paths::shown(path, &context.cwd);
+        let file = EnvFile {
+            path,
+            name: &name,
+            named_at: None,
+            format: Format::Compose,
+        };
+        let outer = |name: &str| {
+            environment.get(name).map(str::to_owned).or_else(|| {
+                let earlier = all.iter().rev().find(|assignment| assignment.name == name);
+                earlier.and_then(|assignment| assignment.value.clone())
+            })
+        };
+        let found = read(
+            file,
+            context.files,
+            &outer,
+            &mut context.sources,
+            &mut context.sink,
+        );
+        all.extend(found.unwrap_or_default());
+    }
+    environment.add_below(all);
 }
 
 /// `-f`, else `COMPOSE_FILE`, else the file that is found.

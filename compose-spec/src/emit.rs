@@ -28,7 +28,24 @@ pub fn json(value: &Value) -> String {
             }
         }
     }
-    serde_json::to_string_pretty(&value).unwrap_or_default()
+    escaped(&serde_json::to_string_pretty(&value).unwrap_or_default())
+}
+
+/// Escapes characters that JSON allows and YAML does not, so that the output is also a Compose file.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(
+            c,
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}'
+        ) {
+            let code = format!("\\u{:04x}", u32::from(c));
+            out.push_str(&code);
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn ordered(value: &Value) -> Value {

@@ -83,23 +83,22 @@ fn resolve(
         .map(PathBuf::from)
         .filter(|other| other != file);
     let base = match other {
+        None if in_circle(chain, file, &base_name, context) => None,
+        None if services.get(&base_name).is_none() => {
+            report_missing(name, &base_name, span, services.keys(), context);
+            None
+        }
         None => {
-            if in_circle(chain, file, &base_name, context) {
-                None
-            } else if services.get(&base_name).is_none() {
-                report_missing(name, &base_name, span, services.keys(), context);
-                None
-            } else {
-                resolve(services, &base_name, file, place, chain, context);
-                services
-                    .get(&base_name)
-                    .filter(|base| copy_allowed(base, span, context))
-                    .cloned()
-            }
+            resolve(services, &base_name, file, place, chain, context);
+            let base = services.get(&base_name);
+            base.filter(|base| copy_allowed(base, span, context))
+                .cloned()
         }
         Some(other) => {
+            let file_span = extends.get("file").map_or(span, |node| node.span);
             let wanted = Wanted {
                 file: &other,
+                file_span,
                 by: name,
                 service: &base_name,
                 span,
@@ -108,20 +107,33 @@ fn resolve(
         }
     };
     chain.pop();
-    if let (Some(base), Some(service)) = (base, services.get_mut(name)) {
-        let empty = Node::new(crate::yaml::Value::Null, service.span);
-        let own = std::mem::replace(service, empty);
-        let (span, mark) = (own.span, own.mark);
-        *service = merge::merge(&SERVICE_KIND, base, own, &mut context.sink);
-        service.span = span;
-        service.mark = mark;
+    // What the base lacks because of an error, this service does not lack by its own fault.
+    if base.is_none() || context.sink.is_damaged(&format!("services.{base_name}")) {
+        context.sink.damage(&format!("services.{name}"));
     }
+    if let (Some(base), Some(service)) = (base, services.get_mut(name)) {
+        lay_on(base, service, context);
+    }
+}
+
+/// Lays a service over its base, in the place of the service.
+fn lay_on(base: Node, service: &mut Node, context: &mut Context<'_>) {
+    let empty = Node::new(crate::yaml::Value::Null, service.span);
+    let own = std::mem::replace(service, empty);
+    let (span, mark) = (own.span, own.mark);
+    let merged = merge::merge(&SERVICE_KIND, base, own, &mut context.sink);
+    *service = Node {
+        span,
+        mark,
+        ..merged
+    };
 }
 
 /// A base in another file: which, who wants it, and where that is said.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     file: &'a Path,
+    file_span: Span,
     by: &'a str,
     service: &'a str,
     span: Span,
@@ -136,6 +148,7 @@ fn from_file(
 ) -> Option<Node> {
     let Wanted {
         file,
+        file_span,
         by,
         service: base_name,
         span,
@@ -143,7 +156,7 @@ fn from_file(
     if in_circle(chain, file, base_name, context) {
         return None;
     }
-    let documents = context.shared_documents(file, span);
+    let documents = context.shared_documents(file, file_span);
     if documents.is_empty() {
         return None;
     }
@@ -260,7 +273,7 @@ fn in_circle(chain: &[Step], file: &Path, service: &str, context: &mut Context<'
 }
 
 fn copy_allowed(base: &Node, span: Span, context: &mut Context<'_>) -> bool {
-    let allowed = context.may_copy(base);
+    let allowed = context.budget.spend(base.count());
     if !allowed {
         let message = "`extends` makes the project too large";
         context

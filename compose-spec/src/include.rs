@@ -115,8 +115,11 @@ fn environment(
     if files.is_empty() {
         discover::add_dotenv(directory, &mut environment, context);
     }
-    for file in files.iter().filter_map(Node::as_text) {
-        discover::add_env_file(Path::new(file), &mut environment, context);
-    }
+    let paths: Vec<PathBuf> = files
+        .iter()
+        .filter_map(Node::as_text)
+        .map(PathBuf::from)
+        .collect();
+    discover::add_env_files(&paths, &mut environment, context);
     environment
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Files, LoadError, Loaded, Request,
-    canonical::{self, Setting},
+    canonical::{Budget, Reader, Setting},
     diagnostic::{Code, Diagnostic, Sink, SourceId, Sources, Span},
     discover,
     env::Environment,
@@ -25,8 +25,6 @@ use crate::{
 const FILE_BYTES_MAX: usize = 8 << 20;
 /// Most files of one project: includes can multiply.
 const FILES_MAX: usize = 500;
-/// Most values that `extends` may copy: services can multiply each other.
-const COPIES_MAX: usize = 1_000_000;
 
 /// The kind of a whole document.
 pub(crate) static TOP_KIND: Kind = Kind::Section(&TOP);
@@ -112,8 +110,9 @@ pub(crate) struct Context<'a> {
     memory: Memory,
     /// Files that `extends` names, which many services may share.
     shared: HashMap<PathBuf, Rc<[Document]>>,
+    /// What short forms and `extends` may still multiply.
+    pub(crate) budget: Budget,
     files_read: usize,
-    copies: usize,
 }
 
 /// One document of a file.
@@ -143,8 +142,8 @@ impl<'a> Context<'a> {
             stdin: request.stdin.as_deref(),
             memory: Memory::default(),
             shared: HashMap::new(),
+            budget: Budget::default(),
             files_read: 0,
-            copies: 0,
         }
     }
 
@@ -165,13 +164,8 @@ impl<'a> Context<'a> {
             base: place.directory,
             environment: place.environment,
         };
-        canonical::read(section, node, path, setting, &mut self.sink)
-    }
-
-    /// Accounts for a copy of `node`; `false` when there were too many.
-    pub(crate) fn may_copy(&mut self, node: &Node) -> bool {
-        self.copies = self.copies.saturating_add(weight(node));
-        self.copies <= COPIES_MAX
+        let reader = Reader::new(setting, &mut self.sink, &mut self.budget, path);
+        reader.document(section, node)
     }
 
     /// Reads the documents of one file; none when it was reported as unreadable.
@@ -279,19 +273,6 @@ impl<'a> Context<'a> {
             }
             is_mapping
         });
-    }
-}
-
-fn weight(node: &Node) -> usize {
-    match &node.value {
-        Value::Sequence(items) => 1 + items.iter().map(weight).sum::<usize>(),
-        Value::Mapping(mapping) => {
-            1 + mapping
-                .iter()
-                .map(|(_, entry)| weight(&entry.value))
-                .sum::<usize>()
-        }
-        _ => 1,
     }
 }
 

@@ -190,9 +190,13 @@ fn settle_section(section: &'static Section, node: &mut Node, path: &mut String,
         let Some(field) = section.field(key) else {
             return true;
         };
-        at_key(path, key, |path| {
+        let usable = at_key(path, key, |path| {
             settle_value(&field.kind, &mut entry.value, path, sink)
-        })
+        });
+        if !usable {
+            sink.damage(path);
+        }
+        usable
     });
 }
 

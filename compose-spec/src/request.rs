@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    diagnostic::{Diagnostic, Sources},
+    diagnostic::{Diagnostic, Severity, Sources},
     locations::Locations,
     model::Project,
 };
@@ -98,7 +98,11 @@ pub struct LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+        let errors = self
+            .diagnostics
+            .iter()
+            .filter(|found| found.severity == Severity::Error);
+        for (index, diagnostic) in errors.enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }

@@ -2,14 +2,26 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "tests look at files of the host and start the helper program's build"
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "these are tests, which clippy cannot know without the usual harness"
 )]
 
+#[path = "kernel/group.rs"]
+mod group;
 #[path = "kernel/harness.rs"]
 mod harness;
+#[path = "kernel/measure.rs"]
+mod measure;
+#[path = "kernel/running.rs"]
+mod running;
 #[path = "kernel/world.rs"]
 mod world;
 
+#[path = "kernel/cgroups.rs"]
+mod cgroups;
 #[path = "kernel/confinement.rs"]
 mod confinement;
 #[path = "kernel/exec.rs"]
@@ -22,6 +34,8 @@ mod hostile;
 mod mounts;
 #[path = "kernel/namespaces.rs"]
 mod namespaces;
+#[path = "kernel/overlay.rs"]
+mod overlay;
 #[path = "kernel/streams.rs"]
 mod streams;
 
@@ -29,15 +43,36 @@ use std::process::ExitCode;
 
 /// Every test by its name; a group names its own.
 const GROUPS: &[&[harness::Test]] = &[
+    cgroups::TESTS,
     confinement::TESTS,
     exec::TESTS,
     failure::TESTS,
     hostile::TESTS,
     mounts::TESTS,
     namespaces::TESTS,
+    overlay::TESTS,
     streams::TESTS,
 ];
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("--swap", paths)) = arguments
+        .split_first()
+        .map(|(first, rest)| (first.as_str(), rest))
+    {
+        hostile::swap(paths);
+        return ExitCode::SUCCESS;
+    }
+    if arguments
+        .first()
+        .is_some_and(|first| first == "--write-own")
+    {
+        print!("{}", hostile::write_own());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.first().is_some_and(|first| first == "--measure") {
+        measure::run();
+        return ExitCode::SUCCESS;
+    }
     harness::main(GROUPS)
 }

@@ -1,1 +1,49 @@
-//! (to be written)
+//! Carries out plans. Decides nothing: each step does what it says, or reports why it could not.
+//!
+//! A ready queue over the plan's graph: a step starts once everything before it has ended, and is skipped when something it needs has failed.
+//! A step that makes kernel objects always runs to its end; only waiting is cancelled.
+
+mod builder;
+mod container;
+mod context;
+mod error;
+mod files;
+mod image;
+mod queue;
+mod storage;
+mod wait;
+
+pub use context::{Context, Job};
+pub use error::{ApplyError, Failure};
+pub use files::files_digests;
+pub use queue::{Report, apply};
+
+use crate::{model::Timestamp, network, plan::HostFacts};
+
+/// MTU when the host's routes cannot be read.
+const MTU_DEFAULT: u32 = 1500;
+
+/// Reads the clock: the only place of the effects that does.
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
+}
+
+/// Reads what of the host matters to planning.
+pub fn host_facts() -> HostFacts {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    HostFacts {
+        uplink_mtu: network::host_facts().map_or(MTU_DEFAULT, |facts| facts.mtu),
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        ..HostFacts::default()
+    }
+}
+
+/// Returns 12 random hexadecimal digits, for the name of a one-off container.
+pub fn random_slug() -> String {
+    crate::model::ContainerId::from_bytes(container::random_bytes())
+        .short()
+        .to_owned()
+}

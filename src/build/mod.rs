@@ -1,1 +1,43 @@
-//! (to be written)
+//! Builds images from Dockerfiles.
+//!
+//! [`build`] is the table of contents: parse ([`dockerfile`], pure), plan (which stages, which bases), then run the stages, the
+//! independent ones at the same time. A step is found in the cache by its key, or it is done: COPY writes into a fresh overlay upper
+//! over its stage, RUN runs a container on one; the upper becomes the layer. The builder does not know the image store but through
+//! [`Layers`], and does not start processes but through [`StepRunner`].
+//!
+//! What surprises: the overlays of the builder itself are never attached to any mount table; an image that is built again from the cache
+//! has the same id, because lines of history take the time of the cached layer.
+
+mod cache;
+pub mod dockerfile;
+mod document;
+mod error;
+mod event;
+mod files;
+mod ignore;
+mod input;
+mod layers;
+mod path;
+mod plan;
+mod runner;
+mod schedule;
+mod scope;
+mod solve;
+mod stage;
+mod steps;
+mod store;
+mod workspace;
+
+pub use cache::cached_layers;
+pub use error::{BuildError, StepError, StepFailure};
+pub use event::{BuildEvent, Progress, StepName};
+pub use files::{OverlayError, PlaceError, SelectError};
+pub use ignore::IgnoreError;
+pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
+pub use layers::{Layer, Layers, LayersError};
+pub use runner::{RunnerError, StepRunner};
+pub use solve::build;
+pub use store::{Pull, StoreLayers};
+
+#[cfg(test)]
+mod tests;

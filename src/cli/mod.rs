@@ -1,1 +1,204 @@
-//! (to be written)
+//! The command line: parse, settings, one call, render. One file a command; nothing here decides about containers.
+//!
+//! The process is synchronous and single-threaded, and it starts nothing but, where needed, the supervisor: `ps`, `logs`,
+//! `config`, `images`, `port` and `top` read the state root themselves.
+
+mod attach;
+mod attached;
+mod build;
+mod config;
+mod disk;
+mod down;
+mod exec;
+mod failure;
+mod follow;
+mod images;
+mod lifecycle;
+mod logs;
+mod ls;
+mod observed;
+mod overrides;
+mod poll;
+mod port;
+mod ps;
+mod pull;
+mod run;
+mod session;
+mod settings;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod top;
+mod up;
+mod values;
+mod version;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use session::Session;
+use settings::{Flags, Settings, Terminals};
+
+use crate::ui::Ui;
+
+/// What a `docker` program that found this one among its plugins asks for.
+const PLUGIN_METADATA: &str = "docker-cli-plugin-metadata";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid Compose file, 4 image not pulled or built,
+5 service not ready, 6 time is up, 7 port, name or lock taken, 8 not possible on this host,
+130 interrupted; `run`, `exec` and `up --exit-code-from` end with the container's own code.";
+
+/// Makes a Compose file true on this machine, and keeps it true
+#[derive(Debug, Parser)]
+#[command(name = "stack", version, disable_version_flag = true, after_help = EXIT_CODES, max_term_width = 100, args_override_self = true)]
+struct CommandLine {
+    #[command(flatten)]
+    flags: Flags,
+    /// Print the version
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: (),
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Build(build::Arguments),
+    #[command(alias = "convert")]
+    Config(config::Arguments),
+    Create(up::CreateArguments),
+    Down(down::Arguments),
+    Exec(exec::Arguments),
+    /// Images of the store
+    #[command(subcommand)]
+    Image(images::ImageCommand),
+    Images(images::Arguments),
+    /// Send a signal to containers
+    Kill(lifecycle::Kill),
+    Logs(logs::Arguments),
+    #[command(alias = "list")]
+    Ls(ls::Arguments),
+    /// Freeze containers
+    Pause(lifecycle::Services),
+    Port(port::Arguments),
+    Ps(ps::Arguments),
+    Pull(pull::Arguments),
+    /// Stop and start containers as they are
+    Restart(lifecycle::WithGrace),
+    /// Remove stopped containers
+    Rm(lifecycle::Remove),
+    Run(run::Arguments),
+    Scale(up::ScaleArguments),
+    /// Start containers that exist
+    Start(lifecycle::Services),
+    /// Stop containers, leave them in place
+    Stop(lifecycle::WithGrace),
+    Top(top::Arguments),
+    /// Thaw frozen containers
+    Unpause(lifecycle::Services),
+    Up(up::Arguments),
+    Version(version::Arguments),
+}
+
+/// Runs a command line and returns the exit code.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let arguments = without_alias(arguments);
+    if arguments
+        .get(1)
+        .is_some_and(|first| first == PLUGIN_METADATA)
+    {
+        return print_plugin_metadata();
+    }
+    let command_line = match CommandLine::try_parse_from(arguments) {
+        Ok(command_line) => command_line,
+        Err(error) => {
+            // Help for a reader that has gone is nobody's loss.
+            let _closed = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    ExitCode::from(execute(command_line))
+}
+
+/// `stack compose up`, and `docker-compose compose up` as docker calls its plugins, are `stack up`.
+fn without_alias(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|first| first == "compose") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+fn execute(command_line: CommandLine) -> u8 {
+    let terminals = Terminals::detect();
+    let settings = std::env::current_dir()
+        .map_err(|error| Failure::intent("find the current directory", &error))
+        .and_then(|directory| {
+            Settings::resolve(
+                command_line.flags,
+                settings::environment(),
+                directory,
+                terminals,
+            )
+        });
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(failure) => return failure.report(&Ui::new(Settings::plain_ui(terminals))),
+    };
+    let ui = Ui::new(settings.ui);
+    match dispatch(&Session::new(&settings, &ui), &command_line.command) {
+        Ok(()) => 0,
+        Err(failure) => failure.report(&ui),
+    }
+}
+
+fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Build(arguments) => build::run(session, arguments),
+        Command::Config(arguments) => config::run(session, arguments),
+        Command::Create(arguments) => up::create(session, arguments),
+        Command::Down(arguments) => down::run(session, arguments),
+        Command::Exec(arguments) => exec::run(session, arguments),
+        Command::Image(command) => images::run_image(session, command),
+        Command::Images(arguments) => images::run(session, arguments),
+        Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Logs(arguments) => logs::run(session, arguments),
+        Command::Ls(arguments) => ls::run(session, arguments),
+        Command::Pause(arguments) => lifecycle::pause(session, arguments),
+        Command::Port(arguments) => port::run(session, arguments),
+        Command::Ps(arguments) => ps::run(session, arguments),
+        Command::Pull(arguments) => pull::run(session, arguments),
+        Command::Restart(arguments) => lifecycle::restart(session, arguments),
+        Command::Rm(arguments) => lifecycle::remove(session, arguments),
+        Command::Run(arguments) => run::run(session, arguments),
+        Command::Scale(arguments) => up::scale(session, arguments),
+        Command::Start(arguments) => lifecycle::start(session, arguments),
+        Command::Stop(arguments) => lifecycle::stop(session, arguments),
+        Command::Top(arguments) => top::run(session, arguments),
+        Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
+        Command::Up(arguments) => up::run(session, arguments),
+        Command::Version(arguments) => version::run(session, arguments),
+    }
+}
+
+fn print_plugin_metadata() -> ExitCode {
+    let metadata = serde_json::json!({
+        "SchemaVersion": "0.1.0",
+        "Vendor": "stack",
+        "Version": env!("CARGO_PKG_VERSION"),
+        "ShortDescription": "Compose without a daemon",
+    });
+    match writeln!(io::stdout(), "{metadata}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_closed) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests;

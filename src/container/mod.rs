@@ -1,1 +1,19 @@
-//! (to be written)
+//! The host side of containers: their directories, their monitors, and what is said to them.
+//!
+//! Never makes a namespace or a mount itself: a container is run by its monitor, a process of its own that this module starts and then only
+//! talks to. So nothing here must outlive the supervisor.
+
+mod directory;
+mod files;
+mod link;
+mod live;
+pub mod logs;
+mod spawn;
+mod step;
+
+pub use directory::{ContainerError, create, read_all, read_record, read_state, remove};
+pub use files::{FileSpec, write_files};
+pub use link::{Link, LinkError};
+pub use live::{Change, Live, Status};
+pub use spawn::{SpawnError, Start, Started, spawn_monitor};
+pub use step::{Steps, StepsError};

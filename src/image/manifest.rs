@@ -141,7 +141,10 @@ pub(super) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document
         .as_deref()
         .or(content_type)
         .unwrap_or_default();
-    if raw.schema_version == 1 || raw.fs_layers.is_some() || kind.contains("manifest.v1+") {
+    if raw.schema_version == 1
+        || raw.fs_layers.is_some()
+        || kind.contains("docker.distribution.manifest.v1+")
+    {
         return Err(ManifestError::SchemaOne);
     }
     match (raw.manifests, raw.config) {

@@ -6,6 +6,7 @@
 mod container;
 mod id;
 mod image;
+mod intent;
 mod network;
 mod observed;
 mod subject;
@@ -15,6 +16,7 @@ mod volume;
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
+pub use intent::{LifecycleAction, Recreate, RemoveImages};
 pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
 pub use subject::{Subject, SubjectKind};

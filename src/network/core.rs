@@ -1,6 +1,6 @@
 //! The state of the fabric, and what follows from it. Lives on the fabric's own thread; every method blocks.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use fs_err as fs;
 use tokio::{runtime::Handle, sync::watch};
@@ -13,10 +13,11 @@ use crate::{
 
 use super::{
     bridge,
-    dns::{Upstream, View, Way, Zone},
+    desired::{self, Networks, Running},
+    dns::{Upstream, Zone},
     endpoint::{self, DnsSockets, Prepared},
     error::{NetworkError, PortOwner},
-    firewall::{Firewall, InputPolicy, Wanted, WantedNetwork, WantedPort},
+    firewall::Firewall,
     names::Tag,
     netlink::{self, Link, Netlink},
     netns,
@@ -34,9 +35,9 @@ pub(crate) struct Core {
     netlink: Netlink,
     firewall: Firewall,
     forwarding: Forwarding,
-    networks: BTreeMap<String, NetworkRecord>,
+    networks: Networks,
     seats: BTreeMap<ContainerId, Seat>,
-    zone: watch::Sender<Arc<Zone>>,
+    zone: watch::Sender<Option<Arc<Zone>>>,
     shared: Shared,
     /// Until the registered state is complete the packet filter of the last supervisor stays as it is.
     adopting: bool,
@@ -64,7 +65,7 @@ impl Core {
             what: "links",
             source,
         })?;
-        let (zone, receiver) = watch::channel(Arc::new(Zone::default()));
+        let (zone, receiver) = watch::channel(None);
         Ok(Self {
             firewall: Firewall::open(tag.table(), tag.comment())?,
             forwarding: Forwarding::new(&root),
@@ -122,9 +123,9 @@ impl Core {
         let networks = self.networks_of(record)?;
         let path = netns_path(&self.root, &record.id);
         let bound = self.bind(record, &record.published)?;
-        let links = self.links()?;
         let networks: Vec<&NetworkRecord> = networks.iter().collect();
-        let wired = endpoint::is_wired(&links, &self.tag, record, &networks, &path);
+        let wired = netns::is_pinned(&path)
+            && endpoint::is_wired(&self.links()?, &self.tag, record, &networks, &path);
         Ok(Begun::Bound { bound, wired })
     }
 
@@ -186,10 +187,17 @@ impl Core {
             return Ok(None);
         };
         let translated = seat.running && !seat.published.is_empty();
+        let addresses: Vec<Ipv4Addr> = seat
+            .record
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address)
+            .collect();
         let tasks = seat.close();
         self.publish_names();
         if translated {
             self.commit()?;
+            self.firewall.forget_connections(&addresses)?;
         }
         Ok(Some(tasks))
     }
@@ -197,6 +205,7 @@ impl Core {
     /// Ends the adoption: what nobody claimed goes, and the packet filter becomes what is registered.
     pub(crate) fn settle(&mut self) -> Result<(), NetworkError> {
         self.adopting = false;
+        self.publish_names();
         self.remove_unknown_pins();
         self.commit()?;
         for link in self.links()? {
@@ -231,44 +240,12 @@ impl Core {
         dns: DnsSockets,
         bound: Vec<Bound>,
     ) -> Result<Attached, NetworkError> {
-        let (view, way) = self.view(record);
-        let seat = Seat::serve(record.clone(), (view, way), dns, bound, &self.shared)?;
+        let pin = netns_path(&self.root, &record.id);
+        let view = desired::view(record, &self.networks, pin);
+        let seat = Seat::serve(record.clone(), view, dns, bound, &self.shared)?;
         let attached = seat.attached()?;
         self.seats.insert(record.id.clone(), seat);
         Ok(attached)
-    }
-
-    fn view(&self, record: &ContainerRecord) -> (View, Way) {
-        let network = |name: &str| self.networks.get(name);
-        let servers: Vec<IpAddr> = record
-            .wanted
-            .dns
-            .iter()
-            .filter_map(|server| server.parse().ok())
-            .collect();
-        let way = if servers.is_empty() {
-            Way::Host
-        } else {
-            Way::Inside {
-                netns: netns_path(&self.root, &record.id),
-                servers: servers.clone(),
-            }
-        };
-        let view = View {
-            networks: record
-                .endpoints
-                .iter()
-                .map(|endpoint| endpoint.network.clone())
-                .collect(),
-            gateway: endpoint::publishing(record)
-                .and_then(|(endpoint, _)| network(&endpoint.network))
-                .map(|network| network.gateway),
-            leads_out: record.endpoints.iter().any(|endpoint| {
-                network(&endpoint.network).is_some_and(|network| !network.wanted.internal)
-            }),
-            servers,
-        };
-        (view, way)
     }
 
     fn bind(
@@ -307,20 +284,13 @@ impl Core {
             .collect()
     }
 
+    /// Tells the resolvers all names. Before the fabric has settled they wait: a name that is not registered yet is not a wrong one.
     fn publish_names(&self) {
-        let mut zone = Zone::default();
-        for seat in self.seats.values().filter(|seat| seat.running) {
-            for endpoint in &seat.record.endpoints {
-                let own = [seat.record.name.clone()];
-                let names = [
-                    &own[..],
-                    &endpoint.names,
-                    &[seat.record.id.short().to_owned()],
-                ];
-                zone.add(&endpoint.network, &names.concat(), endpoint.address);
-            }
+        if self.adopting {
+            return;
         }
-        self.zone.send_replace(Arc::new(zone));
+        let zone = desired::zone(self.running());
+        self.zone.send_replace(Some(Arc::new(zone)));
     }
 
     /// Makes the packet filter, and the kernel parameters that are only safe behind it, what is registered.
@@ -338,7 +308,9 @@ impl Core {
         } else {
             self.forwarding.switch_off(&links)?;
         }
-        let wanted = self.wanted(forwards && self.forwarding.is_ours_alone(&links))?;
+        let guard = forwards && self.forwarding.is_ours_alone(&links);
+        let policy = self.firewall.input_policy()?;
+        let wanted = desired::filter(&self.networks, self.running(), policy, guard);
         self.firewall.commit(wanted)?;
         for network in self.networks.values() {
             bridge::open_loopback(network)?;
@@ -346,52 +318,12 @@ impl Core {
         Ok(())
     }
 
-    fn wanted(&mut self, guard_forwarding: bool) -> Result<Wanted, NetworkError> {
-        let policy = self.firewall.input_policy()?;
-        let networks = self.networks.values().map(|network| WantedNetwork {
-            bridge: network.bridge.clone(),
-            subnet: network.subnet,
-            prefix: network.prefix,
-            internal: network.wanted.internal,
-        });
-        let ports = self.seats.values().filter(|seat| seat.running);
-        Ok(Wanted {
-            networks: networks.collect(),
-            ports: ports
-                .flat_map(|seat| self.translated(seat, policy))
-                .collect(),
-            guard_forwarding,
+    fn running(&self) -> impl Iterator<Item = Running<'_>> {
+        let seats = self.seats.values().filter(|seat| seat.running);
+        seats.map(|seat| Running {
+            record: &seat.record,
+            published: &seat.published,
         })
-    }
-
-    /// Lists the ports of a container that go straight to it. The rest goes through its listening sockets: everything on an internal
-    /// network, and what is not loopback where the host's firewall guards its input, so that it guards these ports too.
-    fn translated(&self, seat: &Seat, policy: InputPolicy) -> Vec<WantedPort> {
-        let Some((endpoint, target)) = endpoint::publishing(&seat.record) else {
-            return Vec::new();
-        };
-        let network = self.networks.get(&endpoint.network);
-        if network.is_none_or(|network| network.wanted.internal) {
-            return Vec::new();
-        }
-        let ports = seat.published.iter().filter_map(|port| {
-            let host_ip = match (policy, port.host_ip) {
-                (InputPolicy::Guarded, ip) if ip.is_unspecified() && ip.is_ipv4() => {
-                    IpAddr::from([127, 0, 0, 1])
-                }
-                (InputPolicy::Guarded, ip) if !ip.is_loopback() => return None,
-                (_, ip) => ip,
-            };
-            Some(WantedPort {
-                host_ip,
-                host_port: port.host_port,
-                protocol: port.protocol,
-                target,
-                target_port: port.target,
-                container: seat.record.name.clone(),
-            })
-        });
-        ports.collect()
     }
 
     fn links(&mut self) -> Result<Vec<Link>, NetworkError> {

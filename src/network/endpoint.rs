@@ -188,6 +188,7 @@ fn plug(
     })?;
     let links = netlink::links(host).map_err(error)?;
     let mut outer = Batch::default();
+    let mut settle = Batch::default();
     for endpoint in &record.endpoints {
         let network = network_of(record, endpoint, networks)?;
         let bridge = links
@@ -209,6 +210,8 @@ fn plug(
         );
         let icc = network.wanted.driver_opts.get(OPTION_ICC);
         netlink::set_port(&mut outer, &name, icc.is_some_and(|on| on == "false"));
+        netlink::settle_link(&mut settle, &name);
+        netlink::settle_link(&mut settle, &network.bridge);
     }
     host.execute(outer).map_err(error)?;
     let mut inner = Batch::default();
@@ -228,7 +231,8 @@ fn plug(
             }
         }
     }
-    inside.execute(inner).map_err(error)
+    inside.execute(inner).map_err(error)?;
+    host.execute(settle).map_err(error)
 }
 
 /// Finds the network of an endpoint.

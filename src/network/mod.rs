@@ -8,7 +8,10 @@
 //! thread that ends afterwards.
 
 mod bridge;
+mod changes;
+mod conntrack;
 mod core;
+mod desired;
 mod dns;
 mod endpoint;
 mod error;
@@ -23,6 +26,7 @@ mod seat;
 mod sysctl;
 mod wiring;
 
+pub use changes::Changes;
 pub use dns::{hosts, resolv_conf};
 pub use error::{NetworkError, PortOwner};
 pub use fabric::Fabric;

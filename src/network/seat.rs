@@ -99,8 +99,8 @@ impl Returned {
 pub(crate) struct Shared {
     /// Where tasks run.
     pub(crate) runtime: Handle,
-    /// All names.
-    pub(crate) zone: watch::Receiver<Arc<Zone>>,
+    /// All names; none before the fabric has settled.
+    pub(crate) zone: watch::Receiver<Option<Arc<Zone>>>,
     /// Real name servers.
     pub(crate) upstream: Arc<Upstream>,
 }

@@ -1,1 +1,238 @@
-//! (to be written)
+//! Reads what is there: records, monitor states, images, host network. Changes nothing.
+//!
+//! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compose_spec::model::{ImageSource, Project, ProjectName};
+
+use crate::{
+    container::{self, ContainerError},
+    image::{ImageError, ImageStore},
+    model::{
+        ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord, Observed,
+        ObservedContainer, PortUse, Timestamp, VolumeRecord,
+    },
+    network::{self, Wiring},
+    store::{self, Root, StoreError},
+    volume::{self, VolumeError},
+};
+
+/// The state of the host could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// A container's record or state.
+    #[error("read the containers")]
+    Container(#[from] ContainerError),
+    /// A network's record.
+    #[error("read the networks")]
+    Network(#[source] StoreError),
+    /// A volume's record.
+    #[error("read the volumes")]
+    Volume(#[source] VolumeError),
+    /// The image store.
+    #[error("read the images")]
+    Image(#[source] ImageError),
+    /// The host's routes and links.
+    #[error("read the host's network")]
+    Host(#[source] network::NetworkError),
+}
+
+/// Returns the containers of a project and what they do, oldest first. Their network counts as intact: only the supervisor checks it.
+pub fn project(root: &Root, name: &ProjectName) -> Result<Vec<ObservedContainer>, ObserveError> {
+    container::read_all(root)?
+        .into_iter()
+        .filter(|record| record.project == *name)
+        .map(|record| observed(root, record))
+        .collect()
+}
+
+/// Returns every project that has containers, with what they do.
+pub fn projects(
+    root: &Root,
+) -> Result<BTreeMap<ProjectName, Vec<ObservedContainer>>, ObserveError> {
+    let mut projects = BTreeMap::<_, Vec<_>>::new();
+    for record in container::read_all(root)? {
+        let project = record.project.clone();
+        projects
+            .entry(project)
+            .or_default()
+            .push(observed(root, record)?);
+    }
+    Ok(projects)
+}
+
+/// Returns the images of the store.
+pub fn images(root: &Root) -> Result<Vec<ImageSummary>, ObserveError> {
+    ImageStore::open(root).list().map_err(ObserveError::Image)
+}
+
+/// Returns everything that planning a project needs. `named` is the project as wanted, if there is one: the external objects and images it names are
+/// looked up too.
+pub fn observe(
+    root: &Root,
+    images: &ImageStore,
+    name: &ProjectName,
+    named: Option<&Project>,
+) -> Result<Observed, ObserveError> {
+    let records = container::read_all(root)?;
+    let networks = store::read_networks(root).map_err(ObserveError::Network)?;
+    let volumes = volume::list(root).map_err(ObserveError::Volume)?;
+    let taken = host_use(&records, &networks, name)?;
+    let wiring = Wiring::read(root).map_err(ObserveError::Host)?;
+    let mut containers = Vec::new();
+    for record in records.into_iter().filter(|record| record.project == *name) {
+        let mut container = observed(root, record)?;
+        container.network_intact = wiring.is_intact(&container.record, &networks);
+        containers.push(container);
+    }
+    let networks_down = networks
+        .iter()
+        .filter(|network| !wiring.has_bridge(network))
+        .map(|network| network.name.clone())
+        .collect();
+    let (images, images_fetched) = read_images(images, named)?;
+    Ok(Observed {
+        containers,
+        images,
+        images_fetched,
+        networks_down,
+        networks: pick(networks, |record| {
+            record.project == *name || names_network(named, &record.name)
+        }),
+        volumes: pick_volumes(volumes, name, named),
+        taken,
+    })
+}
+
+fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
+    let (state, restarts) = container::read_state(root, &record.id)?;
+    Ok(ObservedContainer {
+        record,
+        state,
+        restarts,
+        network_intact: true,
+    })
+}
+
+fn pick(
+    records: Vec<NetworkRecord>,
+    wanted: impl Fn(&NetworkRecord) -> bool,
+) -> BTreeMap<String, NetworkRecord> {
+    records
+        .into_iter()
+        .filter(wanted)
+        .map(|record| (record.name.clone(), record))
+        .collect()
+}
+
+fn names_network(named: Option<&Project>, full_name: &str) -> bool {
+    named.is_some_and(|project| {
+        project
+            .networks
+            .values()
+            .any(|network| network.name == full_name)
+    })
+}
+
+fn pick_volumes(
+    records: Vec<VolumeRecord>,
+    name: &ProjectName,
+    named: Option<&Project>,
+) -> BTreeMap<String, VolumeRecord> {
+    records
+        .into_iter()
+        .filter(|record| {
+            record.project.as_ref() == Some(name)
+                || named.is_some_and(|project| {
+                    project
+                        .volumes
+                        .values()
+                        .any(|volume| volume.name == record.name)
+                })
+        })
+        .map(|record| (record.name.clone(), record))
+        .collect()
+}
+
+fn read_images(
+    images: &ImageStore,
+    named: Option<&Project>,
+) -> Result<(BTreeMap<String, ImageRecord>, BTreeMap<String, Timestamp>), ObserveError> {
+    let (mut found, mut fetched) = (BTreeMap::new(), BTreeMap::new());
+    let references = named.map(image_references).unwrap_or_default();
+    if references.is_empty() {
+        return Ok((found, fetched));
+    }
+    let times: BTreeMap<_, _> = images
+        .list()
+        .map_err(ObserveError::Image)?
+        .into_iter()
+        .map(|summary| (summary.id, summary.fetched))
+        .collect();
+    for reference in references {
+        if let Some(record) = images.find(&reference).map_err(ObserveError::Image)? {
+            fetched.extend(times.get(&record.id).map(|time| (reference.clone(), *time)));
+            found.insert(reference, record);
+        }
+    }
+    Ok((found, fetched))
+}
+
+/// Returns the references that a project's services run, as written, or as built.
+fn image_references(project: &Project) -> BTreeSet<String> {
+    project
+        .services
+        .values()
+        .map(|service| match &service.image {
+            ImageSource::Pull { image }
+            | ImageSource::Build {
+                image: Some(image), ..
+            } => image.clone(),
+            ImageSource::Build { image: None, .. } => {
+                format!("{}-{}", project.name, service.name)
+            }
+        })
+        .collect()
+}
+
+fn host_use(
+    records: &[ContainerRecord],
+    networks: &[NetworkRecord],
+    name: &ProjectName,
+) -> Result<HostUse, ObserveError> {
+    let facts = network::host_facts().map_err(ObserveError::Host)?;
+    let mut subnets: Vec<_> = facts
+        .subnets
+        .iter()
+        .map(|used| (used.subnet, used.prefix))
+        .collect();
+    subnets.extend(
+        networks
+            .iter()
+            .map(|network| (network.subnet, network.prefix)),
+    );
+    let mut addresses = BTreeMap::<String, Vec<_>>::new();
+    for endpoint in records.iter().flat_map(|record| &record.endpoints) {
+        addresses
+            .entry(endpoint.network.clone())
+            .or_default()
+            .push(endpoint.address);
+    }
+    let others = || records.iter().filter(|record| record.project != *name);
+    Ok(HostUse {
+        subnets,
+        addresses,
+        container_names: others().map(|record| record.name.clone()).collect(),
+        ports: others()
+            .flat_map(|record| {
+                record.published.iter().map(|port| PortUse {
+                    host_ip: port.host_ip,
+                    host_port: port.host_port,
+                    protocol: port.protocol,
+                    container: record.name.clone(),
+                })
+            })
+            .collect(),
+    })
+}

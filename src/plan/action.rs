@@ -29,6 +29,19 @@ pub struct Plan {
     pub problems: Vec<PlanError>,
 }
 
+impl Plan {
+    /// Returns the references that the plan pulls or builds.
+    pub fn fetches(&self) -> impl Iterator<Item = String> {
+        self.graph
+            .node_weights()
+            .filter_map(|step| match &step.action {
+                Action::PullImage { reference, .. } => Some(reference.clone()),
+                Action::BuildImage { tag, .. } => Some(tag.clone()),
+                _ => None,
+            })
+    }
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone)]
 pub struct Step {

@@ -60,6 +60,19 @@ pub fn display(plan: &Plan) -> String {
     text
 }
 
+/// Returns what a step does and why, without its subject: `create container 10.201.4.2 (not there)`.
+pub fn describe(step: &Step) -> String {
+    let mut text = verb(step).to_owned();
+    let details = details(step);
+    if !details.is_empty() {
+        text = format!("{text} {details}");
+    }
+    if !step.cause.is_empty() {
+        text = format!("{text} ({})", step.cause);
+    }
+    text
+}
+
 fn push(text: &mut String, piece: fmt::Arguments<'_>) {
     text.write_fmt(piece)
         .expect("writing to a String cannot fail");

@@ -8,6 +8,7 @@ use std::{
 use compose_spec::model::{Project, ProjectName, PullPolicy, RestartPolicy, ServiceName};
 use serde::{Deserialize, Serialize};
 
+pub use crate::model::{LifecycleAction, Recreate, RemoveImages};
 use crate::model::{Observed, Timestamp};
 
 /// Everything that [`super::plan`] looks at.
@@ -82,19 +83,6 @@ pub enum Mode {
     /// Between calls: what is missing, lost or broken is made good. Nothing is recreated because it differs, no image is asked
     /// for again, and what ended by itself stays as its restart policy says.
     Enforce,
-}
-
-/// When `up` recreates containers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recreate {
-    /// When they differ from what is wanted.
-    #[default]
-    Diverged,
-    /// Always, once for each `since`.
-    Force,
-    /// Never.
-    Never,
 }
 
 /// What `up` does with an existing volume whose driver or options differ from the Compose file.
@@ -191,19 +179,6 @@ pub struct DownOptions {
     pub grace_ms: Option<u64>,
 }
 
-/// Which images `down` removes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RemoveImages {
-    /// None.
-    #[default]
-    None,
-    /// Those without a custom `image:` name.
-    Local,
-    /// All that services use.
-    All,
-}
-
 /// Everything that [`super::lifecycle`] looks at. It needs no Compose file: the order comes from the containers' records.
 #[derive(Debug, Clone, Copy)]
 pub struct LifecycleInputs<'a> {
@@ -213,40 +188,6 @@ pub struct LifecycleInputs<'a> {
     pub services: &'a [ServiceName],
     /// What to do.
     pub action: &'a LifecycleAction,
-}
-
-/// What to do with containers that exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LifecycleAction {
-    /// Start, in the order of dependencies.
-    Start,
-    /// Stop, dependents first.
-    Stop {
-        /// Grace in milliseconds.
-        grace_ms: Option<u64>,
-    },
-    /// Stop and start; dependents with `restart: true` follow.
-    Restart {
-        /// Grace in milliseconds.
-        grace_ms: Option<u64>,
-    },
-    /// Send a signal.
-    Kill {
-        /// Signal name or number.
-        signal: String,
-    },
-    /// Freeze.
-    Pause,
-    /// Thaw.
-    Unpause,
-    /// Remove stopped containers.
-    Remove {
-        /// Stop running ones first.
-        stop: bool,
-        /// Remove their anonymous volumes.
-        volumes: bool,
-    },
 }
 
 /// Everything that [`super::run`] looks at.

@@ -31,7 +31,7 @@ mod volumes;
 pub use action::{
     Action, ContainerRef, Edge, ImageInput, Joins, NamespaceOwner, NewContainer, Plan, Step, StepId,
 };
-pub use display::display;
+pub use display::{describe, display};
 pub use error::{PlanError, PlanErrorKind};
 pub use images::image_reference;
 pub use inputs::{

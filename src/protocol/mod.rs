@@ -8,12 +8,11 @@
 mod event;
 mod request;
 
-pub use crate::model::{Subject, SubjectKind};
+pub use crate::model::{LifecycleAction, Recreate, RemoveImages, Subject, SubjectKind};
 pub use event::{ErrorReport, Event, FailureKind, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
-    LifecycleAction, LifecycleRequest, PullRequest, Recreate, RemoveImages, Request, RunRequest,
-    UpRequest,
+    LifecycleRequest, PullRequest, Request, RunRequest, UpRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use compose_spec::model::{Project, ProjectName, PullPolicy, ServiceName};
 use serde::{Deserialize, Serialize};
 
+use crate::model::{LifecycleAction, Recreate, RemoveImages};
+
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "call", content = "body")]
@@ -50,6 +52,9 @@ pub struct UpRequest {
     pub renew_anonymous_volumes: bool,
     /// Remove containers of services that the project no longer has.
     pub remove_orphans: bool,
+    /// Services of the Compose file that profiles switch off: their containers are no orphans.
+    #[serde(default)]
+    pub inactive_services: Vec<ServiceName>,
     /// Replica counts by service (`--scale`).
     pub scale: BTreeMap<ServiceName, u32>,
     /// Create but do not start.
@@ -62,19 +67,6 @@ pub struct UpRequest {
     pub grace_ms: Option<u64>,
     /// Plan only: answer with the steps as `Waiting`, change nothing.
     pub dry_run: bool,
-}
-
-/// When `up` recreates containers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Recreate {
-    /// When they differ from what is wanted.
-    #[default]
-    Diverged,
-    /// Always.
-    Force,
-    /// Never.
-    Never,
 }
 
 /// `stack down`. Works without a Compose file.
@@ -98,19 +90,6 @@ pub struct DownRequest {
     pub dry_run: bool,
 }
 
-/// Which images `down` removes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RemoveImages {
-    /// None.
-    #[default]
-    None,
-    /// Those without a custom `image:` name.
-    Local,
-    /// All that services use.
-    All,
-}
-
 /// `stack start|stop|restart|kill|rm|pause|unpause`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifecycleRequest {
@@ -120,40 +99,6 @@ pub struct LifecycleRequest {
     pub services: Vec<ServiceName>,
     /// What to do.
     pub action: LifecycleAction,
-}
-
-/// What to do with containers that exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LifecycleAction {
-    /// Start, in the order of dependencies.
-    Start,
-    /// Stop, dependents first.
-    Stop {
-        /// Grace in milliseconds.
-        grace_ms: Option<u64>,
-    },
-    /// Stop and start.
-    Restart {
-        /// Grace in milliseconds.
-        grace_ms: Option<u64>,
-    },
-    /// Send a signal.
-    Kill {
-        /// Signal name or number.
-        signal: String,
-    },
-    /// Freeze.
-    Pause,
-    /// Thaw.
-    Unpause,
-    /// Remove stopped containers.
-    Remove {
-        /// Stop running ones first.
-        stop: bool,
-        /// Remove their anonymous volumes.
-        volumes: bool,
-    },
 }
 
 /// `stack run`.

@@ -1,1 +1,3 @@
-//! Tests without root: see CONTRIBUTING.md.
+//! Tests without root.
+
+mod layering;

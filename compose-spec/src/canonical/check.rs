@@ -1,58 +1,101 @@
-//! Checks of single texts, and what old or misplaced keys are called today.
-//!
-//! An error completes the sentence "`VALUE` …" and never repeats the value, which may come from a variable.
+//! Rules for single texts, and what old or misplaced keys are called today.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::schema::{Kind, SERVICE, Section};
+use crate::schema::{Kind, Rule, SERVICE, Section};
 
-/// A container name: at least one letter, digit, `_`, `.` or `-`, and not one of the last three in front.
-pub(crate) fn container_name(text: &str) -> Result<(), String> {
-    let mut chars = text.chars();
-    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    if first && text.len() > 1 && chars.all(fits) {
-        return Ok(());
-    }
-    Err(
-        "is not a container name: at least two letters, digits, `_`, `.` or `-`, a letter or \
-         digit first"
-            .to_owned(),
-    )
-}
+/// A container name: at least one letter, digit, `_`, `.` or `-` behind a letter or digit.
+pub(crate) static CONTAINER_NAME: Rule = Rule {
+    holds: |text| {
+        let mut chars = text.chars();
+        let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        first && text.len() > 1 && chars.all(fits)
+    },
+    wanted: "a container name: at least two letters, digits, `_`, `.` or `-`, a letter or digit \
+             first",
+    words: &[],
+};
 
 /// `no`, `always`, `on-failure[:N]`, `unless-stopped`; empty is `no`.
-pub(crate) fn restart(text: &str) -> Result<(), String> {
-    let attempts = text.strip_prefix("on-failure:");
-    let valid = matches!(text, "" | "no" | "always" | "on-failure" | "unless-stopped")
-        || attempts.is_some_and(|attempts| attempts.parse::<u32>().is_ok());
-    if valid {
-        return Ok(());
-    }
-    Err("is not a restart policy: no, always, on-failure, on-failure:N, unless-stopped".to_owned())
-}
+pub(crate) static RESTART: Rule = Rule {
+    holds: |text| {
+        let attempts = text.strip_prefix("on-failure:");
+        matches!(text, "" | "no" | "always" | "on-failure" | "unless-stopped")
+            || attempts.is_some_and(|attempts| attempts.parse::<u32>().is_ok())
+    },
+    wanted: "a restart policy: no, always, on-failure, on-failure:N, unless-stopped",
+    words: &["no", "always", "on-failure", "unless-stopped"],
+};
+
+const PULL_POLICIES: [&str; 8] = [
+    "always",
+    "never",
+    "build",
+    "if_not_present",
+    "missing",
+    "refresh",
+    "daily",
+    "weekly",
+];
 
 /// `always`, `never`, `missing`, …, `every_3d12h`.
-pub(crate) fn pull_policy(text: &str) -> Result<(), String> {
-    let words = [
-        "always",
-        "never",
-        "build",
-        "if_not_present",
-        "missing",
-        "refresh",
-        "daily",
-        "weekly",
-    ];
-    if words.contains(&text) || pull_interval_seconds(text).is_some() {
-        return Ok(());
-    }
-    Err(
-        "is not a pull policy: always, never, missing, if_not_present, build, daily, weekly, \
-         every_<duration>"
-            .to_owned(),
-    )
-}
+pub(crate) static PULL_POLICY: Rule = Rule {
+    holds: |text| PULL_POLICIES.contains(&text) || pull_interval_seconds(text).is_some(),
+    wanted: "a pull policy: always, never, missing, if_not_present, build, daily, weekly, \
+             every_<duration>",
+    words: &PULL_POLICIES,
+};
+
+/// A signal by name, with or without `SIG`, or by number.
+pub(crate) static STOP_SIGNAL: Rule = Rule {
+    holds: is_signal,
+    wanted: "a signal such as SIGTERM or 15",
+    words: &[],
+};
+
+/// `bridge`, `host`, `none`, `service:x`, `container:x`.
+pub(crate) static NETWORK_MODE: Rule = Rule {
+    holds: |text| matches!(text, "bridge" | "host" | "none" | "default") || is_other(text),
+    wanted: "a network mode: bridge, host, none, service:NAME, container:NAME; a network is named \
+             under `networks`",
+    words: &["bridge", "host", "none"],
+};
+
+/// `host`, `private`, `shareable`, `none`, `service:x`, `container:x`.
+pub(crate) static IPC: Rule = Rule {
+    holds: |text| matches!(text, "" | "host" | "private" | "shareable" | "none") || is_other(text),
+    wanted: "an IPC mode: host, private, shareable, none, service:NAME, container:NAME",
+    words: &["host", "private", "shareable", "none"],
+};
+
+/// `host`, `service:x`, `container:x`.
+pub(crate) static PID: Rule = Rule {
+    holds: |text| matches!(text, "" | "host" | "private") || is_other(text),
+    wanted: "a PID mode: host, service:NAME, container:NAME",
+    words: &["host"],
+};
+
+/// `host`.
+pub(crate) static UTS: Rule = Rule {
+    holds: |text| matches!(text, "" | "host" | "private"),
+    wanted: "a UTS mode: host",
+    words: &["host"],
+};
+
+/// An IPv4 address.
+pub(crate) static IPV4: Rule = Rule {
+    holds: |text| text.parse::<Ipv4Addr>().is_ok(),
+    wanted: "an IPv4 address",
+    words: &[],
+};
+
+/// An IPv6 address.
+pub(crate) static IPV6: Rule = Rule {
+    holds: |text| text.parse::<Ipv6Addr>().is_ok(),
+    wanted: "an IPv6 address",
+    words: &[],
+};
 
 /// Returns the seconds of `every_3d12h`.
 pub(crate) fn pull_interval_seconds(text: &str) -> Option<u64> {
@@ -77,8 +120,7 @@ pub(crate) fn pull_interval_seconds(text: &str) -> Option<u64> {
     Some(total)
 }
 
-/// A signal by name, with or without `SIG`, or by number.
-pub(crate) fn signal(text: &str) -> Result<(), String> {
+fn is_signal(text: &str) -> bool {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
         "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
@@ -89,67 +131,10 @@ pub(crate) fn signal(text: &str) -> Result<(), String> {
     let number = name
         .parse::<u8>()
         .is_ok_and(|number| (1..=64).contains(&number));
-    if number || NAMES.contains(&name) || name.starts_with("RTMIN") || name.starts_with("RTMAX") {
-        return Ok(());
-    }
-    Err("is not a signal such as SIGTERM or 15".to_owned())
+    number || NAMES.contains(&name) || name.starts_with("RTMIN") || name.starts_with("RTMAX")
 }
 
-/// `bridge`, `host`, `none`, `service:x`, `container:x`.
-pub(crate) fn network_mode(text: &str) -> Result<(), String> {
-    if matches!(text, "bridge" | "host" | "none" | "default") || other(text) {
-        return Ok(());
-    }
-    Err(
-        "is not a network mode: bridge, host, none, service:NAME, container:NAME; a network is \
-         named under `networks`"
-            .to_owned(),
-    )
-}
-
-/// `host`, `private`, `shareable`, `none`, `service:x`, `container:x`.
-pub(crate) fn ipc(text: &str) -> Result<(), String> {
-    if matches!(text, "" | "host" | "private" | "shareable" | "none") || other(text) {
-        return Ok(());
-    }
-    Err("is not an IPC mode: host, private, shareable, none, service:NAME, container:NAME".into())
-}
-
-/// `host`, `service:x`, `container:x`.
-pub(crate) fn pid(text: &str) -> Result<(), String> {
-    if matches!(text, "" | "host" | "private") || other(text) {
-        return Ok(());
-    }
-    Err("is not a PID mode: host, service:NAME, container:NAME".to_owned())
-}
-
-/// `host`.
-pub(crate) fn uts(text: &str) -> Result<(), String> {
-    if matches!(text, "" | "host" | "private") {
-        return Ok(());
-    }
-    Err("is not a UTS mode: host".to_owned())
-}
-
-/// An IPv4 address.
-pub(crate) fn ipv4(text: &str) -> Result<(), String> {
-    if text.parse::<Ipv4Addr>().is_ok() {
-        Ok(())
-    } else {
-        Err("is not an IPv4 address".to_owned())
-    }
-}
-
-/// An IPv6 address.
-pub(crate) fn ipv6(text: &str) -> Result<(), String> {
-    if text.parse::<Ipv6Addr>().is_ok() {
-        Ok(())
-    } else {
-        Err("is not an IPv6 address".to_owned())
-    }
-}
-
-fn other(text: &str) -> bool {
+fn is_other(text: &str) -> bool {
     ["service:", "container:"].iter().any(|prefix| {
         text.strip_prefix(prefix)
             .is_some_and(|name| !name.is_empty())
@@ -208,35 +193,43 @@ mod tests {
 
     #[test]
     fn texts_are_judged() {
-        for (check, good, bad) in [
+        for (rule, good, bad) in [
             (
-                restart as fn(&str) -> _,
+                &RESTART,
                 &["no", "on-failure:5", ""][..],
                 &["never", "on-failure:x"][..],
             ),
             (
-                pull_policy,
+                &PULL_POLICY,
                 &["daily", "every_1w2d", "missing"],
                 &["v", "every_", "every_3", "every_3x"],
             ),
             (
-                signal,
+                &STOP_SIGNAL,
                 &["SIGTERM", "term", "15", "SIGRTMIN+3"],
                 &["v", "0", "65"],
             ),
             (
-                container_name,
+                &CONTAINER_NAME,
                 &["ab", "a.b-c_1"],
                 &["x", "-ab", "ab/c", ""],
             ),
-            (network_mode, &["host", "service:a"], &["v", "service:", ""]),
-            (ipv4, &["10.0.0.1"], &["10.0.0", "::1"]),
+            (
+                &NETWORK_MODE,
+                &["host", "service:a"],
+                &["v", "service:", ""],
+            ),
+            (&IPC, &["shareable", "container:x"], &["v"]),
+            (&PID, &["host", "service:x"], &["v"]),
+            (&UTS, &["host"], &["v"]),
+            (&IPV4, &["10.0.0.1"], &["10.0.0", "::1"]),
+            (&IPV6, &["::1"], &["10.0.0.1"]),
         ] {
             for text in good {
-                assert_eq!(check(text), Ok(()), "{text}");
+                assert!((rule.holds)(text), "{text}");
             }
             for text in bad {
-                assert!(check(text).is_err(), "{text}");
+                assert!(!(rule.holds)(text), "{text}");
             }
         }
         assert_eq!(pull_interval_seconds("every_1d12h"), Some(36 * 3600));

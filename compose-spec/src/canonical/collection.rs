@@ -173,7 +173,7 @@ impl Reader<'_> {
         match node.value {
             Value::Mapping(mapping) => {
                 for (key, Entry { key_span, value }) in mapping {
-                    if value.mark != Mark::None {
+                    if value.mark == Mark::Reset {
                         out.insert(
                             key,
                             key_span,
@@ -237,9 +237,7 @@ impl Reader<'_> {
             (Pairs::Contexts, Some(text)) => Value::Text(self.context(&text)),
             (Pairs::Ssh, Some(text)) if !text.is_empty() => Value::Text(self.absolute(&text)),
             (Pairs::Ssh, None) if &*key != "default" => {
-                self.at_key(&key, |reader| {
-                    reader.bad_value::<()>(span, "only `default` may lack a key or socket")
-                });
+                let _: Option<()> = self.bad_value(span, "only `default` may lack a key or socket");
                 return;
             }
             (_, Some(text)) => Value::Text(text),

@@ -5,11 +5,10 @@
 
 pub(crate) mod check;
 mod collection;
+pub(crate) mod items;
 pub(crate) mod ports;
 mod scalar;
 pub(crate) mod short;
-#[cfg(test)]
-mod tests;
 pub(crate) mod units;
 pub(crate) mod volumes;
 pub(crate) mod words;
@@ -33,6 +32,30 @@ pub(crate) struct Setting<'a> {
     pub(crate) environment: &'a Environment,
 }
 
+/// How many values short forms (port ranges) and `extends` may still make: both multiply what is written.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: usize,
+}
+
+/// Most values that may be made in addition to those that are written.
+const MADE_MAX: usize = 400_000;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: MADE_MAX }
+    }
+}
+
+impl Budget {
+    /// Takes `count` values; `false` when they are not left.
+    pub(crate) fn spend(&mut self, count: usize) -> bool {
+        let left = self.left.checked_sub(count);
+        self.left = left.unwrap_or_default();
+        left.is_some()
+    }
+}
+
 /// Reads one document.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
@@ -40,24 +63,32 @@ pub(crate) struct Reader<'a> {
     pub(crate) setting: Setting<'a>,
     /// Where findings go.
     pub(crate) sink: &'a mut Sink,
+    /// What may still be multiplied.
+    pub(crate) budget: &'a mut Budget,
     /// Path of the value being read: `services.web.ports[0]`.
     pub(crate) path: String,
 }
 
-/// Reads a document or a part of one.
-pub(crate) fn read(
-    section: &'static Section,
-    node: Node,
-    path: &str,
-    setting: Setting<'_>,
-    sink: &mut Sink,
-) -> Option<Node> {
-    Reader {
-        setting,
-        sink,
-        path: path.to_owned(),
+impl<'a> Reader<'a> {
+    /// Starts at `path`.
+    pub(crate) fn new(
+        setting: Setting<'a>,
+        sink: &'a mut Sink,
+        budget: &'a mut Budget,
+        path: &str,
+    ) -> Self {
+        Self {
+            setting,
+            sink,
+            budget,
+            path: path.to_owned(),
+        }
     }
-    .section(section, node)
+
+    /// Reads a document or a part of one.
+    pub(crate) fn document(mut self, section: &'static Section, node: Node) -> Option<Node> {
+        self.section(section, node)
+    }
 }
 
 impl Reader<'_> {
@@ -98,13 +129,15 @@ impl Reader<'_> {
         node.map(|node| Node { mark, ..node })
     }
 
-    /// Reads a mapping with known keys.
+    /// Reads a mapping with known keys. One whose required part was reported as wrong is left out as a whole, so that
+    /// nothing complains about the part again.
     fn section(&mut self, section: &'static Section, node: Node) -> Option<Node> {
         let span = node.span;
         let Value::Mapping(mapping) = node.value else {
             return self.wrong_form(&node, "a mapping");
         };
         let mut out = Mapping::default();
+        let mut usable = true;
         for (key, Entry { key_span, value }) in mapping {
             if section.extensions && key.starts_with("x-") {
                 let value = any(value);
@@ -115,19 +148,30 @@ impl Reader<'_> {
                 self.unknown_key(section, &key, key_span);
                 continue;
             };
-            if let Effect::Nothing(reason) = field.effect
-                && value.mark != Mark::Reset
-            {
-                self.no_effect(field, key_span, reason);
+            if value.mark != Mark::Reset {
+                match field.effect {
+                    Effect::Full => {}
+                    Effect::Only(word, _) if items::written(&value) == word => {}
+                    Effect::Only(_, reason) | Effect::Nothing(reason) => {
+                        self.no_effect(field, key_span, reason);
+                    }
+                }
             }
             if let Some(value) = self.at_key(&key, |reader| reader.kind(&field.kind, value)) {
                 out.insert(key, key_span, value);
+                continue;
             }
+            self.sink.damage(&self.path);
+            usable &= !field.required;
         }
-        Some(Node::new(Value::Mapping(out), span))
+        usable.then(|| Node::new(Value::Mapping(out), span))
     }
 
     fn unknown_key(&mut self, section: &Section, key: &str, span: Span) {
+        self.sink.damage(&self.path);
+        if self.sink.is_full() {
+            return;
+        }
         let place = if self.path.is_empty() {
             String::new()
         } else {

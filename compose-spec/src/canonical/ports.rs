@@ -8,8 +8,8 @@ use super::{
 };
 use crate::yaml::{Mapping, Node, Resolved, Value};
 
-/// Most ports of one range; more is a slip.
-const RANGE_MAX: u32 = 65_535;
+/// Values that one port of a range becomes.
+const VALUES_PER_PORT: usize = 5;
 
 /// A port range, ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,12 @@ pub(crate) fn port(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     };
     let span = node.span;
     let text = |text: String| Node::text(text, span);
-    let ephemeral = parsed.target.length();
-    (0..ephemeral)
+    let count = parsed.target.length();
+    if count > 1 && !reader.budget.spend(count as usize * VALUES_PER_PORT) {
+        let _: Option<()> = reader.bad_value(span, "the port ranges of the project are too large");
+        return Vec::new();
+    }
+    (0..count)
         .map(|offset| {
             let mut item = mapping(span, [("mode", text("ingress".into()))]);
             let port = |range: Range| u32::from(range.first) + offset;
@@ -130,9 +134,6 @@ fn parse(text: &str) -> Result<Short<'_>, String> {
             Some((range, text))
         }
     };
-    if target.length() > RANGE_MAX {
-        return Err("the range is too large".to_owned());
-    }
     Ok(Short {
         address,
         published,

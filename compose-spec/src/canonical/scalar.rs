@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::{Reader, units};
 use crate::{
-    diagnostic::{Code, Diagnostic},
-    schema::Kind,
+    diagnostic::{Code, Diagnostic, Span},
+    schema::{Kind, Rule},
     yaml::{Node, Resolved, Scalar, ScalarTag, Value},
 };
 
@@ -24,9 +24,9 @@ impl Reader<'_> {
     /// Reads a value of a scalar kind.
     pub(super) fn scalar(&mut self, kind: &'static Kind, node: Node) -> Option<Node> {
         let scalar = match node.value {
-            Value::Scalar(ref scalar) => scalar,
+            Value::Scalar(ref scalar) => scalar.clone(),
             // Short forms hand typed values to the long form.
-            Value::Text(ref text) => &Scalar {
+            Value::Text(ref text) => Scalar {
                 text: Rc::clone(text),
                 plain: false,
                 tag: ScalarTag::None,
@@ -37,103 +37,82 @@ impl Reader<'_> {
             Value::Sequence(_) if matches!(kind, Kind::Command) => return self.command_list(node),
             _ => return self.wrong_form(&node, kind.expects()),
         };
-        let Ok(resolved) = scalar.resolve() else {
-            return None;
-        };
-        let span = node.span;
-        let text = match (kind, resolved) {
-            (Kind::Command, Resolved::Null) => {
-                return Some(Node {
-                    value: Value::Null,
-                    ..node
-                });
-            }
-            (
-                Kind::TextOrNumber | Kind::Size | Kind::Mode | Kind::Number | Kind::Float,
-                Resolved::Int(_) | Resolved::Float(_),
-            )
-            | (Kind::Int(..), Resolved::Int(_))
-            | (Kind::Flag | Kind::StrictFlag | Kind::TextOrFlag, Resolved::Bool(_)) => &scalar.text,
-            (Kind::StrictFlag, _) => return self.wrong_form(&node, kind.expects()),
-            (_, Resolved::Text(_)) => &scalar.text,
-            (Kind::Text, Resolved::Int(_) | Resolved::Float(_) | Resolved::Bool(_)) => {
-                return self.quote_it(&node, scalar);
-            }
-            _ => return self.wrong_form(&node, kind.expects()),
-        };
-        let text = Rc::clone(text);
-        let shown: Rc<str> = scalar.shown().into();
-        let value = match (kind, resolved) {
-            (Kind::Flag | Kind::StrictFlag, Resolved::Bool(value)) => Value::Bool(value),
-            (Kind::Flag, _) => Value::Bool(self.flag(&text, &shown, span)?),
-            (Kind::Int(..) | Kind::Number, Resolved::Int(value)) => {
-                self.integer(kind, value, span)?
-            }
-            (Kind::Int(..) | Kind::Number, _) => {
-                let value = self.parsed(integer(kind, &text), &shown, "an integer", span)?;
-                self.integer(kind, value, span)?
-            }
-            (Kind::Float, Resolved::Int(value)) => float(value),
-            (Kind::Float, Resolved::Float(value)) if value.is_finite() => Value::Float(value),
-            (Kind::Float, _) => {
-                let number = text
-                    .trim()
-                    .parse()
-                    .ok()
-                    .filter(|number: &f64| number.is_finite());
-                Value::Float(self.parsed(number, &shown, "a number", span)?)
-            }
-            (Kind::Size, resolved) => {
-                let size = match resolved {
+        let resolved = scalar.resolve().ok()?;
+        if matches!((kind, resolved), (Kind::Command, Resolved::Null)) {
+            return Some(Node {
+                value: Value::Null,
+                ..node
+            });
+        }
+        if !takes(kind, resolved) {
+            let quoted = matches!(kind, Kind::Text) && resolved != Resolved::Null;
+            return if quoted {
+                self.quote_it(&node, &scalar)
+            } else {
+                self.wrong_form(&node, kind.expects())
+            };
+        }
+        if matches!(kind, Kind::Command) {
+            return self.command_line(&scalar.text, node.span);
+        }
+        let value = self.converted(kind, resolved, &scalar, node.span)?;
+        Some(Node { value, ..node })
+    }
+
+    /// Returns the canonical value of a scalar whose form is right.
+    fn converted(
+        &mut self,
+        kind: &Kind,
+        resolved: Resolved<'_>,
+        scalar: &Scalar,
+        span: Span,
+    ) -> Option<Value> {
+        let text = Rc::clone(&scalar.text);
+        let shown = scalar.shown();
+        Some(match kind {
+            Kind::Flag | Kind::StrictFlag => Value::Bool(match resolved {
+                Resolved::Bool(value) => value,
+                _ => self.flag(&text, shown, span)?,
+            }),
+            Kind::Int(..) | Kind::Number => {
+                let number = match resolved {
                     Resolved::Int(value) => Some(value),
-                    Resolved::Float(value) if value.fract() == 0.0 => units::whole(value),
-                    Resolved::Float(_) => None,
-                    _ => units::parse_size(&text),
+                    _ => integer(kind, &text),
                 };
-                Value::Text(
-                    self.parsed(size, &shown, kind.expects(), span)?
-                        .to_string()
-                        .into(),
-                )
+                let number = self.parsed(number, shown, "an integer", span)?;
+                self.within(kind, number, span)?
             }
-            (Kind::Duration, _) => {
+            Kind::Float => {
+                let number = float(resolved, &text);
+                Value::Float(self.parsed(number, shown, "a number", span)?)
+            }
+            Kind::Size => {
+                let bytes = self.parsed(size(resolved, &text), shown, kind.expects(), span)?;
+                Value::Text(bytes.to_string().into())
+            }
+            Kind::Duration => {
                 let duration = units::parse_duration(&text);
-                let nanos = self.parsed(duration, &shown, kind.expects(), span)?;
+                let nanos = self.parsed(duration, shown, kind.expects(), span)?;
                 if nanos < 0 {
                     return self.bad_value(span, "a duration must not be negative");
                 }
                 Value::Text(units::format_duration(nanos).into())
             }
-            (Kind::Mode, resolved) => {
-                let mode = match resolved {
-                    Resolved::Int(value) => u32::try_from(value).ok(),
-                    _ => u32::from_str_radix(text.trim_start_matches("0o"), 8).ok(),
-                };
-                let mode = mode.filter(|mode| *mode <= 0o7777);
-                let mode = self.parsed(mode, &shown, kind.expects(), span)?;
+            Kind::Mode => {
+                let mode = self.parsed(mode(resolved, &text), shown, kind.expects(), span)?;
                 Value::Text(format!("0{mode:o}").into())
             }
-            (Kind::Command, _) => return self.command_line(&text, span),
-            (Kind::OneOf(words), _) => {
-                if !words.contains(&&*text) {
-                    return self.not_one_of(words, &shown, span);
-                }
-                Value::Text(text)
+            Kind::OneOf(words) if !words.contains(&&*text) => {
+                return self.not_one_of(words, shown, span);
             }
-            (Kind::Checked(check), _) => match check(&text) {
-                Ok(()) => Value::Text(text),
-                Err(problem) => {
-                    return self.bad_value(span, format_args!("`{shown}` {problem}"));
-                }
-            },
-            (Kind::Path, _) if text.is_empty() => {
-                return self.bad_value(span, "the path is empty");
+            Kind::Checked(rule) if !(rule.holds)(&text) => {
+                return self.breaks_rule(rule, shown, span);
             }
-            (Kind::Path, _) => Value::Text(self.absolute(&text)),
-            (Kind::Context, _) => Value::Text(self.context(&text)),
+            Kind::Path if text.is_empty() => return self.bad_value(span, "the path is empty"),
+            Kind::Path => Value::Text(self.absolute(&text)),
+            Kind::Context => Value::Text(self.context(&text)),
             _ => Value::Text(text),
-        };
-        Some(Node { value, ..node })
+        })
     }
 
     /// A number or boolean where only a text will do.
@@ -148,7 +127,7 @@ impl Reader<'_> {
     }
 
     /// Reads a text where a boolean is wanted.
-    fn flag(&mut self, text: &str, shown: &str, span: crate::diagnostic::Span) -> Option<bool> {
+    fn flag(&mut self, text: &str, shown: &str, span: Span) -> Option<bool> {
         let value = match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "t" => return Some(true),
             "false" | "0" | "f" => return Some(false),
@@ -167,7 +146,8 @@ impl Reader<'_> {
         Some(value)
     }
 
-    fn integer(&mut self, kind: &Kind, value: i64, span: crate::diagnostic::Span) -> Option<Value> {
+    /// Reports an integer outside of its bounds.
+    fn within(&mut self, kind: &Kind, value: i64, span: Span) -> Option<Value> {
         match *kind {
             Kind::Int(least, _) if value < least => {
                 self.bad_value(span, format_args!("must be at least {least}"))
@@ -179,16 +159,20 @@ impl Reader<'_> {
         }
     }
 
-    fn not_one_of<T>(
-        &mut self,
-        words: &[&'static str],
-        shown: &str,
-        span: crate::diagnostic::Span,
-    ) -> Option<T> {
+    fn not_one_of<T>(&mut self, words: &[&'static str], shown: &str, span: Span) -> Option<T> {
         let message = format!("`{}` cannot be `{shown}`", self.path);
         let diagnostic = Diagnostic::error(Code::BadValue, message)
             .at(span, format!("one of {}", words.join(", ")))
             .did_you_mean(shown, words.iter().copied());
+        self.sink.push(diagnostic);
+        None
+    }
+
+    fn breaks_rule<T>(&mut self, rule: &Rule, shown: &str, span: Span) -> Option<T> {
+        let message = format!("`{}`: `{shown}` is not {}", self.path, rule.wanted);
+        let diagnostic = Diagnostic::error(Code::BadValue, message)
+            .at(span, "")
+            .did_you_mean(shown, rule.words.iter().copied());
         self.sink.push(diagnostic);
         None
     }
@@ -199,7 +183,7 @@ impl Reader<'_> {
         value: Option<T>,
         shown: &str,
         wanted: &str,
-        span: crate::diagnostic::Span,
+        span: Span,
     ) -> Option<T> {
         if value.is_none() {
             let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
@@ -223,6 +207,20 @@ impl Reader<'_> {
     }
 }
 
+/// Returns whether a kind takes a scalar of this type.
+fn takes(kind: &Kind, resolved: Resolved<'_>) -> bool {
+    match resolved {
+        Resolved::Null => false,
+        Resolved::Text(_) => !matches!(kind, Kind::StrictFlag),
+        Resolved::Bool(_) => matches!(kind, Kind::Flag | Kind::StrictFlag | Kind::TextOrFlag),
+        Resolved::Int(_) if matches!(kind, Kind::Int(..)) => true,
+        Resolved::Int(_) | Resolved::Float(_) => matches!(
+            kind,
+            Kind::TextOrNumber | Kind::Size | Kind::Mode | Kind::Number | Kind::Float
+        ),
+    }
+}
+
 fn integer(kind: &Kind, text: &str) -> Option<i64> {
     let text = text.trim();
     text.parse().ok().or_else(|| match kind {
@@ -231,7 +229,31 @@ fn integer(kind: &Kind, text: &str) -> Option<i64> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 processors")]
-fn float(value: i64) -> Value {
-    Value::Float(value as f64)
+fn float(resolved: Resolved<'_>, text: &str) -> Option<f64> {
+    let number = match resolved {
+        #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 processors")]
+        Resolved::Int(value) => Some(value as f64),
+        Resolved::Float(value) => Some(value),
+        _ => text.trim().parse().ok(),
+    };
+    number.filter(|number| number.is_finite())
+}
+
+/// A number of bytes; a number with a fraction and without a unit is a slip.
+fn size(resolved: Resolved<'_>, text: &str) -> Option<i64> {
+    match resolved {
+        Resolved::Int(value) => Some(value),
+        Resolved::Float(value) if value.fract() == 0.0 => units::whole(value),
+        Resolved::Float(_) => None,
+        _ => units::parse_size(text),
+    }
+}
+
+/// Permission bits: a number in the base that YAML reads, or octal digits in quotes.
+fn mode(resolved: Resolved<'_>, text: &str) -> Option<u32> {
+    let mode = match resolved {
+        Resolved::Int(value) => u32::try_from(value).ok(),
+        _ => u32::from_str_radix(text.trim_start_matches("0o"), 8).ok(),
+    };
+    mode.filter(|mode| *mode <= 0o7777)
 }

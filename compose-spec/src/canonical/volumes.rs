@@ -48,34 +48,13 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
         )];
     };
     let bind = source.starts_with(['.', '/', '~']);
-    let (kind, section) = if bind {
-        ("bind", "bind")
-    } else {
-        ("volume", "volume")
+    let kind = if bind { "bind" } else { "volume" };
+    let Some(Options { details, read_only }) = options_of(options, bind, span) else {
+        return refuse(
+            reader,
+            "an option is none of ro, rw, z, Z, nocopy, rslave, …",
+        );
     };
-    let mut details = Mapping::default();
-    let mut read_only = false;
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => read_only = true,
-            "rw" => read_only = false,
-            "nocopy" if !bind => details.set("nocopy", Node::new(Value::Bool(true), span)),
-            "z" | "Z" if bind => details.set("selinux", Node::text(option, span)),
-            "z" | "Z" | "nocopy" | "cached" | "delegated" | "consistent" => {}
-            _ if PROPAGATIONS.contains(&option) && bind => {
-                details.set("propagation", Node::text(option, span));
-            }
-            _ => {
-                return refuse(
-                    reader,
-                    "an option is none of ro, rw, z, Z, nocopy, rslave, …",
-                );
-            }
-        }
-    }
-    if bind {
-        details.set("create_host_path", Node::new(Value::Bool(true), span));
-    }
     let mut item = mapping(
         span,
         [
@@ -88,9 +67,40 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
         if read_only {
             fields.set("read_only", Node::new(Value::Bool(true), span));
         }
-        fields.set(section, Node::new(Value::Mapping(details), span));
+        fields.set(kind, Node::new(Value::Mapping(details), span));
     }
     vec![item]
+}
+
+/// The options of a short form.
+struct Options {
+    /// The `bind` or `volume` section.
+    details: Mapping,
+    read_only: bool,
+}
+
+/// Reads the options of a short form; `None` when one is unknown.
+fn options_of(options: &str, bind: bool, span: Span) -> Option<Options> {
+    let yes = || Node::new(Value::Bool(true), span);
+    let mut details = Mapping::default();
+    let mut read_only = false;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            "nocopy" if !bind => details.set("nocopy", yes()),
+            "z" | "Z" if bind => details.set("selinux", Node::text(option, span)),
+            "z" | "Z" | "nocopy" | "cached" | "delegated" | "consistent" => {}
+            _ if PROPAGATIONS.contains(&option) && bind => {
+                details.set("propagation", Node::text(option, span));
+            }
+            _ => return None,
+        }
+    }
+    if bind {
+        details.set("create_host_path", yes());
+    }
+    Some(Options { details, read_only })
 }
 
 /// Completes and checks a mount of the long form.

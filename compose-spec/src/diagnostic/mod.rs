@@ -2,7 +2,7 @@
 //!
 //! Deciding code pushes [`Diagnostic`]s into a [`Sink`] and goes on, so that a user sees all errors of a file at once.
 //! Nothing is printed here: the CLI renders them from [`Sources`]. Values that came out of the environment are never part
-//! of a message; messages quote the file as it is written.
+//! of a message, unless they name a service, network or volume; messages quote the file as it is written.
 
 mod code;
 mod plain;

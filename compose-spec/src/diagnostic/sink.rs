@@ -13,6 +13,7 @@ pub(crate) struct Sink {
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     seen: HashSet<(Code, Span)>,
+    damaged: HashSet<String>,
 }
 
 impl Sink {
@@ -35,6 +36,23 @@ impl Sink {
     /// Returns how many errors there are, to see whether a pass found one.
     pub(crate) fn errors(&self) -> usize {
         self.errors.len()
+    }
+
+    /// Notes that a part of the section at `path` was reported as wrong and left out.
+    pub(crate) fn damage(&mut self, path: &str) {
+        if !self.damaged.contains(path) {
+            self.damaged.insert(path.to_owned());
+        }
+    }
+
+    /// Returns whether a part of the section at `path` was left out, so that nobody misses it.
+    pub(crate) fn is_damaged(&self, path: &str) -> bool {
+        self.damaged.contains(path)
+    }
+
+    /// Returns whether further errors are dropped, so that nobody has to think of good words for them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= FINDINGS_MAX
     }
 
     /// Returns errors and warnings, each in the order of the files.

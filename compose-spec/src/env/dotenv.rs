@@ -268,6 +268,8 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Vec<(String, Option<String>)> {
@@ -346,5 +348,25 @@ mod tests {
         assert_eq!(found[0], ("A".to_owned(), Some("\"q\" $X # y".to_owned())));
         assert_eq!(found[1], ("B".to_owned(), Some("2".to_owned())));
         assert_eq!(found[2], ("C".to_owned(), None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in "[A-C='\"\\\\$\\{\\}:# \n\t.é-]{0,60}") {
+            let outer = |_: &str| None;
+            for outcome in [parse(&text, &outer), parse_raw(&text, &outer)] {
+                if let Err(error) = outcome {
+                    prop_assert!(error.start < error.end);
+                    prop_assert!(error.start <= text.len());
+                }
+            }
+        }
+
+        #[test]
+        fn quoted_values_survive(value in "[^\\\\']{0,20}") {
+            let found = read(&format!("A='{value}'\nB=1"));
+            prop_assert_eq!(found[0].1.as_deref(), Some(value.as_str()));
+            prop_assert_eq!(found[1].1.as_deref(), Some("1"));
+        }
     }
 }

@@ -44,9 +44,9 @@ impl Environment {
         self.values.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Adds the variables of a file below those that are there.
+    /// Adds the variables of files below those that are there; of two with one name the later counts.
     pub(crate) fn add_below(&mut self, assignments: Vec<Assignment>) {
-        for Assignment { name, value } in assignments {
+        for Assignment { name, value } in assignments.into_iter().rev() {
             if let Some(value) = value {
                 self.values.entry(name).or_insert(value);
             }

@@ -69,7 +69,7 @@ fn add_default_network(top: &mut Mapping, span: Span) {
     }
 }
 
-/// Completes one service; returns whether it is on the default network.
+/// Completes one service; returns whether it is on the network `default`, which needs no definition.
 fn service(node: &mut Node, origin: &Origin) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
@@ -89,6 +89,9 @@ fn service(node: &mut Node, origin: &Origin) -> bool {
     if default_network {
         service.set("networks", default_networks(span));
     }
+    let on_default = service
+        .get("networks")
+        .is_some_and(|networks| networks.get("default").is_some());
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut) {
         let directory = origin.directory.to_string_lossy();
         if build.get("context").is_none() {
@@ -121,7 +124,7 @@ fn service(node: &mut Node, origin: &Origin) -> bool {
             complete_init_hook(hook, image.as_ref());
         }
     }
-    default_network
+    on_default
 }
 
 fn default_networks(span: Span) -> Node {

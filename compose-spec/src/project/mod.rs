@@ -5,6 +5,8 @@ mod network;
 mod service;
 mod storage;
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use crate::{
@@ -29,6 +31,7 @@ pub(crate) fn build(
         project: name,
         environment: &origin.environment,
         sink,
+        aliases: network::aliases(tree),
     };
     let services = builder.services();
     let project = Project {
@@ -51,6 +54,8 @@ struct Builder<'a> {
     project: &'a ProjectName,
     environment: &'a Environment,
     sink: &'a mut Sink,
+    /// Names that `links: [service:alias]` give to services.
+    aliases: HashMap<&'a str, Vec<String>>,
 }
 
 impl Builder<'_> {

@@ -1,5 +1,7 @@
 //! Networks of the model, and how services sit on them.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use super::{Builder, flag, int, pairs, text, texts};
@@ -48,7 +50,11 @@ impl Builder<'_> {
                         .at(mode.span, "the project's default network is used"),
                 );
                 let seat = Attachment {
-                    aliases: self.aliases(service),
+                    aliases: self
+                        .aliases
+                        .get(service.as_str())
+                        .cloned()
+                        .unwrap_or_default(),
                     ..Attachment::default()
                 };
                 NetworkMode::Networks(IndexMap::from([("default".to_owned(), seat)]))
@@ -66,7 +72,11 @@ impl Builder<'_> {
 
     /// Seats by priority, the highest first; equal ones in the order of the file.
     fn attachments(&self, service: &ServiceName, node: &Node) -> IndexMap<String, Attachment> {
-        let linked = self.aliases(service);
+        let linked = self
+            .aliases
+            .get(service.as_str())
+            .cloned()
+            .unwrap_or_default();
         let mut seats: Vec<(String, Attachment)> = node
             .entries_at("networks")
             .map(|(key, entry)| {
@@ -92,22 +102,22 @@ impl Builder<'_> {
         seats.sort_by_key(|(_, seat)| std::cmp::Reverse(seat.priority));
         seats.into_iter().collect()
     }
+}
 
-    /// Returns the names that `links: [service:alias]` of other services give this one.
-    fn aliases(&self, service: &ServiceName) -> Vec<String> {
-        let mut out = Vec::new();
-        for (_, entry) in self.tree.entries_at("services") {
-            for link in entry.value.items_at("links") {
-                if let Some((name, alias)) = link.as_text().and_then(|text| text.split_once(':'))
-                    && name == service.as_str()
-                    && !out.iter().any(|known| known == alias)
-                {
-                    out.push(alias.to_owned());
+/// Returns the names that `links: [service:alias]` give to services, by service.
+pub(super) fn aliases(tree: &Node) -> HashMap<&str, Vec<String>> {
+    let mut out: HashMap<&str, Vec<String>> = HashMap::new();
+    for (_, entry) in tree.entries_at("services") {
+        for link in entry.value.items_at("links") {
+            if let Some((name, alias)) = link.as_text().and_then(|text| text.split_once(':')) {
+                let aliases = out.entry(name).or_default();
+                if !aliases.iter().any(|known| known == alias) {
+                    aliases.push(alias.to_owned());
                 }
             }
         }
-        out
     }
+    out
 }
 
 fn is_bridge(mode: &str) -> bool {

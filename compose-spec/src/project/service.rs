@@ -216,9 +216,10 @@ fn restart(node: &Node) -> RestartPolicy {
     {
         let attempts_max = int(policy, "max_attempts").and_then(|count| u32::try_from(count).ok());
         return match policy.text_at("condition") {
-            Some("none") => RestartPolicy::No,
+            Some("none" | "no") => RestartPolicy::No,
             Some("on-failure") => RestartPolicy::OnFailure { attempts_max },
-            _ => RestartPolicy::UnlessStopped,
+            Some("unless-stopped") => RestartPolicy::UnlessStopped,
+            _ => RestartPolicy::Always,
         };
     }
     match node.text_at("restart").unwrap_or_default() {

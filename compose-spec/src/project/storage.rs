@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::{Builder, flag, int, pairs, service::path, size, text};
 use crate::{
-    canonical::{short, units},
+    canonical::{items, units},
     diagnostic::{Code, Diagnostic, Span},
     model::{
         BindOptions, FileGrant, FileObject, FileSource, Mount, MountSource, TmpfsOptions, Volume,
@@ -152,8 +152,8 @@ pub(super) fn grants(node: &Node, section: &str) -> Vec<FileGrant> {
         .iter()
         .map(|grant| {
             let target = match section {
-                "secrets" => short::secret_key(grant),
-                _ => short::config_key(grant),
+                "secrets" => items::secret_key(grant),
+                _ => items::config_key(grant),
             };
             let id = |key| grant.text_at(key).and_then(|text| text.parse().ok());
             FileGrant {

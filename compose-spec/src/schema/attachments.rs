@@ -4,7 +4,7 @@ use super::{
     Empty, Field, Items, Kind, Map, Pairs, Section, Short,
     shared::{ANY_INT, TEXTS},
 };
-use crate::canonical::{check, short};
+use crate::canonical::{check, items, short};
 
 const LATER: &str = "this version does not implement it yet";
 
@@ -26,8 +26,8 @@ static ATTACHMENT: Section = Section {
         Field::new("driver_opts", Kind::Options).no_effect(LATER),
         Field::new("gw_priority", Kind::Number),
         Field::new("interface_name", Kind::Text),
-        Field::new("ipv4_address", Kind::Checked(check::ipv4)),
-        Field::new("ipv6_address", Kind::Checked(check::ipv6)),
+        Field::new("ipv4_address", Kind::Checked(&check::IPV4)),
+        Field::new("ipv6_address", Kind::Checked(&check::IPV6)),
         Field::new("link_local_ips", TEXTS).no_effect(LATER),
         Field::new("mac_address", Kind::Text),
         Field::new("priority", Kind::Number),
@@ -48,7 +48,7 @@ static PORT: Section = Section {
     title: "a port",
     fields: &[
         Field::new("name", Kind::Text),
-        Field::new("mode", Kind::Text),
+        Field::new("mode", Kind::Text).only("ingress", "ports are published on this host only"),
         Field::new("host_ip", Kind::Text),
         Field::new("target", ANY_INT).required(),
         Field::new("published", Kind::TextOrNumber),
@@ -78,13 +78,14 @@ static MOUNT: Section = Section {
         Field::new("source", Kind::Text),
         Field::new("target", Kind::Text),
         Field::new("read_only", Kind::Flag),
-        Field::new("consistency", Kind::Text),
+        Field::new("consistency", Kind::Text).no_effect("binds are always consistent on Linux"),
         Field::new(
             "bind",
             Kind::Section(&Section {
                 title: "bind options",
                 fields: &[
-                    Field::new("selinux", Kind::OneOf(&["z", "Z"])),
+                    Field::new("selinux", Kind::OneOf(&["z", "Z"]))
+                        .no_effect("SELinux labels are not set"),
                     Field::new("propagation", Kind::Text),
                     Field::new("create_host_path", Kind::Flag).empty(Empty::DropTrue),
                     Field::new(
@@ -101,7 +102,8 @@ static MOUNT: Section = Section {
             Kind::Section(&Section {
                 title: "volume options",
                 fields: &[
-                    Field::new("labels", Kind::Pairs(Pairs::Labels)),
+                    Field::new("labels", Kind::Pairs(Pairs::Labels))
+                        .no_effect("anonymous volumes have no labels"),
                     Field::new("nocopy", Kind::Flag),
                     Field::new("subpath", Kind::Text),
                 ],
@@ -137,9 +139,9 @@ static MOUNT: Section = Section {
 /// Device nodes.
 pub(super) const DEVICES: Kind = Kind::Items(&Items {
     single: false,
-    expand: short::device,
+    expand: items::device,
     long: &DEVICE,
-    finish: short::finish_device,
+    finish: items::finish_device,
     key: short::target_key,
     keep_twice: false,
 });

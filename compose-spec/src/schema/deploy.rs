@@ -14,7 +14,7 @@ const UPDATES_LATER: &str = "this version updates containers one by one, stop fi
 static DEPLOY: Section = Section {
     title: "`deploy`",
     fields: &[
-        Field::new("mode", Kind::Text).no_effect(ONE_MACHINE),
+        Field::new("mode", Kind::Text).only("replicated", ONE_MACHINE),
         Field::new("replicas", COUNT).keep(),
         Field::new("labels", Kind::Pairs(Pairs::Labels)).no_effect(ONE_MACHINE),
         Field::new("update_config", Kind::Section(&UPDATE_CONFIG))
@@ -96,7 +96,17 @@ static DISCRETE: Section = Section {
 static RESTART_POLICY: Section = Section {
     title: "a restart policy",
     fields: &[
-        Field::new("condition", Kind::OneOf(&["none", "on-failure", "any"])),
+        Field::new(
+            "condition",
+            Kind::OneOf(&[
+                "none",
+                "no",
+                "on-failure",
+                "any",
+                "always",
+                "unless-stopped",
+            ]),
+        ),
         Field::new("delay", Kind::Duration).no_effect("restarts wait 100 ms, doubling to 1 min"),
         Field::new("max_attempts", COUNT).keep(),
         Field::new("window", Kind::Duration).no_effect("10 s of running count as success"),

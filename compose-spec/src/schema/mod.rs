@@ -65,6 +65,8 @@ pub(crate) enum Effect {
     Full,
     /// Nothing; the reason is told in one warning.
     Nothing(&'static str),
+    /// Nothing, which is right for one word; else the reason is told.
+    Only(&'static str, &'static str),
 }
 
 /// The forms of a value.
@@ -80,8 +82,8 @@ pub(crate) enum Kind {
     TextOrFlag,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A text that a function checks; the error says what is wrong.
-    Checked(fn(&str) -> Result<(), String>),
+    /// A text that a rule judges.
+    Checked(&'static Rule),
     /// A boolean, or a text that is one.
     Flag,
     /// A boolean and nothing else.
@@ -122,6 +124,17 @@ pub(crate) enum Kind {
     Short(&'static Short),
     /// A list whose items have short forms.
     Items(&'static Items),
+}
+
+/// What a text must look like.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// Judges a text.
+    pub(crate) holds: fn(&str) -> bool,
+    /// Completes the sentence "`VALUE` is not …".
+    pub(crate) wanted: &'static str,
+    /// Words that are valid, for "did you mean".
+    pub(crate) words: &'static [&'static str],
 }
 
 /// A list of values of one kind.
@@ -233,6 +246,12 @@ impl Field {
 
     const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// Only one word is obeyed.
+    const fn only(mut self, word: &'static str, reason: &'static str) -> Self {
+        self.effect = Effect::Only(word, reason);
         self
     }
 

@@ -4,7 +4,7 @@ use super::{
     Empty, Field, Kind, List, Map, Pairs, SERVICE, Section, Short, Twice,
     shared::{ANY_INT, PATHS, TEXTS},
 };
-use crate::canonical::short;
+use crate::canonical::{items, short};
 
 const NO_MODELS: &str = "models are not run by this version";
 
@@ -82,9 +82,12 @@ static NETWORK: Section = Section {
         Field::new("ipam", Kind::Section(&IPAM)).empty(Empty::Section),
         Field::new("external", EXTERNAL_KIND),
         Field::new("internal", Kind::Flag),
-        Field::new("attachable", Kind::Flag),
+        Field::new("attachable", Kind::Flag)
+            .no_effect("every container of the host may be attached"),
         Field::new("labels", Kind::Pairs(Pairs::Labels)),
-        Field::new("enable_ipv4", Kind::Flag).keep(),
+        Field::new("enable_ipv4", Kind::Flag)
+            .keep()
+            .only("true", "networks always have IPv4"),
         Field::new("enable_ipv6", Kind::Flag).keep(),
     ],
     extensions: true,
@@ -92,15 +95,15 @@ static NETWORK: Section = Section {
 static IPAM: Section = Section {
     title: "`ipam`",
     fields: &[
-        Field::new("driver", Kind::Text),
+        Field::new("driver", Kind::Text).only("default", "there is one IPAM driver"),
         Field::new(
             "config",
             Kind::Items(&super::Items {
                 single: false,
-                expand: short::no_short_form,
+                expand: items::no_short_form,
                 long: &IPAM_CONFIG,
-                finish: short::finish_subnet,
-                key: short::subnet_key,
+                finish: items::finish_subnet,
+                key: items::subnet_key,
                 keep_twice: true,
             }),
         ),

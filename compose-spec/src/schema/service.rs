@@ -10,7 +10,7 @@ use super::{
         SECRET_GRANTS, TEXT_OR_TEXTS, TEXTS, TEXTS_OR_NUMBERS, TEXTS_REFUSING_TWICE, ULIMITS,
     },
 };
-use crate::canonical::{check, short};
+use crate::canonical::{check, items, short};
 
 const WINDOWS: &str = "it exists on Windows only";
 const LATER: &str = "this version does not implement it yet";
@@ -43,7 +43,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("cpu_shares", Kind::Number),
         Field::new("command", Kind::Command).empty(Empty::Null),
         Field::new("configs", CONFIG_GRANTS),
-        Field::new("container_name", Kind::Checked(check::container_name)),
+        Field::new("container_name", Kind::Checked(&check::CONTAINER_NAME)),
         Field::new("credential_spec", Kind::Section(&CREDENTIAL_SPEC))
             .keep()
             .no_effect(WINDOWS),
@@ -56,9 +56,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("dns_search", TEXT_OR_TEXTS),
         Field::new("domainname", Kind::Text),
         Field::new("entrypoint", Kind::Command).empty(Empty::Null),
-        Field::new("provider", Kind::Section(&PROVIDER))
-            .keep()
-            .no_effect(LATER),
+        Field::new("provider", Kind::Section(&PROVIDER)).keep(),
         Field::new("environment", Kind::Pairs(Pairs::Environment)),
         Field::new("env_file", ENV_FILES),
         Field::new("expose", EXPOSE),
@@ -72,7 +70,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("healthcheck", Kind::Section(&HEALTHCHECK)).keep(),
         Field::new("image", Kind::Text),
         Field::new("init", Kind::Flag).keep(),
-        Field::new("ipc", Kind::Checked(check::ipc)),
+        Field::new("ipc", Kind::Checked(&check::IPC)),
         Field::new("isolation", Kind::Text).no_effect(WINDOWS),
         Field::new("labels", Kind::Pairs(Pairs::Labels)),
         Field::new("label_file", PATHS),
@@ -84,19 +82,19 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("mem_swappiness", Kind::Size).no_effect(CGROUP_V1),
         Field::new("mac_address", Kind::Text),
         Field::new("models", MODELS).no_effect(LATER),
-        Field::new("network_mode", Kind::Checked(check::network_mode)),
+        Field::new("network_mode", Kind::Checked(&check::NETWORK_MODE)),
         Field::new("networks", NETWORKS),
         Field::new("oom_kill_disable", Kind::Flag).no_effect(CGROUP_V1),
         Field::new("oom_score_adj", Kind::Int(-1000, 1000)),
-        Field::new("pid", Kind::Checked(check::pid)),
+        Field::new("pid", Kind::Checked(&check::PID)),
         Field::new("pids_limit", Kind::Number),
         Field::new("platform", Kind::Text),
         Field::new("ports", PORTS),
         Field::new("privileged", Kind::Flag),
-        Field::new("pull_policy", Kind::Checked(check::pull_policy)),
+        Field::new("pull_policy", Kind::Checked(&check::PULL_POLICY)),
         Field::new("pull_refresh_after", Kind::Text).no_effect("`pull_policy` has no such rule"),
         Field::new("read_only", Kind::Flag),
-        Field::new("restart", Kind::Checked(check::restart)),
+        Field::new("restart", Kind::Checked(&check::RESTART)),
         Field::new("runtime", Kind::Text).no_effect("stack is the runtime"),
         Field::new("scale", COUNT).keep(),
         Field::new("secrets", SECRET_GRANTS),
@@ -104,7 +102,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("shm_size", Kind::Size),
         Field::new("stdin_open", Kind::Flag),
         Field::new("stop_grace_period", Kind::Duration).keep(),
-        Field::new("stop_signal", Kind::Checked(check::signal)),
+        Field::new("stop_signal", Kind::Checked(&check::STOP_SIGNAL)),
         Field::new("storage_opt", Kind::Options).no_effect(LATER),
         Field::new("sysctls", Kind::Pairs(Pairs::Labels)),
         Field::new("tmpfs", TEXT_OR_TEXTS),
@@ -113,7 +111,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("use_api_socket", Kind::StrictFlag).no_effect(LATER),
         Field::new("user", Kind::Text),
         Field::new("userns_mode", Kind::Text).no_effect(LATER),
-        Field::new("uts", Kind::Checked(check::uts)),
+        Field::new("uts", Kind::Checked(&check::UTS)),
         Field::new("volumes", VOLUMES),
         Field::new("volumes_from", TEXTS_REFUSING_TWICE).no_effect(LATER),
         Field::new("working_dir", Kind::Text),
@@ -240,10 +238,10 @@ static PROVIDER: Section = Section {
 
 const ENV_FILES: Kind = Kind::Items(&Items {
     single: true,
-    expand: short::env_file,
+    expand: items::env_file,
     long: &ENV_FILE,
-    finish: short::finish_env_file,
-    key: short::path_key,
+    finish: items::finish_env_file,
+    key: items::path_key,
     keep_twice: false,
 });
 static ENV_FILE: Section = Section {

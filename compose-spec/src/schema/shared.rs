@@ -1,7 +1,7 @@
 //! Kinds that several sections use.
 
 use super::{Field, Kind, List, Map, Section, Twice};
-use crate::canonical::short;
+use crate::canonical::{items, short};
 
 pub(super) const TEXTS: Kind = Kind::List(&List {
     item: Kind::Text,
@@ -92,18 +92,18 @@ static FILE_GRANT: Section = Section {
 };
 pub(super) const SECRET_GRANTS: Kind = Kind::Items(&super::Items {
     single: false,
-    expand: short::grant,
+    expand: items::grant,
     long: &FILE_GRANT,
-    finish: short::finish_grant,
-    key: short::secret_key,
+    finish: items::finish_grant,
+    key: items::secret_key,
     keep_twice: false,
 });
 pub(super) const CONFIG_GRANTS: Kind = Kind::Items(&super::Items {
     single: false,
-    expand: short::grant,
+    expand: items::grant,
     long: &FILE_GRANT,
-    finish: short::finish_grant,
-    key: short::config_key,
+    finish: items::finish_grant,
+    key: items::config_key,
     keep_twice: false,
 });
 

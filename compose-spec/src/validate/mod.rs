@@ -19,6 +19,7 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
     for (name, entry) in tree.entries_at("services") {
         let service = &entry.value;
         check_image(name, service, entry.key_span, sink);
+        check_provider(name, service, sink);
         check_conflicts(name, service, sink);
         check_mounts(name, service, sink);
         if let Some(node) = service.get("container_name")
@@ -49,11 +50,20 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
 fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
     let has = |key| service.get(key).is_some();
     let empty = service.text_at("image") == Some("");
-    if has("build") || has("provider") || (has("image") && !empty) || sink.errors() > 0 {
+    let damaged = sink.is_damaged(&format!("services.{name}"));
+    if has("build") || has("provider") || (has("image") && !empty) || damaged {
         return;
     }
     let message = format!("service `{name}` has neither `image` nor `build`");
     sink.push(Diagnostic::error(Code::NoImage, message).at(span, ""));
+}
+
+/// A provider is an external program that runs the service instead of a container.
+fn check_provider(name: &str, service: &Node, sink: &mut Sink) {
+    if let Some(provider) = service.get("provider") {
+        let message = format!("service `{name}`: providers are not run by this version");
+        sink.push(Diagnostic::error(Code::Unsupported, message).at(provider.span, ""));
+    }
 }
 
 fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
@@ -108,21 +118,24 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         );
     }
     if let Some(build) = service.get("build") {
-        if let (Some(file), Some(inline)) =
-            (build.get("dockerfile"), build.get("dockerfile_inline"))
-        {
-            conflict(
-                file,
-                inline,
-                "`dockerfile` and `dockerfile_inline` exclude each other",
-            );
-        }
-        if let (Some(platform), Some(platforms)) = (service.get("platform"), build.get("platforms"))
-            && !platforms.items().is_empty()
-            && !platforms
-                .items()
+        check_build(service, build, &mut conflict);
+    }
+}
+
+fn check_build(service: &Node, build: &Node, conflict: &mut dyn FnMut(&Node, &Node, &str)) {
+    if let (Some(file), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
+        conflict(
+            file,
+            inline,
+            "`dockerfile` and `dockerfile_inline` exclude each other",
+        );
+    }
+    if let (Some(platform), Some(platforms)) = (service.get("platform"), build.get("platforms")) {
+        let items = platforms.items();
+        if !items.is_empty()
+            && !items
                 .iter()
-                .any(|p| p.as_text() == platform.as_text())
+                .any(|item| item.as_text() == platform.as_text())
         {
             conflict(
                 platform,

@@ -119,7 +119,7 @@ fn undefined(
     let help = match near {
         Some(near) => format!("did you mean `{near}`?"),
         None if section == "networks" || section == "volumes" => {
-            format!("define it at the top level:\n{section}:\n  {name}:")
+            format!("define it at the top level: `{section}: {{{name}: }}`")
         }
         None => format!("define it under the top-level `{section}:`"),
     };

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 
 use super::{
     Mapping, Mark, Node, Scalar, ScalarTag, Value,
@@ -80,10 +80,30 @@ fn syntax_error(code: Code, info: &str, span: Span, text: &str) -> Diagnostic {
 /// An unfinished list or mapping.
 struct Frame {
     kind: FrameKind,
+    /// Written with brackets: the closing one is its end. Otherwise it ends with its last value.
+    flow: bool,
     span: Span,
     mark: Mark,
     anchor: usize,
     weight: Weight,
+}
+
+impl Frame {
+    fn new(kind: FrameKind, style: StructureStyle, span: Span, mark: Mark, anchor: usize) -> Self {
+        let weight = Weight {
+            nodes: 1,
+            text_bytes: 0,
+            height: 1,
+        };
+        Self {
+            kind,
+            flow: style == StructureStyle::Flow,
+            span,
+            mark,
+            anchor,
+            weight,
+        }
+    }
 }
 
 enum FrameKind {
@@ -140,19 +160,20 @@ impl<'s> Builder<'s> {
                 tag.as_deref(),
                 span,
             ),
-            Event::SequenceStart(_, anchor, tag) => self.open(
-                FrameKind::Sequence(Vec::new()),
-                span,
-                keys::mark(tag.as_deref()),
-                anchor,
-            ),
-            Event::MappingStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
+                let kind = FrameKind::Sequence(Vec::new());
+                let mark = keys::mark(tag.as_deref());
+                self.open(Frame::new(kind, style, span, mark, anchor))
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                let mapping = Mapping::default();
                 let kind = FrameKind::Mapping {
-                    mapping: Mapping::default(),
+                    mapping,
                     key: None,
                     merge: None,
                 };
-                self.open(kind, span, keys::mark(tag.as_deref()), anchor)
+                let mark = keys::mark(tag.as_deref());
+                self.open(Frame::new(kind, style, span, mark, anchor))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(anchor) => self.alias(anchor, span),
@@ -234,23 +255,13 @@ impl<'s> Builder<'s> {
         }
     }
 
-    fn open(&mut self, kind: FrameKind, span: Span, mark: Mark, anchor: usize) -> Outcome {
-        let weight = Weight {
-            nodes: 1,
-            text_bytes: 0,
-            height: 1,
-        };
-        self.spend(weight, span)?;
+    fn open(&mut self, frame: Frame) -> Outcome {
+        let span = frame.span;
+        self.spend(frame.weight, span)?;
         if self.frames.len() >= usize::from(DEPTH_MAX) {
             return too_deep(span);
         }
-        self.frames.push(Frame {
-            kind,
-            span,
-            mark,
-            anchor,
-            weight,
-        });
+        self.frames.push(frame);
         Ok(())
     }
 
@@ -260,20 +271,17 @@ impl<'s> Builder<'s> {
         };
         let Frame {
             kind,
+            flow,
             mut span,
             mark,
             anchor,
             weight,
         } = frame;
-        span.end = span.end.max(end.end);
+        if flow {
+            span.end = end.end;
+        }
         let value = match kind {
-            FrameKind::Sequence(items) => {
-                // A block list ends where its last item does, not at the next token.
-                span.end = items
-                    .last()
-                    .map_or(span.end, |last| last.span.end.max(span.start));
-                Value::Sequence(items)
-            }
+            FrameKind::Sequence(items) => Value::Sequence(items),
             FrameKind::Mapping {
                 mut mapping, merge, ..
             } => {
@@ -345,6 +353,7 @@ impl<'s> Builder<'s> {
         frame.weight.nodes = frame.weight.nodes.saturating_add(weight.nodes);
         frame.weight.text_bytes = frame.weight.text_bytes.saturating_add(weight.text_bytes);
         frame.weight.height = frame.weight.height.max(weight.height.saturating_add(1));
+        frame.span.end = frame.span.end.max(node.span.end);
         let (mapping, key, merge) = match &mut frame.kind {
             FrameKind::Sequence(items) => return items.push(node),
             FrameKind::Mapping {
@@ -371,8 +380,6 @@ impl<'s> Builder<'s> {
                 if node.span.start == node.span.end {
                     node.span = key_span;
                 }
-                // The end of a block mapping is the end of its last value.
-                frame.span.end = frame.span.end.max(node.span.end);
                 mapping.insert(text, key_span, node);
             }
         }

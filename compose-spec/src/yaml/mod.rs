@@ -181,6 +181,20 @@ impl Node {
             .flat_map(Mapping::iter)
     }
 
+    /// Returns how many values it consists of.
+    pub(crate) fn count(&self) -> usize {
+        match &self.value {
+            Value::Sequence(items) => 1 + items.iter().map(Node::count).sum::<usize>(),
+            Value::Mapping(mapping) => {
+                1 + mapping
+                    .iter()
+                    .map(|(_, entry)| entry.value.count())
+                    .sum::<usize>()
+            }
+            _ => 1,
+        }
+    }
+
     /// Returns what it is in the words of a message.
     pub(crate) fn describe(&self) -> &'static str {
         match &self.value {

@@ -1,10 +1,13 @@
 //! Which device nodes the processes of a group may make and open.
 //!
-//! The list is Docker's; on v1 it is written to the `devices` controller. v2 has no such controller.
+//! The list is Docker's; on v1 it is written to the `devices` controller. v2 has no such controller but programs.
 
-use std::{fmt::Write as _, io};
+use std::{fmt::Write as _, io, os::fd::AsFd};
 
-use super::{Cgroup, CgroupError, control};
+use fs_err as fs;
+
+use super::{Cgroup, CgroupError, control, device_program};
+use crate::sys;
 
 /// Which devices a group may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,10 +144,11 @@ pub(super) fn apply(
         return Ok(());
     };
     let Some(directory) = cgroup.v1_directory("devices") else {
-        warnings.push(
-            "the use of device nodes is not restricted: this host has no `devices` control group controller"
-                .to_owned(),
-        );
+        if let Err(reason) = apply_v2(cgroup, extra) {
+            warnings.push(format!(
+                "the use of device nodes is not restricted: {reason}"
+            ));
+        }
         return Ok(());
     };
     let failed = |value: &str, source: io::Error| CgroupError::Limit {
@@ -166,6 +170,24 @@ pub(super) fn apply(
         }
     }
     Ok(())
+}
+
+/// Attaches a program to the v2 group; on failure says why the kernel does not let us.
+fn apply_v2(cgroup: &Cgroup, extra: &[DeviceRule]) -> Result<(), String> {
+    let group = cgroup
+        .v2
+        .as_ref()
+        .ok_or("this host has no control groups that could")?;
+    let program =
+        sys::bpf::load_device_program(&device_program::program(&DevicePolicy::rules(extra)))
+            .map_err(|errno| format!("load a device program: {errno}"))?;
+    let directory = fs::File::open(&group.path).map_err(|error| error.to_string())?;
+    sys::bpf::attach_device_program(directory.as_fd(), program.as_fd()).map_err(|errno| {
+        format!(
+            "attach a device program to `{}`: {errno}",
+            group.path.display()
+        )
+    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@
 //! nothing but has the atomic `cgroup.kill`, so it is used for that.
 
 mod control;
+mod device_program;
 mod devices;
 mod end;
 mod hierarchies;
 mod limits;
+mod oom;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use crate::spec::{CgroupPlace, Resources};
 
 pub use devices::{DeviceAccess, DeviceKind, DevicePolicy, DeviceRule};
 pub use hierarchies::{Hierarchies, V1Mount};
+pub use oom::OomNotice;
 pub use stats::Stats;
 
 /// A control group could not be made, changed or removed.

@@ -204,13 +204,8 @@ fn overlays_have_1_to_500_layers() {
 #[test]
 fn limits_are_known_and_ordered() {
     let limit = |name: &str, soft, hard| {
-        refusal(|s| {
-            s.rlimits.push(Rlimit {
-                name: name.into(),
-                soft,
-                hard,
-            })
-        })
+        let name = name.to_owned();
+        refusal(|s| s.rlimits.push(Rlimit { name, soft, hard }))
     };
     assert_eq!(limit("nofile", 5, 5), "accepted");
     assert_eq!(

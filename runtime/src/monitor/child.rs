@@ -4,7 +4,7 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus as WaitStatus};
 
 use rustix::process::{Pid, WaitOptions, wait};
 
-use super::{Monitor, Phase};
+use super::{Monitor, Parent, Phase};
 
 impl Monitor {
     /// Takes what signals say: ended children, and the wish to stop.
@@ -37,7 +37,7 @@ impl Monitor {
     }
 
     fn is_init(&self, pid: Pid) -> bool {
-        matches!(&self.phase, Phase::Running(run) if run.pid == pid.as_raw_pid() && !run.adopted)
+        matches!(&self.phase, Phase::Running(run) if run.pid == pid.as_raw_pid() && run.parent == Parent::This)
     }
 
     fn child_ended(&mut self, pid: i32, status: WaitStatus) {

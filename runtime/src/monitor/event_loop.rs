@@ -7,7 +7,9 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Monitor, Phase, connections::Role, lifecycle::pump, log::Stream, packet, supervisor};
+use super::{
+    Monitor, Parent, Phase, Run, connections::Role, log::Stream, packet, supervisor,
+};
 
 /// Something that a descriptor became ready for.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,21 @@ enum Source {
     Probe,
     /// The process that this monitor is not the parent of.
     Adopted,
+    /// The out-of-memory killer struck.
+    Oom,
+}
+
+impl Run {
+    fn deadline(&self) -> Option<Instant> {
+        if let Parent::OtherEnded { until } = self.parent {
+            return Some(until);
+        }
+        let probe = self.health.as_ref().and_then(|health| {
+            let kill = health.probe.as_ref().map(|probe| probe.kill_at);
+            kill.or(health.next_at)
+        });
+        [probe, self.oom.look_at].into_iter().flatten().min()
+    }
 }
 
 impl Monitor {
@@ -57,14 +74,22 @@ impl Monitor {
         match &self.phase {
             Phase::Awaiting { until } if due(Some(*until)) => self.give_up_waiting(),
             Phase::Pausing { until, .. } if due(Some(*until)) => self.start_again(),
+            Phase::Running(run) if matches!(run.parent, Parent::OtherEnded { until } if until <= now) =>
+            {
+                self.adopted_ended(None);
+            }
             Phase::Running(run) => {
                 let health = run.health.as_ref();
                 let next = health.and_then(|health| health.next_at);
                 let kill = health.and_then(|health| health.probe.as_ref().map(|p| p.kill_at));
+                let look = run.oom.look_at;
                 if due(kill) {
                     self.time_out_probe(now);
                 } else if due(next) {
                     self.begin_probe(now);
+                }
+                if due(look) {
+                    self.look_for_oom_kills(now);
                 }
             }
             _ => {}
@@ -86,15 +111,16 @@ impl Monitor {
             Phase::Awaiting { until }
             | Phase::Pausing { until, .. }
             | Phase::Ended { until, .. } => Some(*until),
-            Phase::Running(run) => run.health.as_ref().and_then(|health| {
-                let kill = health.probe.as_ref().map(|probe| probe.kill_at);
-                kill.or(health.next_at)
-            }),
+            Phase::Running(run) => run.deadline(),
+        };
+        let of_supervisor = match self.phase {
+            Phase::Ended { .. } => None,
+            _ => self.supervisor.start_at(),
         };
         [
             of_phase,
             self.stopping.as_ref().and_then(|stopping| stopping.kill_at),
-            self.supervisor.start_at(),
+            of_supervisor,
             self.connections.next_drop(),
         ]
         .into_iter()
@@ -150,8 +176,16 @@ impl Monitor {
             if let Some(output) = probe.and_then(|probe| probe.output.as_ref()) {
                 add(output.as_fd(), PollFlags::IN, Source::Probe);
             }
-            if run.adopted {
-                add(run.pidfd.as_fd(), PollFlags::IN, Source::Adopted);
+            match run.parent {
+                Parent::This => {}
+                Parent::Other => add(run.pidfd.as_fd(), PollFlags::IN, Source::Adopted),
+                // A hang-up is reported unasked.
+                Parent::OtherEnded { .. } => {
+                    add(run.pidfd.as_fd(), PollFlags::empty(), Source::Adopted);
+                }
+            }
+            if let Some(notice) = &run.oom.notice {
+                add(notice.as_fd(), notice.flags(), Source::Oom);
             }
         }
         for connection in self.connections.iter() {
@@ -191,24 +225,15 @@ impl Monitor {
                 let state = self.event();
                 self.connections.flush(id, &state);
             }
-            Source::Output(stream) => {
-                if let Phase::Running(run) = &mut self.phase {
-                    pump(
-                        &mut run.streams,
-                        stream,
-                        &mut self.log,
-                        &mut self.connections,
-                        &mut self.buffer,
-                    );
-                }
-            }
+            Source::Output(stream) => self.output_ready(stream),
             Source::Input => {
                 if let Phase::Running(run) = &mut self.phase {
                     run.streams.flush_input();
                 }
             }
             Source::Probe => self.probe_output(),
-            Source::Adopted => self.adopted_ended(),
+            Source::Adopted => self.adopted_ready(),
+            Source::Oom => self.oom_noticed(Instant::now()),
         }
     }
 }

@@ -51,6 +51,23 @@ impl HealthWatch {
         }
     }
 
+    /// Goes on with the health that another monitor recorded.
+    pub(super) fn resume(probe: &Probe, health: &Health) -> Self {
+        let (status, failing, last) = match health {
+            Health::None => return Self::new(probe),
+            Health::Starting { failing, last } => (Status::Starting, failing, last),
+            Health::Healthy { failing, last } => (Status::Healthy, failing, last),
+            Health::Unhealthy { failing, last } => (Status::Unhealthy, failing, last),
+        };
+        Self {
+            status,
+            failing: *failing,
+            last: last.clone(),
+            first: last.is_none(),
+            ..Self::new(probe)
+        }
+    }
+
     /// Takes the result of a probe that began at `began`.
     pub(super) fn completed(&mut self, began: Duration, result: ProbeResult) {
         let success = result.code == 0;
@@ -115,14 +132,18 @@ mod tests {
     use crate::spec::ProbeTest;
 
     fn watch(interval_s: u64, retries: u32, start_period_s: u64) -> HealthWatch {
-        HealthWatch::new(&Probe {
+        HealthWatch::new(&probe(interval_s, retries, start_period_s))
+    }
+
+    fn probe(interval_s: u64, retries: u32, start_period_s: u64) -> Probe {
+        Probe {
             test: ProbeTest::Exec(vec!["true".to_owned()]),
             interval_ms: interval_s * 1000,
             timeout_ms: 1000,
             retries,
             start_period_ms: start_period_s * 1000,
             start_interval_ms: 2000,
-        })
+        }
     }
 
     fn result(code: i32) -> ProbeResult {
@@ -204,6 +225,21 @@ mod tests {
         );
         watch.completed(Duration::ZERO, result(0));
         assert_eq!(watch.pause(Duration::from_secs(1)), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_resumed_watch_goes_on_where_the_other_one_was() {
+        let probe = probe(30, 3, 0);
+        let mut first = HealthWatch::new(&probe);
+        after(&mut first, &[(0, 0), (30, 1)]);
+        let mut second = HealthWatch::resume(&probe, &first.health());
+        assert_eq!(second.health(), first.health());
+        assert_eq!(
+            after(&mut second, &[(31, 1), (61, 1)]),
+            [(Healthy, 2), (Unhealthy, 3)]
+        );
+        let fresh = HealthWatch::resume(&probe, &Health::None);
+        assert_eq!(fresh.health(), HealthWatch::new(&probe).health());
     }
 
     proptest! {

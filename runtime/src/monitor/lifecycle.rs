@@ -6,18 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::{
-    HealthRun, HealthWatch, Monitor, Phase, Ready, Run,
-    connections::Connections,
-    log::{Log, Stream},
+    HealthRun, HealthWatch, Monitor, Parent, Phase, Ready, Run,
+    oom::OomWatch,
     packet,
-    protocol::{Event, Frame},
+    protocol::Event,
     record::{Current, now_ms},
     restart::Decision,
     setup::{ReadyPipe, Refusal, chain},
-    streams::{Output, Streams},
+    streams::Streams,
 };
 use crate::{
     cgroup::Cgroup,
@@ -25,8 +22,6 @@ use crate::{
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
 
-/// Time that output may take to end after the process: longer only when a process outside of the container has it open.
-const DRAIN_MAX: Duration = Duration::from_millis(200);
 /// Time that clients may take to read the last things.
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
@@ -77,7 +72,7 @@ impl Monitor {
         } else {
             Streams::pipes(spec.stdio.stdin).map_err(Refusal::Streams)?
         };
-        let oom_kills_before = cgroup.oom_kills();
+        let oom = OomWatch::new(cgroup);
         let launched = launch(&self.checked, io, &join, &self.filter).map_err(Refusal::Launch)?;
         let streams = match launched.console {
             Some(console) => Streams::terminal(console).map_err(Refusal::Streams)?,
@@ -90,13 +85,13 @@ impl Monitor {
         self.phase = Phase::Running(Box::new(Run {
             pid: launched.pid,
             pidfd: launched.pidfd,
-            adopted: false,
+            parent: Parent::This,
             start_ticks: launched.start_ticks,
             since: now,
             since_ms,
             log_pipes: streams.inodes(),
             streams,
-            oom_kills_before,
+            oom,
             health: spec.probe.as_ref().map(|probe| HealthRun {
                 watch: HealthWatch::new(probe),
                 next_at: Some(now),
@@ -114,14 +109,14 @@ impl Monitor {
         let Phase::Running(run) = &self.phase else {
             return;
         };
-        let (ran, paused, oom_before) = (run.since.elapsed(), run.paused, run.oom_kills_before);
+        let (ran, paused) = (run.since.elapsed(), run.paused);
         self.end_leftovers(paused);
         self.drain();
-        let oom_kills = self.cgroup.as_ref().map_or(0, Cgroup::oom_kills);
+        let oom_killed = self.look_for_oom_kills(Instant::now());
         let status = ExitStatus {
             code: exit_code(status),
             signal: status.signal(),
-            oom_killed: oom_kills > oom_before,
+            oom_killed,
             requested: self.stopping.is_some(),
         };
         self.log.event(&describe(status));
@@ -141,47 +136,6 @@ impl Monitor {
         if let Err(error) = result {
             self.log.event(&chain(&error));
         }
-    }
-
-    /// Reads the outputs to their end.
-    fn drain(&mut self) {
-        let Phase::Running(run) = &mut self.phase else {
-            return;
-        };
-        let deadline = Instant::now() + DRAIN_MAX;
-        loop {
-            let open = run
-                .streams
-                .outputs()
-                .map(|(stream, _)| stream)
-                .collect::<Vec<_>>();
-            let mut idle = true;
-            for stream in open {
-                let output = pump(
-                    &mut run.streams,
-                    stream,
-                    &mut self.log,
-                    &mut self.connections,
-                    &mut self.buffer,
-                );
-                idle &= !matches!(output, Output::Bytes(_));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if run.streams.outputs().next().is_none() || left.is_zero() {
-                break;
-            }
-            if idle {
-                let mut fds = run
-                    .streams
-                    .outputs()
-                    .map(|(_, output)| PollFd::from_borrowed_fd(output, PollFlags::IN))
-                    .collect::<Vec<_>>();
-                let timeout = Timespec::try_from(left).expect("milliseconds fit");
-                poll(&mut fds, Some(&timeout)).ok();
-            }
-        }
-        self.log.end(Stream::Stdout);
-        self.log.end(Stream::Stderr);
     }
 
     /// Decides after a run, or after a start that did not work.
@@ -265,6 +219,9 @@ impl Monitor {
     }
 
     /// The container has ended for good: record it, tell it, and leave nothing behind.
+    ///
+    /// The record is made durable after it was told, so that nobody waits for the disk: a power failure in between leaves a record
+    /// of a running container of another boot, which everybody reads as "lost".
     pub(super) fn finish(&mut self, status: ExitStatus) {
         self.end_execs();
         self.phase = Phase::Ended {
@@ -280,6 +237,9 @@ impl Monitor {
             .unwrap_or_default()
         {
             self.connections.send(client, &Event::Done, Vec::new());
+        }
+        if let Err(error) = self.recorder.sync() {
+            self.log.event(&format!("record the end durably: {error}"));
         }
         if let Some(cgroup) = self.cgroup.take()
             && let Err(error) = cgroup.remove()
@@ -366,33 +326,6 @@ impl Monitor {
             },
         }
     }
-}
-
-/// Reads one output once, into the log and to the attached clients.
-pub(super) fn pump(
-    streams: &mut Streams,
-    stream: Stream,
-    log: &mut Log,
-    connections: &mut Connections,
-    buffer: &mut [u8],
-) -> Output {
-    let (tag, space) = buffer.split_at_mut(1);
-    let output = streams.read(stream, space);
-    match output {
-        Output::Bytes(count) => {
-            log.output(stream, &space[..count]);
-            if connections.any_attached() {
-                tag[0] = match stream {
-                    Stream::Stdout => Frame::Stdout as u8,
-                    Stream::Stderr => Frame::Stderr as u8,
-                };
-                connections.broadcast(&buffer[..=count]);
-            }
-        }
-        Output::End => log.end(stream),
-        Output::Nothing => {}
-    }
-    output
 }
 
 /// The code that shells report.

@@ -29,6 +29,8 @@ mod exec;
 mod health;
 mod lifecycle;
 mod log;
+mod oom;
+mod output;
 mod packet;
 pub mod protocol;
 mod record;
@@ -51,10 +53,15 @@ use nix::sys::signalfd::SignalFd;
 pub use client::{Client, ClientError, Received};
 
 use self::{
-    connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, protocol::Ready,
+    connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, oom::OomWatch, protocol::Ready,
     record::Recorder, restart::Restarts, setup::ReadyPipe, streams::Streams,
 };
-use crate::{cgroup::Cgroup, check::Checked, process::SockFilter, spec::ExitStatus};
+use crate::{
+    cgroup::Cgroup,
+    check::Checked,
+    process::SockFilter,
+    spec::ExitStatus,
+};
 
 /// What a monitor is started with.
 #[derive(Debug)]
@@ -150,18 +157,30 @@ struct Run {
     /// Host pid of PID 1.
     pid: i32,
     pidfd: OwnedFd,
-    /// An earlier monitor is its parent: it cannot be reaped, only watched.
-    adopted: bool,
+    parent: Parent,
     start_ticks: u64,
     since: Instant,
     since_ms: u64,
     streams: Streams,
     /// Inode numbers of its output pipes.
     log_pipes: Vec<u64>,
-    /// Processes of the control group that the out-of-memory killer had ended before.
-    oom_kills_before: u64,
+    oom: OomWatch,
     health: Option<HealthRun>,
     paused: bool,
+}
+
+/// Who can reap a run's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    /// This monitor.
+    This,
+    /// Whoever inherited it from a monitor that was killed: it cannot be reaped, only watched. `adopted_ready` moves it on.
+    Other,
+    /// The same, after its end: its status is there once it is reaped.
+    OtherEnded {
+        /// The status will not come.
+        until: Instant,
+    },
 }
 
 /// The probing of one run.

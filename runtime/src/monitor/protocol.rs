@@ -55,7 +55,9 @@ pub enum Request {
         /// All capabilities, no seccomp filter.
         privileged: bool,
     },
-    /// Connect to the first process's terminal or pipes: the connection then carries frames.
+    /// Connect to the first process's terminal or pipes: the connection then carries frames, the first of which is the present `State`.
+    /// With `await_attach` the first `Attach` starts the program. Nothing is dropped for a client that reads slowly: the program waits
+    /// for it. A client without input that reads nothing for 10 s is disconnected instead; the log has what it missed.
     Attach {
         /// Whether this client also sends input.
         stdin: bool,

@@ -56,9 +56,8 @@ impl Recorder {
         record.boot_id == self.boot_id
     }
 
-    /// Replaces the record. It outlasts a power failure when the state is `Exited`; the others end with the machine anyway.
+    /// Replaces the record: everybody reads the old or the new one, also when this process is killed.
     pub(super) fn write(&self, current: Current) -> io::Result<()> {
-        let durable = matches!(current.state, ContainerState::Exited { .. });
         let record = StateRecord {
             version: StateRecord::VERSION,
             boot_id: self.boot_id.clone(),
@@ -72,14 +71,14 @@ impl Recorder {
         let new = self.directory.join(NAME_NEW);
         let mut file = fs::File::create(&new)?;
         file.write_all(&serde_json::to_vec(&record)?)?;
-        if durable {
-            file.sync_data()?;
-        }
-        fs::rename(&new, self.directory.join(NAME))?;
-        if durable {
-            fs::File::open(&self.directory)?.sync_all()?;
-        }
-        Ok(())
+        fs::rename(&new, self.directory.join(NAME))
+    }
+
+    /// Makes the last record outlast a power failure too. Costs tens of milliseconds on a busy disk, so only the end is worth it:
+    /// every other state ends with the machine anyway.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        fs::File::open(self.directory.join(NAME))?.sync_data()?;
+        fs::File::open(&self.directory)?.sync_all()
     }
 }
 

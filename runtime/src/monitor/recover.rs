@@ -25,19 +25,20 @@ use rustix::{
 };
 
 use super::{
-    HealthRun, HealthWatch, Monitor, Phase, Restarts, Run,
+    HealthRun, HealthWatch, Monitor, Parent, Phase, Restarts, Run,
+    oom::OomWatch,
     record::{now_ms, start_ticks},
     setup::Refusal,
     streams::Streams,
 };
 use crate::{
     cgroup::Cgroup,
-    spec::{ContainerState, StateRecord},
+    spec::{ContainerState, Health, StateRecord},
     sys,
 };
 
-/// Time between the end of an adopted process and its reaping by whoever is its parent now.
-const REAP_MAX: Duration = Duration::from_secs(2);
+/// Time between the end of an adopted process and its reaping by whoever is its parent now (some hosts' PID 1 looks once a second).
+const REAP_MAX: Duration = Duration::from_secs(10);
 /// Time that a killed process may take to end.
 const END_MAX: Duration = Duration::from_secs(5);
 /// Wait status of exit code 255: what is told when nobody knows.
@@ -52,6 +53,7 @@ struct Orphan<'a> {
     start_ticks: u64,
     since_ms: u64,
     paused: bool,
+    health: &'a Health,
 }
 
 impl Monitor {
@@ -87,15 +89,15 @@ impl Monitor {
         self.phase = Phase::Running(Box::new(Run {
             pid: orphan.pid,
             pidfd: orphan.pidfd,
-            adopted: true,
+            parent: Parent::Other,
             start_ticks: orphan.start_ticks,
             since: now.checked_sub(ran).unwrap_or(now),
             since_ms: orphan.since_ms,
             streams,
             log_pipes: orphan.record.log_pipes.clone(),
-            oom_kills_before: cgroup.oom_kills(),
+            oom: OomWatch::new(&cgroup),
             health: probe.map(|probe| HealthRun {
-                watch: HealthWatch::new(probe),
+                watch: HealthWatch::resume(probe, orphan.health),
                 next_at: (!orphan.paused).then_some(now),
                 probe: None,
             }),
@@ -109,14 +111,26 @@ impl Monitor {
         self.publish();
     }
 
-    /// The adopted process has ended.
-    pub(super) fn adopted_ended(&mut self) {
-        let Phase::Running(run) = &self.phase else {
+    /// The adopted process has ended, or it was reaped: the kernel tells both by its pidfd, in this order.
+    pub(super) fn adopted_ready(&mut self) {
+        let Phase::Running(run) = &mut self.phase else {
             return;
         };
-        // Hang-up means reaped (Linux 6.15); only then the status is there.
-        wait_for(run.pidfd.as_fd(), PollFlags::HUP, REAP_MAX);
-        let status = sys::pidfd::exit_status(run.pidfd.as_fd()).ok().flatten();
+        match sys::pidfd::exit_status(run.pidfd.as_fd()) {
+            Ok(Some(status)) => self.adopted_ended(Some(status)),
+            Ok(None) => {
+                if run.parent == Parent::Other {
+                    run.parent = Parent::OtherEnded {
+                        until: Instant::now() + REAP_MAX,
+                    };
+                }
+            }
+            Err(_) => self.adopted_ended(None),
+        }
+    }
+
+    /// Takes the end of the adopted process.
+    pub(super) fn adopted_ended(&mut self, status: Option<i32>) {
         if status.is_none() {
             self.log
                 .event("its exit status is unknown: the monitor that started it was killed");
@@ -127,9 +141,17 @@ impl Monitor {
 
 /// The process of a record, if it is still that process.
 fn find_orphan(record: &StateRecord) -> Option<Orphan<'_>> {
-    let (pid, since_ms, paused) = match record.state {
-        ContainerState::Running { pid, since_ms, .. } => (pid, since_ms, false),
-        ContainerState::Paused { pid, since_ms, .. } => (pid, since_ms, true),
+    let (pid, since_ms, health, paused) = match &record.state {
+        ContainerState::Running {
+            pid,
+            since_ms,
+            health,
+        } => (*pid, *since_ms, health, false),
+        ContainerState::Paused {
+            pid,
+            since_ms,
+            health,
+        } => (*pid, *since_ms, health, true),
         _ => return None,
     };
     let recorded = record.init_start_ticks?;
@@ -142,6 +164,7 @@ fn find_orphan(record: &StateRecord) -> Option<Orphan<'_>> {
         start_ticks: recorded,
         since_ms,
         paused,
+        health,
     })
 }
 

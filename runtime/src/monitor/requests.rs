@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Monitor, Phase, Stopping,
+    Monitor, Parent, Phase, Stopping,
     connections::Role,
     exec::{Wanted, WantedIo},
     packet::Packet,
@@ -97,6 +97,9 @@ impl Monitor {
             }
             Request::Held => self.show_held(id),
             Request::Stop { signal, grace_ms } => {
+                if let Some(signal) = signal.filter(|signal| !is_signal(*signal)) {
+                    return Err(format!("signal {signal} does not exist"));
+                }
                 self.stop(signal, grace_ms, Some(id));
                 Ok(Answer::Later)
             }
@@ -257,6 +260,9 @@ impl Monitor {
         if !matches!(self.phase, Phase::Running(_)) {
             return Err("the container does not run".to_owned());
         }
+        if !is_signal(signal) {
+            return Err(format!("signal {signal} does not exist"));
+        }
         if signal == libc::SIGKILL {
             self.stopping.get_or_insert_with(|| Stopping {
                 kill_at: None,
@@ -264,21 +270,18 @@ impl Monitor {
             });
             self.thaw();
         }
-        if self.signal(signal) {
-            Ok(Answer::Done)
-        } else {
-            Err(format!("signal {signal} does not exist"))
-        }
+        self.signal(signal);
+        Ok(Answer::Done)
     }
 
-    /// Sends a signal to PID 1; false when there is no such signal.
-    fn signal(&self, signal: i32) -> bool {
-        let Phase::Running(run) = &self.phase else {
-            return true;
-        };
-        // ESRCH: it has ended and waits to be reaped. The pid cannot be another process's before that; of an adopted one the pidfd
-        // tells first, and its end was not seen yet.
-        sys::signal::kill(run.pid, signal) != Err(rustix::io::Errno::INVAL)
+    /// Sends a signal to PID 1.
+    fn signal(&self, signal: i32) {
+        if let Phase::Running(run) = &self.phase
+            && !matches!(run.parent, Parent::OtherEnded { .. })
+        {
+            // ESRCH: it has ended and waits to be reaped, which keeps its pid from being another process's.
+            sys::signal::kill(run.pid, signal).ok();
+        }
     }
 
     fn pause(&mut self) -> Outcome {
@@ -325,4 +328,9 @@ impl Monitor {
             self.publish();
         }
     }
+}
+
+/// Whether the kernel has a signal of this number; `SIGRTMAX` is the last.
+fn is_signal(number: i32) -> bool {
+    (1..=libc::SIGRTMAX()).contains(&number)
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::{
-    fs::{Mode, OFlags, fstat, open},
+    fs::{FileType, Mode, OFlags, fstat, open},
     io::{Errno, ioctl_fionbio, read, write},
     pipe::{PipeFlags, pipe_with},
 };
@@ -87,9 +87,17 @@ impl Streams {
     pub(super) fn reopen(pid: i32, pipes: &[u64]) -> Streams {
         let reopen = |number: usize| {
             let path = format!("/proc/{pid}/fd/{}", number + 1);
+            // Looked at before it is opened for real: the process may have put any file or device there.
+            let file = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+            let stat = fstat(&file).ok()?;
+            let is_ours = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo
+                && pipes.get(number) == Some(&stat.st_ino);
+            if !is_ours {
+                return None;
+            }
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = open(path, flags, Mode::empty()).ok()?;
-            (inode(file.as_fd()) == pipes.get(number).copied()).then_some(file)
+            open(path, flags, Mode::empty()).ok()
         };
         Streams {
             stdout: reopen(0),

@@ -17,7 +17,7 @@ use crate::spec::{Namespace, Namespaces};
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// `CLONE_NEW*` of the clone.
-    pub(crate) new: u64,
+    pub(crate) new: libc::c_int,
     /// What the child joins, in order.
     joins: Vec<Join>,
     /// The pid namespace that the parent joins around the clone.
@@ -39,7 +39,7 @@ impl Plan {
     pub(crate) fn of(namespaces: &Namespaces, subjects: &mut Subjects) -> Result<Self, Error> {
         // The mount namespace is always private.
         let mut plan = Self {
-            new: libc::CLONE_NEWNS as u64,
+            new: libc::CLONE_NEWNS,
             ..Self::default()
         };
         let Namespaces {
@@ -82,7 +82,7 @@ impl Plan {
                 Namespace::Private if kind == LinkNameSpaceType::ControlGroup => {
                     plan.new_cgroup = Some(subjects.add("cgroup namespace"));
                 }
-                Namespace::Private => plan.new |= flag as u64,
+                Namespace::Private => plan.new |= flag,
                 Namespace::Join(path) => {
                     let text = format!("{name} at {}", path.display());
                     let namespace =

@@ -3,22 +3,17 @@
 //! Runs on a copy of the parent's memory in a process with one thread; everything it needs was prepared in the [`Plan`]. It does not
 //! allocate, does not log, and never returns: it becomes the user's program, or reports one fault and ends.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
-
-use super::confinement;
-use super::plan::{HostFile, Plan, Streams};
-use super::reaper;
-use super::user::{self, Credentials, Missing};
+use super::plan::Plan;
+use super::user::Credentials;
+use super::{confinement, reaper, work};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};
-use crate::pty::{self, Terminal};
-use crate::rootfs::confine::open_in;
-use crate::rootfs::mounts::{is_procfs, make};
+use crate::pty::Terminal;
+use crate::rootfs;
 use crate::sys;
-use crate::sys::mount::{NODEV, NOEXEC, NOSUID};
 
 /// Exit code of a child that reported a fault. The report tells the caller more.
 const FAULT_CODE: i32 = 125;
@@ -137,21 +132,25 @@ pub(crate) const EXEC: &[Stage] = &[
 
 /// What earlier stages leave for later ones.
 #[derive(Debug, Default)]
-struct Progress {
-    procfs: Option<OwnedFd>,
-    terminal: Option<Terminal>,
-    credentials: Option<Credentials>,
+pub(crate) struct Progress {
+    /// Of [`Stage::Procfs`].
+    pub(crate) procfs: Option<OwnedFd>,
+    /// Of [`Stage::Terminal`].
+    pub(crate) terminal: Option<Terminal>,
+    /// Of [`Stage::User`].
+    pub(crate) credentials: Option<Credentials>,
 }
 
 /// Runs the stages of a plan. Returns the exit code of a child that was refused, or of the reaper.
 pub(crate) fn run(plan: &mut Plan<'_>) -> i32 {
-    let mut progress = Progress::default();
+    // Never dropped: a later stage closes the descriptors under their owners.
+    let mut progress = ManuallyDrop::new(Progress::default());
     for stage in plan.order {
         match perform(*stage, plan, &mut progress) {
             Ok(None) => {}
             Ok(Some(code)) => return code,
             Err(fault) => {
-                report(plan.stage.as_fd(), Report::Fault(fault));
+                work::report(plan.stage.as_fd(), Report::Fault(fault));
                 return FAULT_CODE;
             }
         }
@@ -159,294 +158,55 @@ pub(crate) fn run(plan: &mut Plan<'_>) -> i32 {
     FAULT_CODE
 }
 
-/// Tells the parent. When the parent is gone nobody wants to know.
-pub(crate) fn report(stage: BorrowedFd<'_>, report: Report) {
-    rustix::io::write(stage, &report.to_bytes()).ok();
-}
-
 fn perform(
     stage: Stage,
     plan: &mut Plan<'_>,
     progress: &mut Progress,
 ) -> Result<Option<i32>, Fault> {
+    let process = plan.names.process;
     match stage {
-        Stage::JoinCgroup => join_cgroup(plan)?,
-        Stage::Isolate => isolate().at(Step::Dumpable, plan.names.process)?,
+        Stage::JoinCgroup => work::join_cgroup(plan)?,
+        Stage::Isolate => work::isolate().at(Step::Dumpable, process)?,
         Stage::JoinNamespaces => {
             plan.namespaces.join()?;
             plan.namespaces.make_cgroup()?;
         }
-        Stage::JoinContainer => join_container(plan)?,
-        Stage::Loopback if plan.has_new_net => {
-            sys::loopback::loopback_up().at(Step::Loopback, plan.names.loopback)?;
-        }
-        Stage::Loopback => {}
-        Stage::Procfs => progress.procfs = Some(open_procfs(plan)?),
-        Stage::HostName => set_host_name(plan)?,
-        Stage::OomScore => write_all(&plan.oom_score, progress)?,
-        Stage::Sysctls => write_all(&plan.sysctls, progress)?,
-        Stage::Root => plan.tree.iter().try_for_each(|tree| tree.attach())?,
-        Stage::Mounts => {
-            let procfs = progress.procfs.as_ref().ok_or(Errno::BADF);
-            let procfs = procfs.at(Step::Mount, plan.names.procfs)?;
-            plan.tree
-                .iter()
-                .try_for_each(|tree| tree.mount(procfs.as_fd()))?;
-        }
-        Stage::Terminal => progress.terminal = open_terminal(plan)?,
-        Stage::CloseRoot => plan.tree.iter().try_for_each(|tree| tree.close())?,
-        Stage::Pivot => plan.tree.iter().try_for_each(|tree| tree.pivot())?,
-        Stage::Limits => {
-            for (limit, subject) in &plan.limits {
-                limit.set().at(Step::Rlimit, *subject)?;
-            }
-        }
-        Stage::User => progress.credentials = Some(find_user(plan)?),
-        Stage::Streams => place_streams(plan, progress)?,
+        Stage::JoinContainer => work::join_container(plan)?,
+        Stage::Loopback => work::bring_loopback_up(plan)?,
+        Stage::Procfs => progress.procfs = work::open_procfs(plan)?,
+        Stage::HostName => work::set_host_name(plan)?,
+        Stage::OomScore => work::write_all(&plan.oom_score, progress)?,
+        Stage::Sysctls => work::write_all(&plan.sysctls, progress)?,
+        Stage::Root => plan.tree.iter().try_for_each(rootfs::Plan::attach)?,
+        Stage::Mounts => work::mount(plan, progress)?,
+        Stage::Terminal => progress.terminal = work::open_terminal(plan)?,
+        Stage::CloseRoot => plan.tree.iter().try_for_each(rootfs::Plan::close)?,
+        Stage::Pivot => plan.tree.iter().try_for_each(rootfs::Plan::pivot)?,
+        Stage::Limits => work::set_limits(plan)?,
+        Stage::User => progress.credentials = Some(work::find_user(plan)?),
+        Stage::Streams => work::place_streams(plan, progress)?,
         Stage::BoundingSet => {
-            let bounding = confinement::cut_bounding_set(plan.capabilities);
-            bounding.at(Step::Capabilities, plan.names.process)?;
+            let cut = confinement::cut_bounding_set(plan.capabilities);
+            cut.at(Step::Capabilities, process)?;
         }
-        Stage::Credentials => {
-            let credentials = progress.credentials.as_ref().ok_or(Errno::SRCH);
-            credentials
-                .and_then(confinement::become_user)
-                .at(Step::Credentials, plan.names.user)?;
-        }
-        Stage::Signals => reset_signals().at(Step::Signals, plan.names.process)?,
+        Stage::Credentials => work::become_user(plan, progress)?,
+        Stage::Signals => work::reset_signals().at(Step::Signals, process)?,
         Stage::CloseFiles => {
-            let closed = sys::files::close_all_but(plan.stage.as_fd());
-            closed.at(Step::CloseFiles, plan.names.process)?;
+            sys::files::close_all_but(plan.stage.as_fd()).at(Step::CloseFiles, process)?;
         }
-        Stage::WorkingDirectory => {
-            enter_working_directory(plan).at(Step::WorkingDirectory, plan.names.cwd)?;
-        }
-        Stage::FilterByPrivilege if !plan.no_new_privs => install_filter(plan)?,
-        Stage::FilterByNoNewPrivs if plan.no_new_privs => install_filter(plan)?,
-        Stage::FilterByPrivilege | Stage::FilterByNoNewPrivs => {}
+        Stage::WorkingDirectory => work::enter_working_directory(plan)?,
+        Stage::FilterByPrivilege if plan.no_new_privs => {}
+        Stage::FilterByNoNewPrivs if !plan.no_new_privs => {}
+        Stage::FilterByPrivilege | Stage::FilterByNoNewPrivs => work::install_filter(plan)?,
         Stage::Capabilities => {
             let cut = confinement::cut_capabilities(plan.capabilities);
-            cut.at(Step::Capabilities, plan.names.process)?;
+            cut.at(Step::Capabilities, process)?;
         }
-        Stage::NoNewPrivs if plan.no_new_privs => {
-            let forbidden = rustix::thread::set_no_new_privs(true);
-            forbidden.at(Step::NoNewPrivs, plan.names.process)?;
-        }
-        Stage::NoNewPrivs => {}
+        Stage::NoNewPrivs => work::forbid_new_privileges(plan)?,
         Stage::Execute if plan.has_reaper => return reaper::run(plan).map(Some),
-        Stage::Execute => return execute(plan),
+        Stage::Execute => return work::execute(plan),
     }
     Ok(None)
-}
-
-/// The thread-group way (`cgroup.procs`) waits some milliseconds for a lock that `tasks` does not take.
-fn join_cgroup(plan: &Plan<'_>) -> Result<(), Fault> {
-    for (tasks, subject) in plan.cgroup.v1_tasks.iter().zip(&plan.names.tasks) {
-        rustix::io::write(tasks, b"0").at(Step::JoinCgroup, *subject)?;
-    }
-    Ok(())
-}
-
-fn isolate() -> Result<(), Errno> {
-    use rustix::process::DumpableBehavior;
-    // Until exec this process has the host binary's memory and the monitor's descriptors (CVE-2019-5736).
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    rustix::process::setsid()?;
-    rustix::process::umask(Mode::empty());
-    match sys::keyring::new_session_keyring() {
-        // A kernel without keyrings, or a sandbox that forbids them, has none to protect.
-        Ok(()) | Err(Errno::NOSYS | Errno::PERM) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn join_container(plan: &Plan<'_>) -> Result<(), Fault> {
-    let Some(init) = plan.container else {
-        return Ok(());
-    };
-    crate::namespaces::join_all(init).at(Step::JoinNamespace, plan.names.container)
-}
-
-fn open_procfs(plan: &Plan<'_>) -> Result<OwnedFd, Fault> {
-    make(c"proc", &[], NOSUID | NODEV | NOEXEC).at(Step::Mount, plan.names.procfs)
-}
-
-fn set_host_name(plan: &Plan<'_>) -> Result<(), Fault> {
-    let Some(names) = &plan.host_names else {
-        return Ok(());
-    };
-    rustix::system::sethostname(names.host.as_bytes()).at(Step::HostName, names.host_subject)?;
-    let Some(domain) = names.domain else {
-        return Ok(());
-    };
-    rustix::system::setdomainname(domain.as_bytes()).at(Step::HostName, names.domain_subject)
-}
-
-/// Writes files of procfs through the process's own handle. Links that the kernel makes (`self`) are followed, magic ones are not.
-fn write_all(files: &[HostFile], progress: &Progress) -> Result<(), Fault> {
-    let Some(procfs) = &progress.procfs else {
-        return Ok(());
-    };
-    for file in files {
-        write_file(procfs.as_fd(), file).at(file.step, file.subject)?;
-    }
-    Ok(())
-}
-
-fn write_file(procfs: BorrowedFd<'_>, file: &HostFile) -> Result<(), Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat2(procfs, file.path.as_c_str(), flags, Mode::empty(), resolve)?;
-    if !is_procfs(fd.as_fd())? {
-        return Err(Errno::NODEV);
-    }
-    let written = rustix::io::write(&fd, file.text.as_bytes())?;
-    if written == file.text.len() {
-        Ok(())
-    } else {
-        Err(Errno::INVAL)
-    }
-}
-
-fn open_terminal(plan: &Plan<'_>) -> Result<Option<Terminal>, Fault> {
-    let Streams::Tty {
-        rows,
-        columns,
-        handover,
-    } = &plan.streams
-    else {
-        return Ok(None);
-    };
-    let open = || {
-        let own_root;
-        let root = match &plan.tree {
-            Some(tree) => tree.root(),
-            None => {
-                own_root = pty::own_root()?;
-                own_root.as_fd()
-            }
-        };
-        let terminal = pty::open(root, *rows, *columns)?;
-        if plan.tree.is_some() {
-            pty::bind_console(root, &terminal)?;
-        }
-        handover.send(Ok(terminal.master.as_fd()))?;
-        Ok::<_, Errno>(Some(terminal))
-    };
-    open().at(Step::Terminal, plan.names.terminal)
-}
-
-fn find_user(plan: &mut Plan<'_>) -> Result<Credentials, Fault> {
-    let names = &plan.names;
-    let passwd = read_file(c"/etc/passwd", &mut plan.passwd).at(Step::Read, names.passwd)?;
-    let group = read_file(c"/etc/group", &mut plan.group).at(Step::Read, names.group)?;
-    let found = user::resolve(&plan.user, &plan.additional, passwd, group).map_err(|missing| {
-        let (step, subject, errno) = match missing {
-            Missing::User => (Step::FindUser, names.user_part, libc::ENOENT),
-            Missing::Group => (Step::FindGroup, names.group_part, libc::ENOENT),
-            Missing::Additional(index) => (Step::FindGroup, names.additional[index], libc::ENOENT),
-            Missing::TooManyGroups => (Step::FindGroup, names.user_part, libc::E2BIG),
-        };
-        Fault {
-            step,
-            subject,
-            errno: crate::error::Errno(errno),
-        }
-    })?;
-    if plan.wants_home {
-        let home = found.home.filter(|home| !home.is_empty()).unwrap_or(b"/");
-        plan.environment
-            .add_late(b"HOME=", home)
-            .at(Step::FindUser, names.user)?;
-    }
-    Ok(found.credentials)
-}
-
-/// Reads a file of the container into a prepared buffer; a missing one is empty. Only a regular file is read, and no magic link leads to
-/// one of the descriptors that are still open.
-fn read_file<'b>(path: &std::ffi::CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-    let root = pty::own_root()?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match open_in(root.as_fd(), path, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(&[]),
-        Err(errno) => return Err(errno),
-    };
-    let stat = rustix::fs::fstat(&file)?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
-        return Err(Errno::INVAL);
-    }
-    let mut length = 0;
-    loop {
-        let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) else {
-            return Err(Errno::FBIG);
-        };
-        match rustix::io::read(&file, rest) {
-            Ok(0) => return Ok(&buffer[..length]),
-            Ok(count) => length += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-fn place_streams(plan: &Plan<'_>, progress: &Progress) -> Result<(), Fault> {
-    let uid = progress
-        .credentials
-        .as_ref()
-        .map_or(0, |credentials| credentials.uid);
-    let place = || {
-        match (&plan.streams, &progress.terminal) {
-            (Streams::Tty { .. }, Some(terminal)) => {
-                confinement::place(&terminal.slave, &terminal.slave, &terminal.slave)?;
-                pty::control(terminal.slave.as_fd())?;
-            }
-            (Streams::Tty { .. }, None) => return Err(Errno::NOTTY),
-            (
-                Streams::Files {
-                    stdin,
-                    stdout,
-                    stderr,
-                },
-                _,
-            ) => {
-                confinement::place(stdin, stdout, stderr)?;
-            }
-        }
-        confinement::give_streams(uid)
-    };
-    place().at(Step::Stdio, plan.names.streams)
-}
-
-fn reset_signals() -> Result<(), Errno> {
-    sys::signal::reset_all()?;
-    sys::signal::set_mask(0)
-}
-
-fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Errno> {
-    // What the process makes from here on gets the usual file modes.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    rustix::process::chdir(plan.cwd.as_c_str())?;
-    let mut buffer = [0; libc::PATH_MAX as usize];
-    // A directory outside the root reads `(unreachable)/…`, a removed one fails.
-    match sys::files::working_directory(&mut buffer)?.first() {
-        Some(b'/') => Ok(()),
-        _ => Err(Errno::XDEV),
-    }
-}
-
-fn install_filter(plan: &Plan<'_>) -> Result<(), Fault> {
-    if plan.filter.is_empty() {
-        return Ok(());
-    }
-    sys::seccomp::seccomp_install(plan.filter).at(Step::Seccomp, plan.names.process)
-}
-
-/// Becomes the program. Returns only a fault.
-pub(crate) fn execute(plan: &Plan<'_>) -> Result<Option<i32>, Fault> {
-    report(plan.stage.as_fd(), Report::Ready);
-    let (step, errno) = plan.execute();
-    Err(errno).at(step, plan.names.program)
 }
 
 #[cfg(test)]

@@ -5,15 +5,18 @@ pub(crate) mod handover;
 mod init;
 pub mod limits;
 mod plan;
+mod prepare;
 mod reaper;
+pub mod seal;
 mod start;
 pub mod user;
+mod work;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::cgroup::JoinPlan;
-use crate::check::Checked;
-use crate::error::Error;
+use crate::check::{Checked, check_process};
+use crate::error::{Errno, Error, Step};
 use crate::spec::{ContainerSpec, Process};
 
 pub use start::start_ticks;
@@ -84,12 +87,17 @@ pub fn launch(
 }
 
 /// Runs another process in a running container, as a child of the caller, which must be single-threaded. An empty filter = none.
+///
+/// The caller must reap it: until then the kernel keeps the container's PID 1 from ending, although everything in it was killed.
 pub fn exec(
     request: &ExecRequest<'_>,
     io: LaunchIo,
     cgroup: &JoinPlan,
     filter: &[SockFilter],
 ) -> Result<Launched, Error> {
+    // The first process was judged with its container.
+    check_process(request.process)
+        .map_err(|error| Error::new(Step::Check, error.to_string(), Errno(libc::EINVAL)))?;
     let (plan, ours) = plan::Plan::exec(request, io, cgroup, filter)?;
     start::start(plan, ours)
 }

@@ -12,24 +12,26 @@ use rustix::pipe::PipeFlags;
 use super::confinement::above_streams;
 use super::handover::Handover;
 use super::init::{EXEC, LAUNCH, Stage};
-use super::limits::{Limit, Permitted, clamp, resource};
+use super::limits::Limit;
+use super::prepare::{
+    candidates, clamp_capabilities, limits, link_text, mask, oom_score, own_arguments,
+    own_capabilities, sysctl, texts,
+};
 use super::user::{Id, UserSpec};
 use super::{ExecRequest, LaunchIo, SockFilter};
 use crate::cgroup::JoinPlan;
-use crate::check::sysctl_path;
 use crate::error::{Error, Step};
 use crate::fault::{Subject, Subjects};
 use crate::namespaces;
 use crate::rootfs::{self, confine::c_path};
-use crate::security::capabilities::{self, Mask};
-use crate::spec::{ContainerSpec, Namespace, Process, Rlimit};
+use crate::security::capabilities::Mask;
+use crate::spec::{ContainerSpec, Namespace, Process};
+use crate::sys::arguments::Arguments;
+use crate::sys::clone::refuse_threads;
 use crate::sys::exec::Texts;
 
 /// Largest /etc/passwd and /etc/group that are read.
 const NAMES_BYTES_MAX: usize = 1 << 20;
-
-/// PATH of a process that has none, as in Docker.
-const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the child works with.
 #[derive(Debug)]
@@ -61,7 +63,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) no_new_privs: bool,
     pub(crate) filter: &'a [SockFilter],
     pub(crate) cwd: CString,
+    /// PID 1 is ours; the monitor's command line, which it hides, when it could be found.
     pub(crate) has_reaper: bool,
+    pub(crate) monitor_arguments: Option<Arguments>,
     pub(crate) arguments: Texts,
     pub(crate) environment: Texts,
     /// Paths at which the program may be, in the order in which they are tried.
@@ -164,6 +168,9 @@ impl<'a> Plan<'a> {
         }
         plan.tree = Some(rootfs::Plan::of(spec, cgroup, subjects)?);
         plan.has_reaper = spec.init;
+        if spec.init {
+            plan.monitor_arguments = own_arguments()?;
+        }
         Ok((plan, ours))
     }
 
@@ -196,6 +203,8 @@ impl<'a> Plan<'a> {
         cgroup: &'a JoinPlan,
         wanted: Mask,
     ) -> Result<(Self, Ours), Error> {
+        refuse_threads()
+            .map_err(|errno| Error::new(Step::Clone, "a process with several threads", errno))?;
         let mut subjects = Subjects::default();
         let mut warnings = Vec::new();
         let refuse_pipe = |errno| Error::new(Step::Pipe, "the child", errno);
@@ -235,6 +244,7 @@ impl<'a> Plan<'a> {
             filter: &[],
             cwd: c_path(process.cwd.as_ref(), Step::WorkingDirectory)?,
             has_reaper: false,
+            monitor_arguments: None,
             arguments: texts(&process.argv)?,
             environment: texts(&process.env)?,
             candidates: candidates(process)?,
@@ -339,147 +349,4 @@ impl Streams {
             }
         }
     }
-}
-
-fn mask(names: &[String]) -> Result<Mask, Error> {
-    Mask::of(names).map_err(|name| Error::new(Step::Capabilities, name, Errno::INVAL))
-}
-
-fn own_capabilities() -> Result<Mask, Error> {
-    let sets = rustix::thread::capabilities(None)
-        .map_err(|errno| Error::new(Step::Capabilities, "the caller's", errno))?;
-    Ok(Mask(sets.permitted.bits()))
-}
-
-/// A process cannot give what it does not have.
-fn clamp_capabilities(wanted: Mask, permitted: Mask, warnings: &mut Vec<String>) -> Mask {
-    let given = wanted.and(permitted);
-    let missing: Vec<_> = Mask(wanted.0 & !given.0).names().collect();
-    if !missing.is_empty() {
-        warnings.push(format!("this host does not give {}", missing.join(", ")));
-    }
-    given
-}
-
-fn may_raise(permitted: Mask) -> bool {
-    capabilities::number("SYS_RESOURCE").is_some_and(|number| permitted.has(number))
-}
-
-fn limits(
-    wanted: &[Rlimit],
-    permitted: Mask,
-    subjects: &mut Subjects,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<(Limit, Subject)>, Error> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let path = "/proc/sys/fs/nr_open";
-    let text = fs_err::read_to_string(path).map_err(|error| Error::new(Step::Read, path, error))?;
-    let files_max = text.trim().parse().unwrap_or(u64::MAX);
-    let permitted = Permitted {
-        may_raise: may_raise(permitted),
-        files_max,
-    };
-    let mut limits = Vec::new();
-    for limit in wanted {
-        let resource = resource(&limit.name)
-            .ok_or_else(|| Error::new(Step::Rlimit, &limit.name, Errno::INVAL))?;
-        let current = rustix::process::getrlimit(resource)
-            .maximum
-            .unwrap_or(u64::MAX);
-        let (soft, hard, warning) = clamp(limit, current, permitted);
-        warnings.extend(warning);
-        limits.push((
-            Limit {
-                resource,
-                soft,
-                hard,
-            },
-            subjects.add(&limit.name),
-        ));
-    }
-    Ok(limits)
-}
-
-fn oom_score(
-    spec: &ContainerSpec,
-    permitted: Mask,
-    subjects: &mut Subjects,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<HostFile>, Error> {
-    let Some(mut score) = spec.oom_score_adj else {
-        return Ok(Vec::new());
-    };
-    if !may_raise(permitted) {
-        let path = "/proc/self/oom_score_adj";
-        let text =
-            fs_err::read_to_string(path).map_err(|error| Error::new(Step::Read, path, error))?;
-        let own = text.trim().parse().unwrap_or(0);
-        if score < own {
-            warnings.push(format!(
-                "OOM score adjustment is {own}, not {score}: missing CAP_SYS_RESOURCE"
-            ));
-            score = own;
-        }
-    }
-    Ok(vec![HostFile {
-        path: c"self/oom_score_adj".to_owned(),
-        text: score.to_string(),
-        step: Step::OomScore,
-        subject: subjects.add(score.to_string()),
-    }])
-}
-
-fn sysctl(name: &str, value: &str, subjects: &mut Subjects) -> Result<HostFile, Error> {
-    let refuse = || Error::new(Step::Sysctl, name, Errno::INVAL);
-    let path = sysctl_path(name).ok_or_else(refuse)?;
-    Ok(HostFile {
-        path: CString::new(format!("sys/{path}")).map_err(|_nul| refuse())?,
-        text: value.to_owned(),
-        step: Step::Sysctl,
-        subject: subjects.add(format!("{name}={value}")),
-    })
-}
-
-fn texts(texts: &[String]) -> Result<Texts, Error> {
-    let texts = texts.iter().map(|text| {
-        CString::new(text.as_str()).map_err(|_nul| {
-            Error::new(Step::Execute, text.escape_debug().to_string(), Errno::INVAL)
-        })
-    });
-    Ok(Texts::new(texts.collect::<Result<_, _>>()?))
-}
-
-/// Lists where the program may be: itself when it has a slash, otherwise in each directory of PATH. An empty directory is the working
-/// directory.
-fn candidates(process: &Process) -> Result<Vec<CString>, Error> {
-    let program = process.argv.first().map(String::as_str).unwrap_or_default();
-    let refuse = || {
-        Error::new(
-            Step::Execute,
-            program.escape_debug().to_string(),
-            Errno::INVAL,
-        )
-    };
-    if program.contains('/') {
-        return Ok(vec![CString::new(program).map_err(|_nul| refuse())?]);
-    }
-    let path = process
-        .env
-        .iter()
-        .find_map(|entry| entry.strip_prefix("PATH="));
-    let directories = path.unwrap_or(PATH_DEFAULT).split(':');
-    directories
-        .map(|directory| {
-            let directory = if directory.is_empty() { "." } else { directory };
-            CString::new(format!("{directory}/{program}")).map_err(|_nul| refuse())
-        })
-        .collect()
-}
-
-fn link_text(descriptor: &OwnedFd) -> String {
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-    fs_err::read_link(link).map_or_else(|_| "tasks".to_owned(), |path| path.display().to_string())
 }

@@ -8,8 +8,8 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
-use super::init::{execute, report};
 use super::plan::{Plan, Streams};
+use super::work::{execute, report};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};
 use crate::sys;
@@ -25,6 +25,9 @@ pub(crate) fn run(plan: &mut Plan<'_>) -> Result<i32, Fault> {
     let fork = || {
         sys::signal::set_mask(ALL)?;
         rustix::thread::set_name(c"init")?;
+        if let Some(arguments) = &plan.monitor_arguments {
+            arguments.replace(b"init");
+        }
         sys::clone::fork(|| start(plan))
     };
     let program = fork().at(Step::Fork, plan.names.program)?;

@@ -168,7 +168,7 @@ impl fmt::Debug for Credentials {
             .field("uid", &self.uid)
             .field("gid", &self.gid)
             .field("groups", &self.groups())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

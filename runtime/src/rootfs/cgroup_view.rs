@@ -149,7 +149,7 @@ fn hierarchy(
     let link = format!("/proc/self/fd/{}", tasks.as_raw_fd());
     let path = fs_err::read_link(&link).map_err(|error| Error::new(Step::Read, &link, error))?;
     let refuse = |errno| Error::new(Step::Open, path.display().to_string(), errno);
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     let mount_point =
         mount_point_of(directory, mounts).ok_or_else(|| refuse(rustix::io::Errno::NODEV))?;
     let name = mount_point.file_name().unwrap_or_default();

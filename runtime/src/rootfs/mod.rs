@@ -10,23 +10,23 @@ pub mod mask;
 pub(crate) mod mounts;
 pub mod overlay;
 mod path_buffer;
+mod shared_memory;
 pub mod tmpfs;
 mod tree;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 
 use crate::cgroup::JoinPlan;
 use crate::check::plain_path;
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
-use crate::spec::{ContainerSpec, Mount, Namespace};
+use crate::spec::{ContainerSpec, Mount};
 use crate::sys::mount::{NODEV, NOEXEC, NOSUID, RDONLY};
 use confine::{Entry, c_path, ensure};
-use mounts::{Prepared, Source, clone_tree, settings};
+use mounts::{Prepared, Source, settings};
 
 /// Bytes of device nodes and links in /dev.
 const DEV_BYTES_MAX: &str = "65536k";
@@ -56,9 +56,7 @@ impl Plan {
         let root = tree::make(&spec.rootfs)?;
         let is_privileged = spec.security.privileged;
         let mut builtin = Vec::new();
-        for (target, source) in
-            builtins(spec).map_err(|errno| Error::new(Step::Mount, "/dev", errno))?
-        {
+        for (target, source) in builtins(spec)? {
             // What the user mounts on the place of a built-in mount replaces it.
             let name = target.to_string_lossy();
             builtin.push(
@@ -88,9 +86,10 @@ impl Plan {
             builtin,
             user,
             cgroup: cgroup_view::Plan::of(join, !is_privileged, subjects)?,
-            devices: match has_own_dev {
-                true => Some(devices::Plan::of(is_privileged, subjects)?),
-                false => None,
+            devices: if has_own_dev {
+                Some(devices::Plan::of(is_privileged, subjects)?)
+            } else {
+                None
             },
             mask: is_masked.then(|| mask::Plan::of(subjects)),
             is_read_only: spec.rootfs_read_only,
@@ -165,32 +164,29 @@ fn is_builtin(mount: &Mount) -> bool {
         .any(|builtin| builtin.to_bytes() == target.as_bytes())
 }
 
-fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Errno> {
+fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Error> {
     let new = |filesystem, pairs: &[(&str, &str)], attributes| {
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(key, value)| (*key, (*value).to_owned()))
             .collect();
-        Ok(Source::New {
+        let settings = settings(&pairs).map_err(|errno: rustix::io::Errno| {
+            Error::new(Step::Mount, "the standard mounts", errno)
+        })?;
+        Ok::<_, Error>(Source::New {
             filesystem,
-            settings: settings(&pairs)?,
+            settings,
             attributes,
         })
     };
     let [proc, dev, pts, shm, mqueue, sys] = BUILTINS;
-    let shm_bytes = spec.shm_size_bytes.to_string();
     let pts_settings = [
         ("newinstance", ""),
         ("ptmxmode", "0666"),
         ("mode", "0620"),
         ("gid", "5"),
     ];
-    let shm_source = if spec.namespaces.ipc == Namespace::Host {
-        Source::Detached(host_shm()?)
-    } else {
-        let pairs = [("mode", "1777"), ("size", shm_bytes.as_str())];
-        new(c"tmpfs", &pairs, NOSUID | NODEV | NOEXEC)?
-    };
+    let shm_source = shared_memory::prepare(&spec.namespaces.ipc, spec.shm_size_bytes)?;
     let mut sys_attributes = NOSUID | NODEV | NOEXEC;
     sys_attributes.set(RDONLY, !spec.security.privileged);
     Ok([
@@ -208,11 +204,4 @@ fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Errno>
         (mqueue, new(c"mqueue", &[], NOSUID | NODEV | NOEXEC)?),
         (sys, new(c"sysfs", &[], sys_attributes)?),
     ])
-}
-
-/// Shared memory belongs to the ipc namespace, so a container in the host's shares the host's.
-fn host_shm() -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let place = rustix::fs::openat(CWD, c"/dev/shm", flags, Mode::empty())?;
-    clone_tree(place.as_fd(), false)
 }

@@ -100,8 +100,7 @@ impl Prepared {
                     Refusal::Path(error) => error,
                     Refusal::Mount(errno) => refuse(errno),
                 })?;
-                let stat = rustix::fs::fstat(&tree).map_err(refuse)?;
-                let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                let is_directory = is_directory(tree.as_fd()).map_err(refuse)?;
                 let entry = if is_directory {
                     Entry::Directory
                 } else {
@@ -163,21 +162,25 @@ impl Prepared {
             Entry::Directory => Mode::from_raw_mode(0o755),
             Entry::File => Mode::from_raw_mode(0o644),
         };
-        if self.trust == Trust::OutsideProc {
-            let target = ensure(root, &self.target, self.entry, mode)?;
-            // The target's name is not below /proc, so a link in the image has led there (CVE-2019-19921, CVE-2025-52881).
-            return if is_procfs(target.as_fd())? {
-                Err(Errno::PERM)
-            } else {
-                Ok(target)
-            };
+        let target = match self.trust {
+            Trust::OutsideProc => ensure(root, &self.target, self.entry, mode)?,
+            Trust::Plain | Trust::ProcFile => match open_plain(root, &self.target, OFlags::PATH) {
+                Err(Errno::NOENT) => {
+                    ensure(root, &self.target, self.entry, mode)?;
+                    open_plain(root, &self.target, OFlags::PATH)?
+                }
+                outcome => outcome?,
+            },
+        };
+        // The target's name is not below /proc, so a link in the image has led there (CVE-2019-19921, CVE-2025-52881).
+        if self.trust == Trust::OutsideProc && is_procfs(target.as_fd())? {
+            return Err(Errno::PERM);
         }
-        match open_plain(root, &self.target, OFlags::PATH) {
-            Err(Errno::NOENT) => {
-                ensure(root, &self.target, self.entry, mode)?;
-                open_plain(root, &self.target, OFlags::PATH)
-            }
-            outcome => outcome,
+        // The kernel says EINVAL to both, which tells nobody what is wrong.
+        match (self.entry, is_directory(target.as_fd())?) {
+            (Entry::Directory, false) => Err(Errno::NOTDIR),
+            (Entry::File, true) => Err(Errno::ISDIR),
+            _ => Ok(target),
         }
     }
 }
@@ -215,6 +218,11 @@ pub(crate) fn clone_tree(place: BorrowedFd<'_>, is_recursive: bool) -> Result<Ow
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     rustix::mount::open_tree(place, c"", flags)
+}
+
+fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let stat = rustix::fs::fstat(place)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 /// Tells whether a descriptor refers into a procfs.

@@ -6,22 +6,31 @@
 
 use std::ffi::{CStr, CString};
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountFlags, MountPropagationFlags, OpenTreeFlags};
+use rustix::path::DecInt;
 use rustix::process::WaitIdOptions;
 
+use super::path_buffer::PathBuffer;
 use crate::error::{Error, Step};
 use crate::process::handover::Handover;
 use crate::sys::clone::clone_child;
 use crate::sys::mount::Attributes;
 
 /// Options that keep an upper directory readable without overlayfs, so that it can become a layer.
-const SETTINGS: [(&str, &str); 2] = [("redirect_dir", "off"), ("metacopy", "off")];
+///
+/// Without an index the upper directory of a container that ended a moment ago can be used again while the kernel still cleans up.
+const SETTINGS: [(&str, &str); 3] = [
+    ("redirect_dir", "off"),
+    ("metacopy", "off"),
+    ("index", "off"),
+];
 
 /// fsconfig(2) takes texts of less than 256 bytes.
 const SETTING_BYTES_MAX: usize = 255;
@@ -51,14 +60,21 @@ pub enum Way {
     OneText,
 }
 
-/// Mounts an overlay and returns its root. Chooses the way by what the kernel understands.
+/// Mounts an overlay and returns its root, in the way that the kernel understands.
 pub fn mount(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
-    match mount_by(overlay, Way::LayerByLayer) {
-        Err(error) if error.source.0 == libc::EINVAL && !understands_layers() => {
-            mount_by(overlay, Way::OneText)
+    mount_by(overlay, best_way())
+}
+
+/// Returns the best way that the kernel understands. Asked once: an unknown setting costs a line in the kernel's log.
+pub fn best_way() -> Way {
+    static BEST: OnceLock<Way> = OnceLock::new();
+    *BEST.get_or_init(|| {
+        if understands_layers() {
+            Way::LayerByLayer
+        } else {
+            Way::OneText
         }
-        outcome => outcome,
-    }
+    })
 }
 
 /// Mounts an overlay in one way.
@@ -69,12 +85,14 @@ pub fn mount_by(overlay: &Overlay<'_>, way: Way) -> Result<OwnedFd, Error> {
     }
 }
 
-/// Tells whether the kernel knows `lowerdir+`: an unknown setting is refused at once, a known one looks its path up.
+/// Tells whether the kernel knows `lowerdir+`. Before Linux 6.5 overlayfs takes any setting at first and refuses it at the end, so one
+/// that no kernel knows is tried too.
 fn understands_layers() -> bool {
     let Ok(context) = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
         return false;
     };
-    rustix::mount::fsconfig_set_string(context.as_fd(), c"lowerdir+", c"/").is_ok()
+    let takes = |key: &CStr| rustix::mount::fsconfig_set_string(context.as_fd(), key, c"/").is_ok();
+    !takes(c"no_such_setting") && takes(c"lowerdir+")
 }
 
 fn layer_by_layer(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
@@ -139,12 +157,10 @@ fn complaint(context: &OwnedFd) -> String {
 
 fn one_text(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     let refuse = |errno| error(overlay, "", errno);
-    let mut open = Vec::new();
-    let options = options(overlay, &mut open).map_err(refuse)?;
-    let mount_point = CString::new(overlay.mount_point.as_os_str().as_bytes())
-        .map_err(|_nul| refuse(Errno::INVAL))?;
+    let options = Options::of(overlay).map_err(refuse)?;
+    let mount_point = c_text(overlay.mount_point).map_err(refuse)?;
     let handover = Handover::new().map_err(refuse)?;
-    let helper = clone_child(libc::CLONE_NEWNS as u64, None, || {
+    let helper = clone_child(libc::CLONE_NEWNS, None, || {
         let mount = mount_and_clone(&mount_point, &options);
         let answer = mount.as_ref().map(OwnedFd::as_fd).map_err(|errno| *errno);
         i32::from(handover.send(answer).is_err())
@@ -153,60 +169,109 @@ fn one_text(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     let mount = handover.receive();
     let id = rustix::process::WaitId::PidFd(helper.pidfd.as_fd());
     rustix::process::waitid(id, WaitIdOptions::EXITED).map_err(refuse)?;
-    mount.map_err(refuse)
+    mount.map_err(|errno| missing(overlay).unwrap_or_else(|| refuse(errno)))
+}
+
+/// Finds a directory that is not there; the kernel's answer to one text does not name it.
+fn missing(overlay: &Overlay<'_>) -> Option<Error> {
+    let lowers = overlay
+        .lowers
+        .iter()
+        .map(|lower| ("lowerdir", lower.as_path()));
+    let all = lowers.chain([("upperdir", overlay.upper), ("workdir", overlay.work)]);
+    all.into_iter().find_map(|(key, path)| {
+        let errno = rustix::fs::stat(path).err()?;
+        Some(Error::new(
+            Step::Overlay,
+            format!("{key} {}", path.display()),
+            errno,
+        ))
+    })
 }
 
 /// Helper process: mounts where nobody else sees it, and clones the mount, which then lives as long as its descriptor.
-fn mount_and_clone(mount_point: &CStr, options: &CStr) -> Result<OwnedFd, Errno> {
+fn mount_and_clone(mount_point: &CStr, options: &Options) -> Result<OwnedFd, Errno> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private)?;
+    let short;
+    let text = match options {
+        Options::Text(text) => text.as_c_str(),
+        Options::Long { lowers, rest } => {
+            short = shorten(lowers, rest)?;
+            short.as_c_str()
+        }
+    };
     rustix::mount::mount(
         c"overlay",
         mount_point,
         c"overlay",
         MountFlags::empty(),
-        options,
+        text,
     )?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, mount_point, flags)
 }
 
-/// Writes the options as one text, with descriptors for the layers when their paths do not fit.
-fn options(overlay: &Overlay<'_>, open: &mut Vec<OwnedFd>) -> Result<CString, Errno> {
-    let text = options_text(overlay, overlay.lowers);
-    if text.len() <= OPTIONS_BYTES_MAX {
-        return CString::new(text).or(Err(Errno::INVAL));
+/// Helper process: names the layers by descriptors, relative to the directory of descriptors, in a text that fits. They must be opened
+/// here: the kernel takes only layers of the mount namespace that mounts.
+fn shorten(lowers: &[CString], rest: &[u8]) -> Result<PathBuffer, Errno> {
+    rustix::process::chdir(c"/proc/self/fd")?;
+    let mut text = PathBuffer::of(b"lowerdir=")?;
+    for (index, lower) in lowers.iter().enumerate() {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // It stays open until this process ends.
+        let number = rustix::fs::open(lower.as_c_str(), flags, Mode::empty())?.into_raw_fd();
+        text.push(if index > 0 { b":" } else { b"" })?;
+        text.push(DecInt::new(number).as_bytes())?;
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut short = Vec::new();
-    for lower in overlay.lowers {
-        let fd = rustix::fs::open(lower, flags, Mode::empty())?;
-        short.push(PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
-        open.push(fd);
-    }
-    let text = options_text(overlay, &short);
-    if text.len() > OPTIONS_BYTES_MAX {
-        return Err(Errno::TOOBIG);
-    }
-    CString::new(text).or(Err(Errno::INVAL))
+    text.push(rest)?;
+    Ok(text)
 }
 
-fn options_text(overlay: &Overlay<'_>, lowers: &[PathBuf]) -> Vec<u8> {
-    let mut text = b"lowerdir=".to_vec();
-    for (index, lower) in lowers.iter().enumerate() {
-        if index > 0 {
-            text.push(b':');
+/// Options of one text.
+enum Options {
+    /// They fit as they are.
+    Text(CString),
+    /// They do not.
+    Long {
+        /// Layers, the topmost first.
+        lowers: Vec<CString>,
+        /// What follows the layers.
+        rest: Vec<u8>,
+    },
+}
+
+impl Options {
+    fn of(overlay: &Overlay<'_>) -> Result<Self, Errno> {
+        let mut text = b"lowerdir=".to_vec();
+        for (index, lower) in overlay.lowers.iter().enumerate() {
+            if index > 0 {
+                text.push(b':');
+            }
+            escape(lower, b":,\\", &mut text);
         }
-        escape(lower, b":,\\", &mut text);
+        let mut rest = Vec::new();
+        for (key, path) in [("upperdir", overlay.upper), ("workdir", overlay.work)] {
+            rest.extend_from_slice(format!(",{key}=").as_bytes());
+            escape(path, b",\\", &mut rest);
+        }
+        for (key, value) in SETTINGS {
+            rest.extend_from_slice(format!(",{key}={value}").as_bytes());
+        }
+        if text.len() + rest.len() > OPTIONS_BYTES_MAX {
+            let lowers = overlay.lowers.iter().map(|lower| c_text(lower));
+            return Ok(Self::Long {
+                lowers: lowers.collect::<Result<_, _>>()?,
+                rest,
+            });
+        }
+        text.extend_from_slice(&rest);
+        CString::new(text).map(Self::Text).or(Err(Errno::INVAL))
     }
-    for (key, path) in [("upperdir", overlay.upper), ("workdir", overlay.work)] {
-        text.extend_from_slice(format!(",{key}=").as_bytes());
-        escape(path, b",\\", &mut text);
-    }
-    for (key, value) in SETTINGS {
-        text.extend_from_slice(format!(",{key}={value}").as_bytes());
-    }
-    text
+}
+
+fn c_text(path: &Path) -> Result<CString, Errno> {
+    CString::new(path.as_os_str().as_bytes()).or(Err(Errno::INVAL))
 }
 
 /// Writes a path with a backslash before each byte that would end it.
@@ -232,30 +297,35 @@ fn error(overlay: &Overlay<'_>, complaint: &str, errno: Errno) -> Error {
 mod tests {
     use super::*;
 
-    fn text(lowers: &[&str]) -> String {
+    fn options(lowers: &[&str]) -> Options {
         let lowers: Vec<_> = lowers.iter().map(PathBuf::from).collect();
-        let overlay = Overlay {
+        Options::of(&Overlay {
             lowers: &lowers,
             upper: Path::new("/u,p"),
             work: Path::new("/w:x"),
             mount_point: Path::new("/m"),
-        };
-        String::from_utf8(options(&overlay, &mut Vec::new()).unwrap().into_bytes()).unwrap()
+        })
+        .unwrap()
     }
 
     #[test]
     fn special_bytes_of_paths_are_escaped() {
+        let Options::Text(text) = options(&["/a:b", "/c,d", "/e\\f"]) else {
+            panic!("too long")
+        };
         assert_eq!(
-            text(&["/a:b", "/c,d", "/e\\f"]),
-            "lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,p,workdir=/w:x,redirect_dir=off,metacopy=off"
+            text.to_str().unwrap(),
+            "lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,p,workdir=/w:x,redirect_dir=off,metacopy=off,index=off"
         );
     }
 
     #[test]
-    fn many_layers_are_named_by_descriptors() {
-        let long = format!("/{}", "./".repeat(100));
-        let text = text(&vec![long.as_str(); 100]);
-        assert!(text.len() <= OPTIONS_BYTES_MAX);
-        assert!(text.starts_with("lowerdir=/proc/self/fd/"));
+    fn many_layers_are_left_to_the_helper() {
+        let long = format!("/{}", "x".repeat(100));
+        let Options::Long { lowers, rest } = options(&vec![long.as_str(); 100]) else {
+            panic!("too short")
+        };
+        assert_eq!(lowers.len(), 100);
+        assert!(rest.starts_with(b",upperdir="));
     }
 }

@@ -50,7 +50,8 @@ impl PathBuffer {
         Ok(path)
     }
 
-    fn push(&mut self, part: &[u8]) -> Result<(), Errno> {
+    /// Appends a part, with the same refusals as [`PathBuffer::of`].
+    pub(crate) fn push(&mut self, part: &[u8]) -> Result<(), Errno> {
         if part.contains(&0) {
             return Err(Errno::INVAL);
         }

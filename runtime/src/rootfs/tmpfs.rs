@@ -52,9 +52,9 @@ impl TmpfsOptions {
                 "dev" => attributes -= NODEV,
                 "noexec" => attributes |= NOEXEC,
                 "exec" => attributes -= NOEXEC,
-                "noatime" => attributes = attributes - STRICTATIME | NOATIME,
+                "noatime" => attributes = (attributes - STRICTATIME) | NOATIME,
                 "nodiratime" => attributes |= NODIRATIME,
-                "strictatime" => attributes = attributes - NOATIME | STRICTATIME,
+                "strictatime" => attributes = (attributes - NOATIME) | STRICTATIME,
                 "relatime" => attributes -= NOATIME | STRICTATIME,
                 "private" | "rprivate" => {}
                 _ => return Err(option),

@@ -79,7 +79,8 @@ impl Mask {
     pub fn of<T: AsRef<str>>(names: &[T]) -> Result<Self, &str> {
         let mut mask = 0;
         for name in names {
-            let number = number(name.as_ref()).ok_or(name.as_ref())?;
+            let name = name.as_ref();
+            let number = number(name).ok_or(name)?;
             mask |= 1 << number;
         }
         Ok(Self(mask))

@@ -11,6 +11,9 @@ use super::outcome;
 /// `CLONE_INTO_CGROUP` (Linux 5.7); libc has it as a number that does not fit its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+const CLONE_PIDFD: u64 = libc::CLONE_PIDFD.cast_unsigned() as u64;
+const SIGCHLD: u64 = libc::SIGCHLD.cast_unsigned() as u64;
+
 /// Exit code of a child that panicked. Nobody reads it: the stage pipe has ended without a report by then.
 const PANICKED: i32 = 125;
 
@@ -28,7 +31,7 @@ pub struct Child {
 /// The child runs `work` and ends with its result as exit code; it never returns to the caller's code, not even by a panic.
 /// Refused with EDEADLK when this process has another thread: that thread's locks (the allocator's) would stay locked in the child.
 pub fn clone_child(
-    flags: u64,
+    flags: libc::c_int,
     cgroup: Option<BorrowedFd<'_>>,
     work: impl FnOnce() -> i32,
 ) -> Result<Child, Errno> {
@@ -36,12 +39,12 @@ pub fn clone_child(
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is a valid value of this plain struct of integers.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = flags | libc::CLONE_PIDFD as u64;
+    arguments.flags = u64::from(flags.cast_unsigned()) | CLONE_PIDFD;
     arguments.pidfd = (&raw mut pidfd) as u64;
-    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.exit_signal = SIGCHLD;
     if let Some(directory) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = directory.as_raw_fd() as u64;
+        arguments.cgroup = u64::from(directory.as_raw_fd().unsigned_abs());
     }
     // SAFETY: without CLONE_VM, CLONE_VFORK and CLONE_SETTLS this is fork(2): the child continues here on a copy of the stack and
     // all memory. `arguments` outlives the call and its size is passed; `pidfd` is a valid place for one int, which the kernel
@@ -61,7 +64,7 @@ pub fn clone_child(
             // SAFETY: the kernel stored a new descriptor that nobody else owns, as CLONE_PIDFD promises on success.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             Ok(Child {
-                pid: pid as i32,
+                pid: pid_of(pid)?,
                 pidfd,
             })
         }
@@ -78,7 +81,7 @@ pub fn fork(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
         0 => {
             run_and_exit(work);
         }
-        pid => Ok(pid as i32),
+        pid => pid_of(pid),
     }
 }
 
@@ -91,10 +94,16 @@ pub fn exit_now(code: i32) -> ! {
 /// Returns the number of threads of this process: the links of /proc/self/task less those of a directory.
 pub fn threads() -> Result<u64, Errno> {
     let tasks = rustix::fs::stat(c"/proc/self/task")?;
-    Ok(u64::from(tasks.st_nlink).saturating_sub(2))
+    Ok(tasks.st_nlink.saturating_sub(2))
 }
 
-fn refuse_threads() -> Result<(), Errno> {
+/// A pid is an int in the kernel too.
+fn pid_of(result: libc::c_long) -> Result<i32, Errno> {
+    i32::try_from(result).or(Err(Errno::RANGE))
+}
+
+/// Refuses a process with several threads, with EDEADLK.
+pub fn refuse_threads() -> Result<(), Errno> {
     if threads()? == 1 {
         Ok(())
     } else {

@@ -14,7 +14,7 @@ const LATE_BYTES_MAX: usize = 5 + 4096;
 #[derive(Debug)]
 pub struct Texts {
     /// Owns what `pointers` points to; a text's buffer stays where it is when the vector moves.
-    texts: Vec<CString>,
+    list: Vec<CString>,
     /// One pointer a text, one spare null, and the null that ends the array.
     pointers: Vec<*const c_char>,
     /// Buffer of the text that [`Texts::add_late`] adds.
@@ -27,7 +27,7 @@ impl Texts {
         let mut pointers: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
         pointers.extend([ptr::null(), ptr::null()]);
         Self {
-            texts,
+            list: texts,
             pointers,
             late: vec![0; LATE_BYTES_MAX],
         }
@@ -35,7 +35,7 @@ impl Texts {
 
     /// Returns the texts that the list was made of.
     pub fn texts(&self) -> &[CString] {
-        &self.texts
+        &self.list
     }
 
     /// Adds one text, made of two parts, without allocating. Refused with E2BIG when it is too long. A second call replaces it.

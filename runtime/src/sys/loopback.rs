@@ -7,6 +7,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::outcome;
 
+/// `IFF_UP` in the type of the request.
+const UP: libc::c_short = 1;
+
 /// Brings `lo` up; the kernel gives it 127.0.0.1 and ::1 by itself.
 pub fn loopback_up() -> Result<(), Errno> {
     let socket = rustix::net::socket_with(
@@ -21,15 +24,12 @@ pub fn loopback_up() -> Result<(), Errno> {
         *place = letter.cast_signed();
     }
     // SAFETY: the request names a link by a null-terminated name and is a valid place for the answer.
-    outcome(
-        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) }.into(),
-    )?;
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    outcome(result.into())?;
     // SAFETY: SIOCGIFFLAGS has stored this member.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
-    request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
+    request.ifr_ifru.ifru_flags = flags | UP;
     // SAFETY: the request names a link by a null-terminated name and carries the flags.
-    outcome(
-        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into(),
-    )
-    .map(drop)
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    outcome(result.into()).map(drop)
 }

@@ -3,6 +3,8 @@
 //! One function is one system call (or one kind of it); it takes and returns owned or borrowed descriptors and an errno. Nothing
 //! here allocates, so that the child of a launch may call it between clone and exec.
 
+pub mod arguments;
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod files;

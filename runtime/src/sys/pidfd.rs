@@ -33,14 +33,23 @@ mod tests {
     #[test]
     fn the_status_is_there_once_the_process_is_reaped() {
         #[expect(clippy::disallowed_methods, reason = "a process must end")]
-        let mut child = std::process::Command::new("sh").args(["-c", "exit 42"]).spawn().unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "exit 42"])
+            .spawn()
+            .unwrap();
         let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-        assert!(matches!(exit_status(pidfd.as_fd()), Ok(None) | Err(Errno::INVAL | Errno::NOTTY)));
+        assert!(matches!(
+            exit_status(pidfd.as_fd()),
+            Ok(None) | Err(Errno::INVAL | Errno::NOTTY)
+        ));
         child.wait().unwrap();
         match exit_status(pidfd.as_fd()) {
             Ok(status) => assert_eq!(status, Some(42 << 8)),
-            Err(errno) => assert!(matches!(errno, Errno::INVAL | Errno::NOTTY | Errno::SRCH), "{errno}"),
+            Err(errno) => assert!(
+                matches!(errno, Errno::INVAL | Errno::NOTTY | Errno::SRCH),
+                "{errno}"
+            ),
         }
     }
 }

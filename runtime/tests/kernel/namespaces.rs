@@ -21,6 +21,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_pid_namespace_is_shared", a_pid_namespace_is_shared),
     ("names_are_set", names_are_set),
     (
+        "shared_memory_goes_with_the_ipc_namespace",
+        shared_memory_goes_with_the_ipc_namespace,
+    ),
+    (
         "kernel_parameters_are_set_in_the_container_only",
         kernel_parameters_are_set_in_the_container_only,
     ),
@@ -163,4 +167,39 @@ fn kernel_parameters_are_set_in_the_container_only() {
         error,
         "set kernel parameter net.ipv4.no_such_thing=1: no such file or directory"
     );
+}
+
+fn shared_memory_goes_with_the_ipc_namespace() {
+    let world = World::new();
+    let mut first = world
+        .start(world.spec(&["create:/dev/shm/first", "sleep"]))
+        .unwrap();
+    first.await_text("ready");
+    let mut spec = world.spec(&[
+        "stat:/dev/shm/first",
+        "create:/dev/shm/second",
+        "namespaces",
+    ]);
+    spec.namespaces.ipc = Namespace::Join(format!("/proc/{}/ns/ipc", first.launched.pid).into());
+    let second = world.run(spec);
+    assert!(
+        second.answer("stat:/dev/shm/first").starts_with("file "),
+        "{}",
+        second.text
+    );
+    assert_eq!(second.answer("create:/dev/shm/second"), "created");
+    let seen = first.exec(&["stat:/dev/shm/second", "namespaces"]);
+    assert!(
+        seen.answer("stat:/dev/shm/second").starts_with("file "),
+        "{}",
+        seen.text
+    );
+    let ipc = |text: String| text.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(
+        ipc(second.answer("namespaces")),
+        ipc(seen.answer("namespaces"))
+    );
+    first.kill();
+    let other = world.run(world.spec(&["stat:/dev/shm/first"]));
+    assert_eq!(other.answer("stat:/dev/shm/first"), "error ENOENT");
 }

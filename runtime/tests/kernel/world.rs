@@ -1,20 +1,18 @@
 //! A host of its own for each test: mount, network, ipc and uts namespaces, a directory on a tmpfs, and an image with the helper program.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
 use runtime::cgroup::JoinPlan;
 use runtime::check::check;
 use runtime::error::Error;
-use runtime::process::{ExecRequest, LaunchIo, Launched, SockFilter, exec, launch};
+use runtime::process::{LaunchIo, SockFilter, launch};
 use runtime::security::capabilities;
 use runtime::spec::{
     CgroupPlace, ContainerSpec, LogPlace, Mount, MountKind, Namespace, Namespaces, Process,
@@ -22,8 +20,10 @@ use runtime::spec::{
 };
 use rustix::process::{WaitId, WaitIdOptions};
 
+use crate::running::{Finished, Running};
+
 /// Time in which anything awaited must happen.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The host of one test. Dropping it checks that nothing was left behind.
 pub(crate) struct World {
@@ -45,7 +45,11 @@ impl World {
         nix::sched::unshare(flags).unwrap();
         let none = None::<&str>;
         nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-        let dir = tempfile::tempdir().unwrap().keep();
+        let dir = tempfile::Builder::new()
+            .prefix("stack-floor-")
+            .tempdir()
+            .unwrap()
+            .keep();
         nix::mount::mount(
             Some("world"),
             &dir,
@@ -162,6 +166,10 @@ impl World {
     }
 
     /// Starts a container in a control group, with a filter.
+    #[expect(
+        clippy::unused_self,
+        reason = "a container lives in a world, also when its description says all"
+    )]
     pub(crate) fn start_with(
         &self,
         spec: ContainerSpec,
@@ -171,18 +179,16 @@ impl World {
         let (io, output) = files();
         let spec = check(spec).unwrap();
         let launched = launch(&spec, io, join, filter)?;
-        Ok(Running {
-            launched,
-            output,
-            text: String::new(),
-            spec: spec.into_spec(),
-        })
+        Ok(Running::new(launched, output, spec.into_spec()))
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // The first failure is the one to report; the tmpfs goes with its namespace.
+            nix::mount::umount2(&self.dir, MntFlags::MNT_DETACH).ok();
+            fs::remove_dir(&self.dir).ok();
             return;
         }
         assert_eq!(
@@ -199,121 +205,6 @@ impl Drop for World {
         );
         nix::mount::umount2(&self.dir, MntFlags::MNT_DETACH).unwrap();
         fs::remove_dir(&self.dir).unwrap();
-    }
-}
-
-/// A container that runs. Dropping it kills it.
-pub(crate) struct Running {
-    pub(crate) launched: Launched,
-    pub(crate) spec: ContainerSpec,
-    output: File,
-    text: String,
-}
-
-/// A container that has ended.
-pub(crate) struct Finished {
-    /// Exit code; 128 + signal.
-    pub(crate) code: i32,
-    /// Standard output and error.
-    pub(crate) text: String,
-    pub(crate) warnings: Vec<String>,
-}
-
-impl Running {
-    /// Reads the output until it contains `text`.
-    pub(crate) fn await_text(&mut self, text: &str) {
-        let start = Instant::now();
-        while !self.text.contains(text) {
-            assert!(start.elapsed() < DEADLINE, "no {text:?} in {:?}", self.text);
-            let mut buffer = [0; 4096];
-            let length = self.output.read(&mut buffer).unwrap();
-            assert!(length > 0, "output ended without {text:?}: {:?}", self.text);
-            self.text
-                .push_str(&String::from_utf8_lossy(&buffer[..length]));
-        }
-    }
-
-    /// Runs another process in it to its end.
-    pub(crate) fn exec(&self, commands: &[&str]) -> Finished {
-        let mut argv = vec!["probe".to_owned()];
-        argv.extend(commands.iter().map(ToString::to_string));
-        self.exec_process(&process(argv), false).unwrap().finish()
-    }
-
-    /// Starts another process in it.
-    pub(crate) fn exec_process(
-        &self,
-        process: &Process,
-        privileged: bool,
-    ) -> Result<Running, Error> {
-        let (io, output) = files();
-        let request = ExecRequest {
-            spec: &self.spec,
-            init: self.launched.pidfd.as_fd(),
-            process,
-            privileged,
-        };
-        let launched = exec(&request, io, &JoinPlan::default(), &[])?;
-        Ok(Running {
-            launched,
-            output,
-            text: String::new(),
-            spec: self.spec.clone(),
-        })
-    }
-
-    pub(crate) fn signal(&self, signal: i32) {
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(self.launched.pid),
-            nix::sys::signal::Signal::try_from(signal).unwrap(),
-        )
-        .unwrap();
-    }
-
-    /// Kills it and waits.
-    pub(crate) fn kill(self) -> Finished {
-        self.signal(libc::SIGKILL);
-        self.finish()
-    }
-
-    /// Reads the output to its end and waits.
-    pub(crate) fn finish(mut self) -> Finished {
-        let mut rest = Vec::new();
-        self.output.read_to_end(&mut rest).unwrap();
-        self.text.push_str(&String::from_utf8_lossy(&rest));
-        let code = wait(self.launched.pidfd.as_fd());
-        Finished {
-            code,
-            text: self.text,
-            warnings: self.launched.warnings,
-        }
-    }
-}
-
-impl Finished {
-    /// Returns what the helper program said to each command.
-    pub(crate) fn answers(&self) -> BTreeMap<&str, String> {
-        let mut answers: BTreeMap<&str, String> = BTreeMap::new();
-        let mut last = "";
-        for line in self.text.lines() {
-            if let Some(more) = line.strip_prefix(' ') {
-                let text = answers.entry(last).or_default();
-                text.push('\n');
-                text.push_str(more);
-            } else if let Some((command, text)) = line.split_once(": ") {
-                last = command;
-                answers.insert(command, text.to_owned());
-            }
-        }
-        answers
-    }
-
-    /// Returns what the helper program said to one command.
-    #[track_caller]
-    pub(crate) fn answer(&self, command: &str) -> String {
-        self.answers()
-            .remove(command)
-            .unwrap_or_else(|| panic!("no answer to {command}: {}", self.text))
     }
 }
 

@@ -6,6 +6,8 @@
 mod docker;
 mod error;
 mod oci;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -185,11 +187,16 @@ impl<'a> Load<'a> {
         let size = source.metadata().map_err(file_error(file))?.len();
         let (directory, fs_path) = stage(&self.workspace)?;
         let mut stream = super::digest::Hashing::new(source);
-        let unpacked = unpack_layer(&mut stream, size, &fs_path);
-        let (found, unpacked) = unpacked.map_err(|source| LoadError::Layer {
-            layer: file.to_owned(),
-            source,
-        })?;
+        let unpacked =
+            unpack_layer(&mut stream, size, &fs_path).map_err(|source| LoadError::Layer {
+                layer: file.to_owned(),
+                source,
+            });
+        let unpacked = match unpacked {
+            Err(error) if error.is_no_space() => return Err(error),
+            unpacked => unpacked,
+        };
+        // Content that does not unpack is read to its end as well: a wrong digest is the better message.
         io::copy(&mut stream, &mut io::sink()).map_err(file_error(file))?;
         let (compressed, _, _) = stream.finish();
         if let Some(wanted) = digest.filter(|wanted| **wanted != compressed) {
@@ -198,6 +205,7 @@ impl<'a> Load<'a> {
                 found: compressed,
             });
         }
+        let (found, unpacked) = unpacked?;
         if found != *diff_id {
             let (layer, wanted) = (file.to_owned(), diff_id.clone());
             return Err(LoadError::DiffId {

@@ -56,7 +56,7 @@ impl Pull<'_> {
                 (index, fetch.run().await)
             });
         }
-        let collected = self.collect(&mut running, layers.len()).await;
+        let collected = self.collect(&mut running, layers.len(), workspace).await;
         if collected.is_err() {
             // The threads of the other layers end before the work directory goes.
             cancel.cancel();
@@ -70,6 +70,7 @@ impl Pull<'_> {
         &self,
         running: &mut FuturesUnordered<F>,
         count: usize,
+        workspace: &Arc<Workspace>,
     ) -> Result<HashMap<Digest, Staged>, PullError>
     where
         F: Future<Output = (usize, Result<FetchedLayer, PullError>)>,
@@ -77,28 +78,44 @@ impl Pull<'_> {
         let mut pending = HashMap::new();
         let mut finished: Vec<Finished> = Vec::new();
         let mut committing = FuturesUnordered::new();
-        loop {
+        let collected = loop {
             if committing.is_empty() && !finished.is_empty() {
-                committing.push(self.commit(std::mem::take(&mut finished), count));
+                let group = std::mem::take(&mut finished);
+                committing.push(self.commit(group, count, Arc::clone(workspace)));
             }
             tokio::select! {
                 biased;
-                Some((index, layer)) = running.next(), if !running.is_empty() => match layer? {
-                    FetchedLayer::Exists | FetchedLayer::Cancelled => {}
-                    FetchedLayer::Open(staged) => {
+                Some((index, layer)) = running.next(), if !running.is_empty() => match layer {
+                    Ok(FetchedLayer::Exists | FetchedLayer::Cancelled) => {}
+                    Ok(FetchedLayer::Open(staged)) => {
                         pending.insert(staged.diff_id().clone(), *staged);
                     }
-                    FetchedLayer::Finished(staged, ingest) => {
+                    Ok(FetchedLayer::Finished(staged, ingest)) => {
                         finished.push((index, *staged, ingest));
                     }
+                    Err(error) => break Err(error),
                 },
-                Some(committed) = committing.next(), if !committing.is_empty() => committed?,
-                else => return Ok(pending),
+                Some(committed) = committing.next(), if !committing.is_empty() => {
+                    if let Err(error) = committed {
+                        break Err(error);
+                    }
+                }
+                else => break Ok(pending),
             }
-        }
+        };
+        // A commit that has begun runs to its end; its error would only hide the first one.
+        while committing.next().await.is_some() {}
+        collected
     }
 
-    async fn commit(&self, finished: Vec<Finished>, count: usize) -> Result<(), PullError> {
+    /// Commits a group of layers. The work directory is kept for as long as files are moved out of it, even when the
+    /// pull is dropped meanwhile: otherwise half a layer could be moved.
+    async fn commit(
+        &self,
+        finished: Vec<Finished>,
+        count: usize,
+        workspace: Arc<Workspace>,
+    ) -> Result<(), PullError> {
         let commit = self.blocking(move |store| {
             let mut staged = Vec::new();
             let mut ingests = Vec::new();
@@ -112,6 +129,7 @@ impl Pull<'_> {
                 ingest.commit()?;
                 done.push((index, ingest.digest().clone()));
             }
+            drop(workspace);
             Ok(done)
         });
         for (index, layer) in commit.await? {

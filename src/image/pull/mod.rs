@@ -8,6 +8,8 @@ mod error;
 mod fetch;
 mod job;
 mod layers;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -83,12 +85,8 @@ pub async fn pull(
         repository,
         progress,
     };
-    if let Some(record) = pull.fresh().await? {
-        return Ok(record);
-    }
-    let target = pull.find_manifest().await?;
-    let config = pull.fetch_config(&target.manifest).await?;
-    pull.fetch_layers(target, config).await
+    // Boxed, because the futures of all layers are large and every caller would carry them.
+    Box::pin(pull.run()).await
 }
 
 /// One pull.
@@ -113,6 +111,15 @@ struct Target {
 }
 
 impl Pull<'_> {
+    async fn run(&self) -> Result<ImageRecord, PullError> {
+        if let Some(record) = self.fresh().await? {
+            return Ok(record);
+        }
+        let target = self.find_manifest().await?;
+        let config = self.fetch_config(&target.manifest).await?;
+        self.fetch_layers(target, config).await
+    }
+
     /// Returns the image in the store if the registry still means the same by its name.
     async fn fresh(&self) -> Result<Option<ImageRecord>, PullError> {
         let reference = self.reference.clone();

@@ -55,7 +55,6 @@ impl Repository<'_> {
             let endpoint = Endpoint {
                 registry: url.authority(),
                 base: url.clone(),
-                is_mirror: true,
             };
             match self
                 .stream_from(&endpoint, Some(&url), descriptor, &mut at, sink)

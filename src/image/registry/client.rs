@@ -87,7 +87,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn ask_once(
+    /// Asks one endpoint, and proves who we are where it wants to know.
+    pub(super) async fn ask_once(
         &self,
         endpoint: &Endpoint,
         ask: &Ask<'_>,

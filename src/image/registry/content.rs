@@ -72,7 +72,8 @@ impl<'a> Repository<'a> {
     pub(crate) async fn head(&self, selector: &str) -> Option<Digest> {
         for endpoint in &self.endpoints {
             let ask = self.ask(Method::HEAD, "manifests", selector, accept());
-            if let Ok(response) = self.client.ask(endpoint, &ask).await {
+            // Not tried again: what follows a failure here is a GET, which is.
+            if let Ok(response) = self.client.ask_once(endpoint, &ask).await {
                 return content_digest(&response);
             }
         }

@@ -14,6 +14,7 @@ mod client;
 mod content;
 mod credentials;
 mod error;
+mod proxy;
 mod resolve;
 mod settings;
 mod tls;

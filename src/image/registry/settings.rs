@@ -14,7 +14,7 @@ use std::{
 use fs_err as fs;
 use serde::Deserialize;
 
-use super::{credentials::Credentials, url::Url};
+use super::{credentials::Credentials, proxy::Proxies, url::Url};
 use crate::image::reference::DEFAULT_REGISTRY;
 
 /// Where Docker Hub really answers.
@@ -33,6 +33,8 @@ pub struct Registries {
     insecure: BTreeSet<String>,
     /// Who we are where.
     pub(super) credentials: Credentials,
+    /// What goes through which proxy.
+    pub(super) proxies: Proxies,
     /// Certificates per registry.
     pub(super) certificates: PathBuf,
     /// Patience.
@@ -89,6 +91,9 @@ pub enum SettingsError {
     /// A mirror is no address.
     #[error("mirror `{0}` of the registry settings is not an http or https address")]
     Mirror(String),
+    /// A proxy is no address that we can use.
+    #[error("proxy `{0}` is not an http address (without user name or password)")]
+    Proxy(String),
 }
 
 #[derive(Deserialize, Default)]
@@ -106,6 +111,7 @@ impl Default for Registries {
             mirrors: BTreeMap::new(),
             insecure: BTreeSet::new(),
             credentials: Credentials::default(),
+            proxies: Proxies::default(),
             certificates: CERTIFICATES_PATH.into(),
             timing: Timing::default(),
             parallel: 4,
@@ -177,6 +183,46 @@ impl Registries {
         self
     }
 
+    /// Uses the proxies of the environment: the values of `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+    pub fn with_proxies(
+        mut self,
+        http: Option<&str>,
+        https: Option<&str>,
+        no_proxy: Option<&str>,
+    ) -> Result<Self, SettingsError> {
+        let parse = |text: Option<&str>| match text.filter(|text| !text.is_empty()) {
+            None => Ok(None),
+            Some(text) => {
+                let full = if text.contains("://") {
+                    text.to_owned()
+                } else {
+                    format!("http://{text}")
+                };
+                let url = full.parse::<Url>().ok().filter(|url| !url.is_secure());
+                // The text may hold a password: only what is behind it is told.
+                let shown = || text.rsplit('@').next().unwrap_or_default().to_owned();
+                url.map(Some).ok_or_else(|| SettingsError::Proxy(shown()))
+            }
+        };
+        self.proxies = Proxies {
+            http: parse(http)?,
+            https: parse(https)?,
+            direct: no_proxy
+                .unwrap_or_default()
+                .split(',')
+                .map(str::to_owned)
+                .collect(),
+        };
+        Ok(self)
+    }
+
+    /// Looks for certificates of registries in another directory than `/etc/docker/certs.d`.
+    #[must_use]
+    pub fn with_certificates(mut self, directory: &Path) -> Self {
+        directory.clone_into(&mut self.certificates);
+        self
+    }
+
     /// Adds a registry or mirror (`host[:port]`) that may have a bad certificate or speak plain HTTP.
     #[must_use]
     pub fn with_insecure(mut self, host: &str) -> Self {
@@ -195,6 +241,20 @@ impl Registries {
         Ok(())
     }
 
+    /// Waits and tries less, for tests.
+    #[cfg(test)]
+    pub(in crate::image) fn impatient(mut self) -> Self {
+        self.timing = Timing {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(5),
+            stall: Duration::from_millis(500),
+            backoff: Duration::from_millis(1),
+            backoff_max: Duration::from_millis(20),
+            attempts_max: 3,
+        };
+        self
+    }
+
     /// Returns where a registry's content is asked for: its mirrors, then itself.
     pub(super) fn endpoints(&self, registry: &str) -> Vec<Endpoint> {
         let mirrors = self.mirrors.get(registry).into_iter().flatten();
@@ -202,7 +262,6 @@ impl Registries {
             .map(|url| Endpoint {
                 base: url.clone(),
                 registry: url.authority(),
-                is_mirror: true,
             })
             .collect();
         let host = if registry == DEFAULT_REGISTRY {
@@ -210,18 +269,19 @@ impl Registries {
         } else {
             registry
         };
-        // A registry on this machine speaks plain HTTP unless a mirror entry says otherwise, as with Docker.
-        let secure = Url::new(true, host);
-        let base = if secure.is_loopback() {
-            Url::new(false, host)
-        } else {
-            secure
+        let (secure, plain) = (Url::new(true, host), Url::new(false, host));
+        // A registry on this machine speaks plain HTTP unless a mirror entry says otherwise; one that is called
+        // insecure may speak either, as with Docker.
+        let bases = match (secure.is_loopback(), self.is_insecure(&secure)) {
+            (true, _) => vec![plain],
+            (false, true) => vec![secure, plain],
+            (false, false) => vec![secure],
         };
-        endpoints.push(Endpoint {
+        let own = |base| Endpoint {
             base,
             registry: registry.to_owned(),
-            is_mirror: false,
-        });
+        };
+        endpoints.extend(bases.into_iter().map(own));
         endpoints
     }
 
@@ -238,8 +298,6 @@ pub(super) struct Endpoint {
     pub(super) base: Url,
     /// Under what name its credentials are kept.
     pub(super) registry: String,
-    /// One of the settings, not the registry itself.
-    pub(super) is_mirror: bool,
 }
 
 #[cfg(test)]
@@ -286,6 +344,10 @@ mod tests {
         assert_eq!(
             bases(&registries, "localhost:5000"),
             ["http://localhost:5000"]
+        );
+        assert_eq!(
+            bases(&registries, "lan:5000"),
+            ["https://lan:5000", "http://lan:5000"]
         );
         assert!(registries.is_insecure(&"https://lan:5000".parse().unwrap()));
         assert!(!registries.is_insecure(&"https://lan:5001".parse().unwrap()));

@@ -26,6 +26,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
+    proxy,
     resolve::{ResolveError, Resolver},
     settings::{Registries, Timing},
     tls::{self, TlsError},
@@ -137,10 +138,16 @@ impl Transport {
     pub(super) async fn send(
         &self,
         url: &Url,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         registries: &Registries,
     ) -> Result<Response<Incoming>, TransportError> {
         let host = format!("{}:{}", url.host(), url.port());
+        if !url.is_secure()
+            && registries.proxies.find(url).is_some()
+            && let Ok(absolute) = url.to_string().parse()
+        {
+            *request.uri_mut() = absolute;
+        }
         let key = format!("{}{host}", if url.is_secure() { "https " } else { "http " });
         // A kept connection may have been closed by the other side just now: then a new one is tried.
         if let Some(mut sender) = self.take_idle(&key) {
@@ -186,7 +193,22 @@ impl Transport {
         registries: &Registries,
     ) -> Result<Sender, TransportError> {
         let connect = async {
-            let stream = self.connect_tcp(url, host).await?;
+            let proxy = registries.proxies.find(url);
+            let mut stream = match proxy {
+                Some(proxy) => {
+                    self.connect_tcp(proxy, &format!("proxy {proxy} for {host}"))
+                        .await?
+                }
+                None => self.connect_tcp(url, host).await?,
+            };
+            if proxy.is_some() && url.is_secure() {
+                let tunnelled = proxy::tunnel(&mut stream, host).await;
+                let failed = |source| TransportError::Connect {
+                    host: host.to_owned(),
+                    source,
+                };
+                tunnelled.map_err(failed)?;
+            }
             if !url.is_secure() {
                 return self.start_http(TokioIo::new(stream), host).await;
             }

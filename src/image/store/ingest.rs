@@ -98,6 +98,12 @@ impl Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
+        // A download that got nothing leaves nothing.
+        if fs::metadata(&self.part).is_ok_and(|part| part.len() == 0)
+            && let Err(error) = self.discard_part()
+        {
+            tracing::debug!(%error, "left an empty download behind");
+        }
         if let Err(error) = fs::remove_file(&self.lock_path) {
             tracing::debug!(%error, "left a lock file behind");
         }

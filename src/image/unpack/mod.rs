@@ -16,7 +16,7 @@ mod parents;
 mod reader;
 mod sparse;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod whiteout;
 mod writer;
 

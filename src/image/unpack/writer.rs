@@ -184,7 +184,6 @@ impl<'a> Writer<'a> {
     ) -> Result<(), UnpackError> {
         let whole = [(0, entry.size)];
         let segments = entry.segments.as_deref().unwrap_or(&whole);
-        let mut end = 0;
         for (offset, length) in segments {
             let (mut at, mut left) = (*offset, *length);
             while left > 0 {
@@ -198,9 +197,9 @@ impl<'a> Writer<'a> {
                 at += count as u64;
                 left -= count as u64;
             }
-            end = at;
         }
-        if end < entry.size {
+        // A hole at the end has no data that would give the file its size.
+        if entry.segments.is_some() {
             ftruncate(file, entry.size).map_err(kernel(entry, "set its size"))?;
         }
         Ok(())

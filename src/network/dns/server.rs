@@ -30,8 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a container's resolver knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    /// All names, as they are now.
-    pub(crate) zone: watch::Receiver<Arc<Zone>>,
+    /// All names, as they are now; none while the fabric is being restored: questions wait in the sockets.
+    pub(crate) zone: watch::Receiver<Option<Arc<Zone>>>,
     /// What the container may see of them.
     pub(crate) view: Arc<View>,
     /// Real name servers.
@@ -43,12 +43,13 @@ pub(crate) struct Server {
 impl Server {
     /// Serves datagrams until cancelled.
     pub(crate) async fn serve_datagrams(
-        self,
+        mut self,
         socket: std::net::UdpSocket,
         cancel: CancellationToken,
     ) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
+        self.wait_for_names(&cancel).await;
         let mut waiting = JoinSet::new();
         let mut buffer = vec![0; usize::from(u16::MAX)];
         loop {
@@ -90,12 +91,13 @@ impl Server {
 
     /// Serves streams until cancelled.
     pub(crate) async fn serve_streams(
-        self,
+        mut self,
         listener: std::net::TcpListener,
         cancel: CancellationToken,
     ) -> io::Result<()> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
+        self.wait_for_names(&cancel).await;
         let places = Arc::new(Semaphore::new(STREAMS_MAX));
         let mut streams = JoinSet::new();
         loop {
@@ -153,13 +155,20 @@ impl Server {
         }
     }
 
+    async fn wait_for_names(&mut self, cancel: &CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            _ = self.zone.wait_for(Option::is_some) => {}
+        }
+    }
+
     fn decide(&self, bytes: &[u8], transport: Transport) -> Decision {
         let question = match message::read(bytes) {
             Incoming::Question(question) => question,
             Incoming::Refused(reply) => return Decision::Reply(reply),
             Incoming::Noise => return Decision::Nothing,
         };
-        let zone = Arc::clone(&self.zone.borrow());
+        let zone = self.zone.borrow().clone().unwrap_or_default();
         // The search domains only matter for single labels, which are rare upstream.
         let search = if question.name.contains('.') {
             Vec::new()

@@ -9,7 +9,10 @@ mod resolver;
 mod rules;
 mod table;
 
+use std::net::Ipv4Addr;
+
 use super::{
+    conntrack,
     error::NetworkError,
     netlink::{Batch, Netlink, NetlinkError, attribute, text},
 };
@@ -28,6 +31,8 @@ pub(crate) struct Firewall {
     /// Table flags that this kernel knows.
     flags: u32,
     committed: Option<Wanted>,
+    /// Whether the user was told about legacy iptables.
+    warned: bool,
 }
 
 impl Firewall {
@@ -39,6 +44,7 @@ impl Firewall {
             comment,
             flags: rules::OWNED,
             committed: None,
+            warned: false,
         })
     }
 
@@ -49,6 +55,13 @@ impl Firewall {
         if !same || exists == wanted.networks.is_empty() {
             self.replace(exists, &wanted)
                 .map_err(NetworkError::Firewall)?;
+        }
+        if !wanted.networks.is_empty() && !self.warned && foreign::has_legacy_filter() {
+            self.warned = true;
+            tracing::warn!(
+                "this host has rules of iptables-legacy, which stack cannot read: if the policy of their FORWARD chain is DROP, \
+                 accept the interfaces `st-+` in it"
+            );
         }
         let bridges: Vec<&str> = wanted
             .networks
@@ -64,6 +77,14 @@ impl Firewall {
     /// Says whether foreign chains keep strangers from this host's own ports.
     pub(crate) fn input_policy(&mut self) -> Result<InputPolicy, NetworkError> {
         foreign::input_policy(&mut self.netlink).map_err(NetworkError::Firewall)
+    }
+
+    /// Ends the translation of connections to containers that have gone.
+    pub(crate) fn forget_connections(
+        &mut self,
+        addresses: &[Ipv4Addr],
+    ) -> Result<(), NetworkError> {
+        conntrack::forget(&mut self.netlink, addresses).map_err(NetworkError::Firewall)
     }
 
     /// Whether the table is there.

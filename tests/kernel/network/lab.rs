@@ -29,7 +29,7 @@ use stack::{
 /// Longest wait for a fact.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// Timeout of a connection that is expected to get no answer.
-const SILENCE: Duration = Duration::from_millis(700);
+pub(crate) const SILENCE: Duration = Duration::from_millis(700);
 /// Namespace of the other end of the uplink.
 pub(crate) const EXT: &str = "/run/netns/ext";
 

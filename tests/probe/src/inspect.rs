@@ -102,7 +102,7 @@ pub(crate) fn ids() -> Outcome {
     let mut groups = vec![0; 1024];
     // SAFETY: the array has as many places as the first argument says.
     let count = unsafe { libc::getgroups(1024, groups.as_mut_ptr()) };
-    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    let count = usize::try_from(count).map_err(|_negative| io::Error::last_os_error())?;
     let groups: Vec<_> = groups[..count].iter().map(ToString::to_string).collect();
     // SAFETY: the call has no arguments and cannot fail.
     let uid = unsafe { libc::getuid() };

@@ -44,6 +44,7 @@ fn run(name: &str, rest: &str) -> Outcome {
         "cgroup" => inspect::read("/proc/self/cgroup"),
         "read" => inspect::read(rest),
         "write" => inspect::write(first, second),
+        "mkdir" => std::fs::create_dir(rest).map(|()| "made".to_owned()),
         "create" => inspect::create(rest),
         "ls" => inspect::list(rest),
         "stat" => inspect::stat(rest),

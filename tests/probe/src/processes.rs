@@ -99,7 +99,7 @@ pub(crate) fn die(signal: &str) -> Outcome {
 
 fn number(text: &str) -> io::Result<i32> {
     text.parse()
-        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+        .map_err(|_syntax| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
 fn fork() -> io::Result<i32> {

@@ -102,9 +102,11 @@ fn additional_groups_follow_without_repetition() {
 
 #[test]
 fn more_groups_than_fit_are_refused() {
-    let group: String = (0..=GROUPS_MAX)
-        .map(|gid| format!("g{gid}:x:{}:web\n", gid + 5000))
-        .collect();
+    let lines = (0..=GROUPS_MAX).map(|gid| format!("g{gid}:x:{}:web", gid + 5000));
+    let group = lines.collect::<Vec<_>>().join(
+        "
+",
+    );
     let spec = UserSpec::parse("web").unwrap();
     assert_eq!(
         resolve(&spec, &[], PASSWD, group.as_bytes()),
@@ -128,14 +130,12 @@ proptest! {
     fn no_text_panics_and_none_becomes_root_by_accident(
         text in ".{0,12}", passwd in prop::collection::vec(any::<u8>(), 0..200), group in prop::collection::vec(any::<u8>(), 0..200),
     ) {
-        if let Ok(spec) = UserSpec::parse(&text) {
-            if let Ok(found) = resolve(&spec, &[], &passwd, &group) {
-                let asked_for_zero = matches!(spec.user, Id::Number(0));
-                let has_name = matches!(spec.user, Id::Name(_));
-                let found = found.credentials;
-                prop_assert!(found.uid != 0 || asked_for_zero || has_name);
-                prop_assert!(found.uid != u32::MAX && found.gid != u32::MAX);
-            }
+        if let Ok(spec) = UserSpec::parse(&text) && let Ok(found) = resolve(&spec, &[], &passwd, &group) {
+            let asked_for_zero = matches!(spec.user, Id::Number(0));
+            let has_name = matches!(spec.user, Id::Name(_));
+            let found = found.credentials;
+            prop_assert!(found.uid != 0 || asked_for_zero || has_name);
+            prop_assert!(found.uid != u32::MAX && found.gid != u32::MAX);
         }
     }
 

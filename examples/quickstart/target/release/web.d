@@ -1,0 +1,1 @@
+/work/main/examples/quickstart/target/release/web: /work/main/examples/quickstart/src/web.rs

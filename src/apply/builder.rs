@@ -1,0 +1,41 @@
+//! The builder's way to containers.
+
+use runtime::spec::{ContainerSpec, ExitStatus};
+
+use super::Context;
+use crate::{
+    build::{RunnerError, StepRunner},
+    container::{SpawnError, Steps, StepsError},
+};
+
+/// Runs RUN steps as containers.
+pub(super) struct StepContainers(Steps);
+
+impl StepContainers {
+    pub(super) fn new(context: &Context) -> Self {
+        Self(context.steps.clone())
+    }
+}
+
+impl StepRunner for StepContainers {
+    fn run(
+        &self,
+        spec: ContainerSpec,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<ExitStatus, RunnerError> {
+        self.0.run(spec, output).map_err(|error| {
+            let code = match &error {
+                StepsError::Spawn(SpawnError::Refused { code, .. })
+                | StepsError::Refused { code, .. } => *code,
+                _ => 125,
+            };
+            let mut message = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(inner) = source {
+                message = format!("{message}: {inner}");
+                source = inner.source();
+            }
+            RunnerError { message, code }
+        })
+    }
+}

@@ -1,0 +1,507 @@
+//! Makes, starts, stops and removes containers.
+
+use std::{path::PathBuf, time::Duration};
+
+use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
+
+use super::{
+    ApplyError, Context, Job,
+    files::{self, Sources},
+    queue::Done,
+    storage::blocking,
+};
+use crate::{
+    container::{self, Start, read_record},
+    model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
+    network::HeldSocket,
+    plan::{
+        ContainerRef, ImageInput, NamespaceOwner, NewContainer,
+        lower::{JoinedPlaces, LowerInput, Lowered, Places, VolumeUse, lower},
+    },
+    store,
+    volume::{self, VolumeError},
+};
+
+/// How long a monitor may take to leave after its container has ended.
+const MONITOR_LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Control group below which all containers lie.
+const CGROUP_PARENT: &str = "stack";
+
+/// Makes a container: volumes filled, files written, record and directories in place. `made` tells the containers that earlier steps made.
+pub(super) async fn create(
+    context: &Context,
+    job: &Job,
+    subject: &Subject,
+    new: &NewContainer,
+    resolve: impl Fn(&ContainerRef) -> ContainerId,
+) -> Result<Done, ApplyError> {
+    job.working(subject, "creating").await;
+    let image = image_of(context, new)?;
+    let id = ContainerId::from_bytes(random_bytes());
+    let joined = join(context, new, resolve)?;
+    let places = places(context, job, new, &id, joined);
+    let lowered = lower(&LowerInput {
+        project: job.project(),
+        new,
+        id: &id,
+        image: &image,
+        places: &places,
+        host: &super::host_facts(),
+        now: super::now(),
+    })
+    .map_err(|sources| ApplyError::Lower {
+        service: new.service.name.clone(),
+        sources,
+    })?;
+    for warning in &lowered.warnings {
+        job.warn(format!("{}: {warning}", subject.name)).await;
+    }
+    prepare_storage(context, &lowered, &image).await?;
+    let networks = networks_of(context, &lowered.record)?;
+    let written = files::write(
+        context,
+        &lowered,
+        &Sources {
+            networks: &networks,
+        },
+    )?;
+    container::create(&context.root, &lowered.record, &written.path()).map_err(|source| {
+        ApplyError::Container {
+            name: new.name.clone(),
+            source,
+        }
+    })?;
+    Ok(Done {
+        text: Some("created".to_owned()),
+        container: Some(id),
+        name: None,
+    })
+}
+
+/// Wires a container's network, opens its ports, and starts its monitor.
+pub(super) async fn start(
+    context: &Context,
+    job: &Job,
+    subject: &Subject,
+    id: &ContainerId,
+) -> Result<Done, ApplyError> {
+    let mut record = find(context, id)?;
+    job.working(subject, "starting").await;
+    let service = record.service.clone();
+    let wire = |source| ApplyError::Wire {
+        service: service.clone(),
+        source,
+    };
+    let networks = networks_of(context, &record)?;
+    for network in &networks {
+        context.fabric.ensure_network(network).await.map_err(wire)?;
+    }
+    let mut sockets = Vec::new();
+    if !record.endpoints.is_empty() {
+        let attached = context.fabric.attach(&record).await.map_err(wire)?;
+        if attached.published != record.published {
+            record.published.clone_from(&attached.published);
+            store::write_json(&context.root.container(id).join("record.json"), &record)
+                .map_err(ApplyError::Store)?;
+        }
+        sockets = attached.sockets;
+    }
+    match start_monitor(context, job, &record, sockets).await {
+        Ok(warnings) => {
+            for warning in warnings {
+                job.warn(format!("{}: {warning}", record.name)).await;
+            }
+            Ok(Done::text("started"))
+        }
+        Err(error) => {
+            if let Err(undo) = context.fabric.detach(id).await {
+                job.warn(format!("{}: release its ports: {undo}", record.name))
+                    .await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn start_monitor(
+    context: &Context,
+    job: &Job,
+    record: &ContainerRecord,
+    sockets: Vec<HeldSocket>,
+) -> Result<Vec<String>, ApplyError> {
+    let start = Start {
+        program: context.program.clone(),
+        directory: context.root.container(&record.id),
+        await_attach: job.attach_one_offs && matches!(record.role, ContainerRole::OneOff { .. }),
+        supervisor: context.supervisor.clone(),
+    };
+    let started = container::spawn_monitor(&start)
+        .await
+        .map_err(|source| ApplyError::Start {
+            service: record.service.clone(),
+            source,
+        })?;
+    let monitor = |source| ApplyError::Monitor {
+        intent: format!("follow container `{}`", record.name),
+        source,
+    };
+    match context.live.follow(&record.id).await {
+        Ok(_) => {}
+        // A process that ended at once took its monitor with it: that is a state, not a failure of the start.
+        Err(_) if !is_live(context, &record.id)? => return Ok(started.warnings),
+        Err(source) => return Err(monitor(source)),
+    }
+    if !sockets.is_empty() {
+        let (names, fds): (Vec<_>, Vec<_>) =
+            sockets.into_iter().map(|held| (held.name, held.fd)).unzip();
+        match context
+            .live
+            .call(&record.id, &Request::Hold { names }, &fds)
+            .await
+        {
+            Ok(()) => {}
+            Err(_) if !is_live(context, &record.id)? => return Ok(started.warnings),
+            Err(source) => return Err(monitor(source)),
+        }
+    }
+    if started.pid.is_some() {
+        context
+            .fabric
+            .set_running(&record.id, true)
+            .await
+            .map_err(|source| ApplyError::Wire {
+                service: record.service.clone(),
+                source,
+            })?;
+    }
+    Ok(started.warnings)
+}
+
+/// Stops a container by its policy, and returns once it has ended and its monitor has left.
+pub(super) async fn stop(
+    context: &Context,
+    job: &Job,
+    subject: &Subject,
+    id: &ContainerId,
+    grace_ms: Option<u64>,
+) -> Result<Done, ApplyError> {
+    let Some(record) = read(context, id)? else {
+        return Ok(Done::default());
+    };
+    job.working(subject, "stopping").await;
+    let name = record.name.clone();
+    if is_live(context, id)? {
+        let request = Request::Stop {
+            signal: None,
+            grace_ms,
+        };
+        match context.live.call(id, &request, &[]).await {
+            Ok(()) => {}
+            // It ended by itself in between.
+            Err(_) if !is_live(context, id)? => {}
+            Err(source) => {
+                let intent = format!("stop container `{name}`");
+                return Err(ApplyError::Monitor { intent, source });
+            }
+        }
+    }
+    monitor_left(context, &record).await?;
+    Ok(Done::text("stopped"))
+}
+
+/// Sends a signal to a container's first process.
+pub(super) async fn kill(
+    context: &Context,
+    id: &ContainerId,
+    signal: i32,
+) -> Result<Done, ApplyError> {
+    ask(context, id, Request::Kill { signal }, "kill").await?;
+    Ok(Done::text("killed"))
+}
+
+/// Freezes a container.
+pub(super) async fn pause(context: &Context, id: &ContainerId) -> Result<Done, ApplyError> {
+    ask(context, id, Request::Pause, "pause").await?;
+    Ok(Done::text("paused"))
+}
+
+/// Thaws a container.
+pub(super) async fn unpause(context: &Context, id: &ContainerId) -> Result<Done, ApplyError> {
+    ask(context, id, Request::Resume, "unpause").await?;
+    Ok(Done::text("unpaused"))
+}
+
+/// Removes a container that does not run: kernel objects first, the record last of what others look at.
+pub(super) async fn remove(
+    context: &Context,
+    job: &Job,
+    subject: &Subject,
+    id: &ContainerId,
+    volumes: &[String],
+) -> Result<Done, ApplyError> {
+    let Some(record) = read(context, id)? else {
+        return Ok(Done::default());
+    };
+    job.working(subject, "removing").await;
+    if is_live(context, id)? {
+        return Err(ApplyError::StillRunning { name: record.name });
+    }
+    monitor_left(context, &record).await?;
+    let wire = |source| ApplyError::Wire {
+        service: record.service.clone(),
+        source,
+    };
+    context.fabric.detach(id).await.map_err(wire)?;
+    context.fabric.remove_netns(&record).await.map_err(wire)?;
+    let (root, gone) = (context.root.clone(), id.clone());
+    let one_off_log = matches!(record.role, ContainerRole::OneOff { remove: true, .. })
+        .then(|| record.spec.log.dir.clone())
+        .flatten();
+    let volumes = volumes.to_owned();
+    let name = record.name.clone();
+    let directories = tokio::task::spawn_blocking(move || {
+        container::remove(&root, &gone).map_err(|source| ApplyError::Container {
+            name: gone.short().to_owned(),
+            source,
+        })?;
+        one_off_log.map_or(Ok(()), |log| {
+            store::remove_tree(&log).map_err(ApplyError::Store)
+        })
+    });
+    directories
+        .await
+        .expect("removing directories does not panic")?;
+    let root = context.root.clone();
+    blocking(move || {
+        volumes
+            .iter()
+            .try_for_each(|volume| volume::remove(&root, volume))
+    })
+    .await
+    .map_err(|source| ApplyError::Volume { name, source })?;
+    Ok(Done::text("removed"))
+}
+
+/// Waits until nobody serves the container, and ends what a killed monitor left behind.
+async fn monitor_left(context: &Context, record: &ContainerRecord) -> Result<(), ApplyError> {
+    let path = context.root.container(&record.id).join("monitor.lock");
+    let wait = tokio::task::spawn_blocking(move || store::lock(&path));
+    let lock = tokio::time::timeout(MONITOR_LEAVE_TIMEOUT, wait)
+        .await
+        .map_err(|_elapsed| ApplyError::StillRunning {
+            name: record.name.clone(),
+        })?
+        .expect("taking a lock does not panic")
+        .map_err(ApplyError::Store)?;
+    let place = record.spec.cgroup.clone();
+    let swept = tokio::task::spawn_blocking(move || Cgroup::open(&place)?.remove())
+        .await
+        .expect("removing a control group does not panic");
+    drop(lock);
+    swept.map_err(|source| ApplyError::Cgroup {
+        name: record.name.clone(),
+        source,
+    })
+}
+
+async fn ask(
+    context: &Context,
+    id: &ContainerId,
+    request: Request,
+    verb: &str,
+) -> Result<(), ApplyError> {
+    let record = find(context, id)?;
+    context
+        .live
+        .call(id, &request, &[])
+        .await
+        .map_err(|source| ApplyError::Monitor {
+            intent: format!("{verb} container `{}`", record.name),
+            source,
+        })
+}
+
+fn is_live(context: &Context, id: &ContainerId) -> Result<bool, ApplyError> {
+    let (state, _) =
+        container::read_state(&context.root, id).map_err(|source| ApplyError::Container {
+            name: id.short().to_owned(),
+            source,
+        })?;
+    Ok(matches!(
+        state,
+        ContainerState::Running { .. }
+            | ContainerState::Paused { .. }
+            | ContainerState::Restarting { .. }
+    ))
+}
+
+fn read(context: &Context, id: &ContainerId) -> Result<Option<ContainerRecord>, ApplyError> {
+    read_record(&context.root, id).map_err(|source| ApplyError::Container {
+        name: id.short().to_owned(),
+        source,
+    })
+}
+
+fn find(context: &Context, id: &ContainerId) -> Result<ContainerRecord, ApplyError> {
+    read(context, id)?.ok_or_else(|| ApplyError::Vanished {
+        id: id.short().to_owned(),
+    })
+}
+
+fn image_of(context: &Context, new: &NewContainer) -> Result<ImageRecord, ApplyError> {
+    match &new.image {
+        ImageInput::Known(record) => Ok((**record).clone()),
+        ImageInput::From(_) => context
+            .images
+            .find(&new.image_reference)
+            .map_err(ApplyError::Image)?
+            .ok_or_else(|| ApplyError::ImageMissing {
+                reference: new.image_reference.clone(),
+            }),
+    }
+}
+
+fn places(
+    context: &Context,
+    job: &Job,
+    new: &NewContainer,
+    id: &ContainerId,
+    joined: JoinedPlaces,
+) -> Places {
+    let suffix = match &new.role {
+        ContainerRole::Replica(index) => index.to_string(),
+        ContainerRole::OneOff { slug, .. } => format!("run-{slug}"),
+    };
+    let directory = context.root.container(id);
+    Places {
+        files: directory.join("files"),
+        container: directory,
+        volumes: context.root.volumes(),
+        netns: context.root.netns().join(id.as_str()),
+        log: context
+            .root
+            .logs(&job.project().name, &new.service.name, &suffix),
+        cgroup_parent: CGROUP_PARENT.to_owned(),
+        joined,
+    }
+}
+
+/// Finds the namespaces of the containers that a new one joins.
+fn join(
+    context: &Context,
+    new: &NewContainer,
+    resolve: impl Fn(&ContainerRef) -> ContainerId,
+) -> Result<JoinedPlaces, ApplyError> {
+    let owner = |owner: &NamespaceOwner| -> Result<ContainerRecord, ApplyError> {
+        match owner {
+            NamespaceOwner::Container(reference) => find(context, &resolve(reference)),
+            NamespaceOwner::Named(name) => container::read_all(&context.root)
+                .map_err(|source| ApplyError::Container {
+                    name: name.clone(),
+                    source,
+                })?
+                .into_iter()
+                .find(|record| record.name == *name || record.id.as_str().starts_with(name))
+                .ok_or_else(|| ApplyError::Vanished { id: name.clone() }),
+        }
+    };
+    let process = |record: ContainerRecord, namespace: &str| -> Result<PathBuf, ApplyError> {
+        let (state, _) = container::read_state(&context.root, &record.id).map_err(|source| {
+            ApplyError::Container {
+                name: record.name.clone(),
+                source,
+            }
+        })?;
+        match state {
+            ContainerState::Running { pid, .. } => {
+                Ok(PathBuf::from(format!("/proc/{pid}/ns/{namespace}")))
+            }
+            _ => Err(ApplyError::NotRunning { name: record.name }),
+        }
+    };
+    let mut places = JoinedPlaces::default();
+    if let Some(network) = &new.joins.network {
+        let record = owner(network)?;
+        places.network = Some(context.root.netns().join(record.id.as_str()));
+        places.network_files = Some(context.root.container(&record.id).join("files"));
+    }
+    if let Some(pid) = &new.joins.pid {
+        places.pid = Some(process(owner(pid)?, "pid")?);
+    }
+    if let Some(ipc) = &new.joins.ipc {
+        places.ipc = Some(process(owner(ipc)?, "ipc")?);
+    }
+    Ok(places)
+}
+
+/// Makes anonymous volumes, fills empty ones from the image, and checks bind sources.
+async fn prepare_storage(
+    context: &Context,
+    lowered: &Lowered,
+    image: &ImageRecord,
+) -> Result<(), ApplyError> {
+    for used in lowered.volumes.clone() {
+        let (root, layers, name) = (
+            context.root.clone(),
+            image.layers.clone(),
+            used.name.clone(),
+        );
+        blocking(move || fill(&root, &used, &layers))
+            .await
+            .map_err(|source| ApplyError::Volume { name, source })?;
+    }
+    for bind in lowered.binds.clone() {
+        let name = bind.source.display().to_string();
+        let path = bind.path.clone();
+        blocking(move || volume::bind_source(&bind.source, bind.create))
+            .await
+            .map_err(|source| ApplyError::Bind { name, path, source })?;
+    }
+    Ok(())
+}
+
+fn fill(root: &store::Root, used: &VolumeUse, layers: &[PathBuf]) -> Result<(), VolumeError> {
+    if let Some(record) = &used.anonymous {
+        volume::ensure(root, record)?;
+    }
+    let place = (used.name.as_str(), used.subpath.as_deref());
+    match (&used.copy_up, &used.subpath) {
+        (Some(path), _) => volume::copy_up_below(root, place, layers, path),
+        (None, Some(subpath)) => volume::ensure_subpath(root, &used.name, subpath),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Returns the records of the networks that a container is on, in the order of its endpoints.
+fn networks_of(
+    context: &Context,
+    record: &ContainerRecord,
+) -> Result<Vec<NetworkRecord>, ApplyError> {
+    let all = store::read_networks(&context.root).map_err(ApplyError::Store)?;
+    record
+        .endpoints
+        .iter()
+        .map(|endpoint| {
+            all.iter()
+                .find(|network| network.name == endpoint.network)
+                .cloned()
+                .ok_or_else(|| ApplyError::NetworkMissing {
+                    service: record.service.clone(),
+                    network: endpoint.network.clone(),
+                })
+        })
+        .collect()
+}
+
+pub(super) fn random_bytes() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => unreachable!("getrandom(2) cannot fail after boot: {error}"),
+        }
+    }
+    bytes
+}

@@ -1,0 +1,165 @@
+//! The files that a container gets: hosts, resolv.conf, hostname, secrets and configs.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use compose_spec::model::{FileSource, Project, Service, ServiceName};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::{ApplyError, Context};
+use crate::{
+    container::{self, FileSpec},
+    model::{ContainerRecord, Digest, NetworkRecord},
+    network::{self, HostResolver},
+    plan::lower::{FileContent, GeneratedFile, Lowered},
+};
+
+/// What generated files are made from.
+pub(super) struct Sources<'a> {
+    /// The networks of the container, in the order of its endpoints.
+    pub(super) networks: &'a [NetworkRecord],
+}
+
+/// A directory in `tmp/` with the files of a container that is being made.
+#[derive(Debug)]
+pub(super) struct Written {
+    directory: TempDir,
+}
+
+impl Written {
+    /// Returns the directory to move into the container.
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.path().join("files")
+    }
+}
+
+/// Writes a container's files into `tmp/`.
+pub(super) fn write(
+    context: &Context,
+    lowered: &Lowered,
+    sources: &Sources<'_>,
+) -> Result<Written, ApplyError> {
+    let name = &lowered.record.name;
+    let io_error = |source| ApplyError::Files {
+        name: name.clone(),
+        source,
+    };
+    fs_err::create_dir_all(context.root.tmp()).map_err(io_error)?;
+    let directory = tempfile::Builder::new()
+        .prefix("files-")
+        .tempdir_in(context.root.tmp())
+        .map_err(io_error)?;
+    let files = lowered
+        .files
+        .iter()
+        .map(|file| generate(lowered, sources, file))
+        .collect::<Result<Vec<_>, _>>()?;
+    container::write_files(&directory.path().join("files"), &files).map_err(io_error)?;
+    Ok(Written { directory })
+}
+
+fn generate(
+    lowered: &Lowered,
+    sources: &Sources<'_>,
+    file: &GeneratedFile,
+) -> Result<FileSpec, ApplyError> {
+    let record = &lowered.record;
+    let content = match &file.content {
+        FileContent::Hosts => hosts(record, sources.networks).into_bytes(),
+        FileContent::ResolvConf => {
+            network::resolv_conf(&record.wanted, &HostResolver::of_host()).into_bytes()
+        }
+        FileContent::Hostname(text) => format!("{text}\n").into_bytes(),
+        FileContent::Object(source) => {
+            content(source).map_err(|reason| ApplyError::GrantMissing {
+                service: record.service.clone(),
+                what: format!("`{}`", file.name),
+                reason,
+            })?
+        }
+    };
+    Ok(FileSpec {
+        name: file.name.clone(),
+        content,
+        mode: file.mode,
+        owner: (file.uid, file.gid),
+    })
+}
+
+fn hosts(record: &ContainerRecord, networks: &[NetworkRecord]) -> String {
+    let default = record
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.default_route);
+    let gateway = default.or(record.endpoints.first()).and_then(|endpoint| {
+        networks
+            .iter()
+            .find(|network| network.name == endpoint.network)
+            .map(|network| network.gateway)
+    });
+    network::hosts(
+        &record.spec.hostname,
+        record.spec.domainname.as_deref(),
+        &record.endpoints,
+        &record.wanted.extra_hosts,
+        gateway,
+    )
+}
+
+/// Returns the digest of the content of each service's secrets and configs, so that a change of them is a change of the service. What cannot be
+/// read counts as empty here; making the container will say so.
+pub fn files_digests(project: &Project) -> BTreeMap<ServiceName, String> {
+    project
+        .services
+        .values()
+        .filter(|service| !service.secrets.is_empty() || !service.configs.is_empty())
+        .map(|service| (service.name.clone(), digest(project, service)))
+        .collect()
+}
+
+fn digest(project: &Project, service: &Service) -> String {
+    let mut sum = Sha256::new();
+    let secrets = service
+        .secrets
+        .iter()
+        .map(|grant| (grant, project.secrets.get(&grant.source)));
+    let configs = service
+        .configs
+        .iter()
+        .map(|grant| (grant, project.configs.get(&grant.source)));
+    for (grant, object) in secrets.chain(configs) {
+        let bytes = object
+            .and_then(|object| content(&object.source).ok())
+            .unwrap_or_default();
+        sum.update(grant.target.len().to_le_bytes());
+        sum.update(grant.target.as_bytes());
+        sum.update(bytes.len().to_le_bytes());
+        sum.update(&bytes);
+    }
+    Digest::from_sha256(&sum.finalize().into())
+        .as_str()
+        .to_owned()
+}
+
+fn content(source: &FileSource) -> Result<Vec<u8>, String> {
+    match source {
+        FileSource::File(path) => read_file(path).map_err(|error| error.to_string()),
+        FileSource::Environment {
+            value: Some(value), ..
+        } => Ok(value.clone().into_bytes()),
+        FileSource::Environment {
+            variable,
+            value: None,
+        } => Err(format!("environment variable `{variable}` is not set")),
+        FileSource::Content(text) => Ok(text.clone().into_bytes()),
+        FileSource::External => Err("external secrets and configs do not exist here".to_owned()),
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    fs_err::read(path)
+}

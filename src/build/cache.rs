@@ -1,0 +1,171 @@
+//! The build cache: which layer a step made the last time.
+//!
+//! ```text
+//! <root>/build/steps/<hex>.json    key of a step -> its layer
+//! <root>/build/mounts/<hex>/       directories of RUN --mount=type=cache
+//! ```
+//!
+//! A key covers the layers below by their diff ids, so an unchanged result upstream is a hit downstream. A step that reads another stage
+//! has two keys: by the layers of that stage, which costs nothing, and by the content that it selects.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::layers::{Layer, Layers, LayersError};
+use crate::{
+    model::{Digest, Timestamp},
+    store::{Root, StoreError, read_json, write_json},
+};
+
+/// One remembered step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StepRecord {
+    /// Schema version.
+    pub(crate) version: u32,
+    /// What it made; `None` = it changed nothing.
+    pub(crate) layer: Option<Digest>,
+    /// When it was made: the time of its history entry, so that a cached build is the same image.
+    pub(crate) created: Timestamp,
+    /// The instruction, for people who look.
+    pub(crate) step: String,
+}
+
+const VERSION: u32 = 1;
+
+/// Identifies a step and everything that its result depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key(Digest);
+
+impl Key {
+    /// Digests a document. The caller writes its fields always in the same order.
+    pub(crate) fn of(document: &serde_json::Value) -> Self {
+        let bytes = document.to_string();
+        Self(Digest::from_sha256(&Sha256::digest(bytes).into()))
+    }
+}
+
+/// What the cache says of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    /// Its layer, which is in the store; `None` = it changed nothing.
+    pub(crate) layer: Option<Layer>,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+}
+
+/// The cache of one state root.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    steps: PathBuf,
+    mounts: PathBuf,
+    /// Records that could not be read: reported once, at the end.
+    malformed: Mutex<Vec<PathBuf>>,
+}
+
+impl Cache {
+    pub(crate) fn open(root: &Root) -> Self {
+        let directory = root.state().join("build");
+        Self {
+            steps: directory.join("steps"),
+            mounts: directory.join("mounts"),
+            malformed: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Returns the directory of cache mounts.
+    pub(crate) fn mounts(&self) -> &Path {
+        &self.mounts
+    }
+
+    /// Looks a step up; a record whose layer is gone is none.
+    pub(crate) fn find(&self, key: &Key, layers: &dyn Layers) -> Result<Option<Hit>, CacheError> {
+        let path = self.path(key);
+        let record: StepRecord = match read_json(&path) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            // A damaged record costs one step, not the build.
+            Err(StoreError::Malformed { .. }) => {
+                if let Ok(mut malformed) = self.malformed.lock() {
+                    malformed.push(path);
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let layer = match record.layer {
+            None => None,
+            Some(diff_id) => match layers.layer(&diff_id).map_err(CacheError::Layers)? {
+                None => return Ok(None),
+                Some(path) => Some(Layer { diff_id, path }),
+            },
+        };
+        Ok(Some(Hit {
+            layer,
+            created: record.created,
+        }))
+    }
+
+    /// Remembers what a step made.
+    pub(crate) fn save(&self, key: &Key, hit: &Hit, step: &str) -> Result<(), StoreError> {
+        let record = StepRecord {
+            version: VERSION,
+            layer: hit.layer.as_ref().map(|layer| layer.diff_id.clone()),
+            created: hit.created,
+            step: step.to_owned(),
+        };
+        write_json(&self.path(key), &record)
+    }
+
+    /// Takes the records that could not be read.
+    pub(crate) fn take_malformed(&self) -> Vec<PathBuf> {
+        self.malformed
+            .lock()
+            .map(|mut paths| std::mem::take(&mut *paths))
+            .unwrap_or_default()
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.steps.join(format!("{}.json", key.0.hex()))
+    }
+}
+
+/// The cache could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Layers(LayersError),
+}
+
+/// Returns the layers that cached steps refer to: removing images keeps these.
+pub fn cached_layers(root: &Root) -> Result<Vec<Digest>, StoreError> {
+    let steps = Cache::open(root).steps;
+    let io_error = |source| StoreError::Io {
+        intent: "list the build cache",
+        source,
+    };
+    let entries = match fs_err::read_dir(&steps) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        outcome => outcome.map_err(io_error)?,
+    };
+    let mut layers = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(io_error)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+            && let Ok(Some(record)) = read_json::<StepRecord>(&path)
+        {
+            layers.extend(record.layer);
+        }
+    }
+    layers.sort();
+    layers.dedup();
+    Ok(layers)
+}

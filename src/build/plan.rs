@@ -1,0 +1,385 @@
+//! What will be built: the stages that the target needs, each with its base and with the origin of everything that it reads.
+//!
+//! Base images are fetched here, because their ONBUILD triggers are instructions and may read further stages. A base is resolved once per
+//! build, so all its uses see the same image.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use petgraph::{Direction, graphmap::DiGraphMap};
+use serde_json::Value;
+
+use super::{
+    dockerfile::{Dockerfile, Instruction, InstructionKind, Span, nearest, parse_trigger},
+    error::{BuildError, StepError, StepFailure},
+    input::{BuildInput, NamedContext},
+    layers::Layers,
+    scope::Globals,
+};
+use crate::model::ImageRecord;
+
+/// An image that stages use.
+#[derive(Debug)]
+pub(crate) struct BaseImage {
+    pub(crate) record: ImageRecord,
+    pub(crate) config: Value,
+}
+
+/// What a stage begins with.
+#[derive(Debug, Clone)]
+pub(crate) enum Base {
+    Scratch,
+    Stage(usize),
+    Image(Arc<BaseImage>),
+}
+
+/// Where `--from` reads.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// The build context.
+    Context,
+    /// A named directory.
+    Directory(PathBuf),
+    Stage(usize),
+    Image(Arc<BaseImage>),
+}
+
+/// One instruction, with the origins that it names: that of COPY, or one for each mount of RUN.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedStep {
+    pub(crate) instruction: Instruction,
+    pub(crate) origins: Vec<Origin>,
+}
+
+/// One stage to run.
+#[derive(Debug)]
+pub(crate) struct PlannedStage {
+    /// Its name, or its number.
+    pub(crate) name: String,
+    pub(crate) base: Base,
+    /// The FROM line.
+    pub(crate) span: Span,
+    pub(crate) platform: String,
+    pub(crate) steps: Vec<PlannedStep>,
+}
+
+/// The stages that the target needs, by their number in the file.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) stages: BTreeMap<usize, PlannedStage>,
+    pub(crate) target: usize,
+    /// An edge leads from a stage to one that needs it.
+    pub(crate) graph: DiGraphMap<usize, ()>,
+}
+
+impl Plan {
+    /// Returns the stages that this one needs.
+    pub(crate) fn needs(&self, stage: usize) -> Vec<usize> {
+        self.graph
+            .neighbors_directed(stage, Direction::Incoming)
+            .collect()
+    }
+}
+
+/// Finds the number of the target stage.
+pub(crate) fn find_target(
+    dockerfile: &Dockerfile,
+    target: Option<&str>,
+) -> Result<usize, BuildError> {
+    let Some(target) = target else {
+        return Ok(dockerfile.stages.len() - 1);
+    };
+    let lower = target.to_lowercase();
+    let by_name = dockerfile
+        .stages
+        .iter()
+        .rposition(|stage| stage.name.as_deref() == Some(lower.as_str()));
+    let by_number = || target.parse().ok().filter(|n| *n < dockerfile.stages.len());
+    by_name
+        .or_else(by_number)
+        .ok_or_else(|| BuildError::Target {
+            target: target.to_owned(),
+            suggestion: nearest(&lower, names(dockerfile)),
+        })
+}
+
+fn names(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
+    dockerfile
+        .stages
+        .iter()
+        .filter_map(|stage| stage.name.as_deref())
+}
+
+/// Makes plans.
+pub(crate) struct Planner<'a> {
+    pub(crate) dockerfile: &'a Dockerfile,
+    pub(crate) input: &'a BuildInput,
+    pub(crate) globals: &'a Globals,
+    pub(crate) platform: &'a str,
+    pub(crate) layers: &'a dyn Layers,
+    /// Images resolved so far, by platform and reference.
+    pub(crate) images: BTreeMap<(String, String), Arc<BaseImage>>,
+}
+
+impl Planner<'_> {
+    /// Plans a target with everything that it needs.
+    pub(crate) fn plan(mut self, target: usize) -> Result<Plan, BuildError> {
+        let mut plan = Plan {
+            stages: BTreeMap::new(),
+            target,
+            graph: DiGraphMap::new(),
+        };
+        let mut pending = vec![target];
+        while let Some(index) = pending.pop() {
+            if plan.stages.contains_key(&index) {
+                continue;
+            }
+            let stage = self.stage(index)?;
+            plan.graph.add_node(index);
+            for needed in needs(&stage) {
+                plan.graph.add_edge(needed, index, ());
+                pending.push(needed);
+            }
+            plan.stages.insert(index, stage);
+        }
+        Ok(plan)
+    }
+
+    fn stage(&mut self, index: usize) -> Result<PlannedStage, BuildError> {
+        let dockerfile = self.dockerfile;
+        let stage = &dockerfile.stages[index];
+        let fail = |failure| self.error(stage.span, &stage_line(stage), failure);
+        let platform = match &stage.platform {
+            None => self.platform.to_owned(),
+            Some(word) => {
+                let text = self.globals.expand(&word.text);
+                let text = text.map_err(|error| fail(error.into()))?.text;
+                check_platform(&text).map_err(|failure| fail(*failure))?
+            }
+        };
+        let base = self
+            .base(index, &platform)
+            .map_err(|failure| self.error(stage.span, &stage_line(stage), failure))?;
+        let triggers = self
+            .triggers(&base)
+            .map_err(|failure| self.error(stage.span, &stage_line(stage), failure))?
+            .into_iter()
+            .map(|trigger| Instruction {
+                span: stage.span,
+                ..trigger
+            });
+        let mut steps = Vec::new();
+        for instruction in triggers.chain(stage.instructions.iter().cloned()) {
+            let origins = self
+                .origins(&instruction, index, &platform)
+                .map_err(|failure| self.error(instruction.span, &instruction.text, failure))?;
+            steps.push(PlannedStep {
+                instruction,
+                origins,
+            });
+        }
+        Ok(PlannedStage {
+            name: stage.name.clone().unwrap_or_else(|| index.to_string()),
+            base,
+            span: stage.span,
+            platform,
+            steps,
+        })
+    }
+
+    fn error(&self, span: Span, text: &str, failure: StepFailure) -> BuildError {
+        BuildError::Step(Box::new(StepError {
+            place: self.dockerfile.source.place(span),
+            text: text.to_owned(),
+            failure,
+            last_output: Vec::new(),
+        }))
+    }
+
+    fn base(&mut self, index: usize, platform: &str) -> Result<Base, StepFailure> {
+        let stage = &self.dockerfile.stages[index];
+        if let Some(name) = &stage.name
+            && let Some(context) = self.input.additional_contexts.get(name)
+        {
+            return self.named_base(context, platform);
+        }
+        let base = self.globals.expand(&stage.base.text)?.text;
+        if base.is_empty() {
+            return Err(StepFailure::Value {
+                what: "base name",
+                value: stage.base.text.clone(),
+                rule: "should not be blank",
+            });
+        }
+        let lower = base.to_lowercase();
+        // The last stage of this name before this one.
+        let earlier = self.dockerfile.stages[..index]
+            .iter()
+            .rposition(|stage| stage.name.as_deref() == Some(lower.as_str()));
+        if let Some(earlier) = earlier {
+            return Ok(Base::Stage(earlier));
+        }
+        if base == "scratch" {
+            return Ok(Base::Scratch);
+        }
+        match self.input.additional_contexts.get(&base) {
+            Some(context) => self.named_base(context, platform),
+            None => self.image(&base, platform).map(Base::Image),
+        }
+    }
+
+    fn named_base(&mut self, context: &NamedContext, platform: &str) -> Result<Base, StepFailure> {
+        match context {
+            NamedContext::Image(reference) => self.image(reference, platform).map(Base::Image),
+            NamedContext::Directory(_) => Err(StepFailure::Unsupported(
+                "FROM a named context that is a directory".to_owned(),
+            )),
+        }
+    }
+
+    /// Returns the instructions that a base left for those who build on it.
+    fn triggers(&self, base: &Base) -> Result<Vec<Instruction>, StepFailure> {
+        let texts: Vec<String> = match base {
+            Base::Scratch => Vec::new(),
+            Base::Image(image) => {
+                let triggers = image.config.pointer("/config/OnBuild");
+                let triggers = triggers.and_then(Value::as_array).into_iter().flatten();
+                triggers
+                    .filter_map(|trigger| trigger.as_str().map(str::to_owned))
+                    .collect()
+            }
+            Base::Stage(index) => self.dockerfile.stages[*index]
+                .instructions
+                .iter()
+                .filter_map(|instruction| match &instruction.kind {
+                    InstructionKind::Onbuild(trigger) => Some(trigger.clone()),
+                    _ => None,
+                })
+                .collect(),
+        };
+        let mut instructions = Vec::new();
+        for trigger in texts {
+            let parsed = parse_trigger(&trigger, self.dockerfile.escape());
+            instructions.extend(parsed.map_err(|source| StepFailure::Trigger { trigger, source })?);
+        }
+        Ok(instructions)
+    }
+
+    fn origins(
+        &mut self,
+        instruction: &Instruction,
+        index: usize,
+        platform: &str,
+    ) -> Result<Vec<Origin>, StepFailure> {
+        match &instruction.kind {
+            InstructionKind::Copy(copy) => {
+                let from = copy.from.as_ref().map(|word| word.text.as_str());
+                Ok(vec![self.origin(from, index, platform)?])
+            }
+            InstructionKind::Run(run) => run
+                .mounts
+                .iter()
+                .map(|mount| self.origin(mount.from(), index, platform))
+                .collect(),
+            InstructionKind::Add(_) => Ok(vec![Origin::Context]),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn origin(
+        &mut self,
+        from: Option<&str>,
+        index: usize,
+        platform: &str,
+    ) -> Result<Origin, StepFailure> {
+        let Some(from) = from else {
+            return Ok(Origin::Context);
+        };
+        let lower = from.to_lowercase();
+        let stages = &self.dockerfile.stages;
+        let named =
+            |stage: &super::dockerfile::Stage| stage.name.as_deref() == Some(lower.as_str());
+        if let Some(earlier) = stages[..index].iter().rposition(named) {
+            return Ok(Origin::Stage(earlier));
+        }
+        if stages[index..].iter().any(named) {
+            return Err(StepFailure::LaterStage(from.to_owned()));
+        }
+        if let Ok(number) = from.parse::<usize>() {
+            return match number {
+                _ if number < index => Ok(Origin::Stage(number)),
+                _ if number < stages.len() => Err(StepFailure::LaterStage(from.to_owned())),
+                _ => Err(StepFailure::StageNumber(number)),
+            };
+        }
+        match self.input.additional_contexts.get(from) {
+            Some(NamedContext::Directory(path)) => Ok(Origin::Directory(path.clone())),
+            Some(NamedContext::Image(reference)) => {
+                self.image(reference, platform).map(Origin::Image)
+            }
+            None => self.image(from, platform).map(Origin::Image),
+        }
+    }
+
+    fn image(&mut self, reference: &str, platform: &str) -> Result<Arc<BaseImage>, StepFailure> {
+        let key = (platform.to_owned(), reference.to_owned());
+        if let Some(image) = self.images.get(&key) {
+            return Ok(Arc::clone(image));
+        }
+        let fetch = || {
+            let found = if self.input.pull {
+                None
+            } else {
+                self.layers.find(reference, platform)?
+            };
+            let record = match found {
+                Some(record) => record,
+                None => self.layers.pull(reference, platform)?,
+            };
+            let config = self.layers.config(&record)?;
+            Ok(Arc::new(BaseImage { record, config }))
+        };
+        let image = fetch().map_err(|source| StepFailure::Image {
+            reference: reference.to_owned(),
+            suggestion: nearest(reference, names(self.dockerfile)),
+            source,
+        })?;
+        self.images.insert(key, Arc::clone(&image));
+        Ok(image)
+    }
+}
+
+/// Returns the stages that a stage reads.
+fn needs(stage: &PlannedStage) -> Vec<usize> {
+    let base = match stage.base {
+        Base::Stage(index) => Some(index),
+        _ => None,
+    };
+    let origins = stage.steps.iter().flat_map(|step| &step.origins);
+    base.into_iter()
+        .chain(origins.filter_map(|origin| match origin {
+            Origin::Stage(index) => Some(*index),
+            _ => None,
+        }))
+        .collect()
+}
+
+/// Returns a FROM line as it is shown.
+pub(crate) fn stage_line(stage: &super::dockerfile::Stage) -> String {
+    match &stage.name {
+        Some(name) => format!("FROM {} AS {name}", stage.base.text),
+        None => format!("FROM {}", stage.base.text),
+    }
+}
+
+/// Checks the form of a platform.
+pub(crate) fn check_platform(text: &str) -> Result<String, Box<StepFailure>> {
+    let parts: Vec<&str> = text.split('/').collect();
+    if (2..=3).contains(&parts.len()) && parts.iter().all(|part| !part.is_empty()) {
+        return Ok(text.to_owned());
+    }
+    Err(Box::new(StepFailure::Value {
+        what: "platform",
+        value: text.to_owned(),
+        rule: "must be os/architecture or os/architecture/variant",
+    }))
+}

@@ -1,0 +1,129 @@
+//! Runs the stages of a plan, those that do not need each other at the same time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, PoisonError},
+};
+
+/// Work in progress.
+struct Queue<T, E> {
+    /// Stages not yet begun, with what they still wait for.
+    waiting: BTreeMap<usize, Vec<usize>>,
+    running: usize,
+    done: BTreeMap<usize, T>,
+    /// The first failure: nothing is begun after it.
+    failure: Option<E>,
+}
+
+/// Runs `work` for every stage once those that it needs are done, on at most `threads` threads, and returns all results.
+///
+/// The graph has no cycle, because a stage can only name earlier ones. After a failure nothing more is begun; what runs is waited for.
+pub(crate) fn run<T, E>(
+    needs: BTreeMap<usize, Vec<usize>>,
+    threads: usize,
+    work: impl Fn(usize, &BTreeMap<usize, T>) -> Result<T, E> + Sync,
+) -> Result<BTreeMap<usize, T>, E>
+where
+    T: Clone + Send,
+    E: Send,
+{
+    let threads = threads.clamp(1, needs.len().max(1));
+    let queue = Mutex::new(Queue::<T, E> {
+        waiting: needs,
+        running: 0,
+        done: BTreeMap::new(),
+        failure: None,
+    });
+    let changed = Condvar::new();
+    let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let worker = || {
+        let mut state = lock();
+        loop {
+            if state.failure.is_some() || state.waiting.is_empty() {
+                return;
+            }
+            let ready = state
+                .waiting
+                .iter()
+                .find(|(_, needs)| needs.iter().all(|need| state.done.contains_key(need)))
+                .map(|(stage, _)| *stage);
+            let Some(stage) = ready else {
+                assert!(state.running > 0, "stages only need earlier stages");
+                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let needs = state.waiting.remove(&stage).unwrap_or_default();
+            let inputs: BTreeMap<usize, T> = needs
+                .iter()
+                .filter_map(|need| Some((*need, state.done.get(need)?.clone())))
+                .collect();
+            state.running += 1;
+            drop(state);
+            let result = work(stage, &inputs);
+            state = lock();
+            state.running -= 1;
+            match result {
+                Ok(value) => drop(state.done.insert(stage, value)),
+                Err(error) => state.failure = state.failure.take().or(Some(error)),
+            }
+            changed.notify_all();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let state = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match state.failure {
+        Some(error) => Err(error),
+        None => Ok(state.done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, atomic::AtomicUsize, atomic::Ordering};
+
+    use super::*;
+
+    fn needs(edges: &[(usize, &[usize])]) -> BTreeMap<usize, Vec<usize>> {
+        edges
+            .iter()
+            .map(|(stage, needs)| (*stage, needs.to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn a_stage_gets_the_results_of_those_it_needs() {
+        let graph = needs(&[(0, &[]), (1, &[0]), (2, &[0]), (3, &[1, 2])]);
+        let done = run(graph, 4, |stage, inputs| {
+            Ok::<_, ()>(stage + inputs.values().sum::<usize>() * 10)
+        })
+        .unwrap();
+        assert_eq!(done, BTreeMap::from([(0, 0), (1, 1), (2, 2), (3, 33)]));
+    }
+
+    #[test]
+    fn independent_stages_run_at_the_same_time() {
+        let both = Barrier::new(2);
+        // Ends only if both are inside at once.
+        run(needs(&[(0, &[]), (1, &[])]), 2, |_, _| {
+            both.wait();
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn nothing_is_begun_after_a_failure() {
+        let begun = AtomicUsize::new(0);
+        let result = run(needs(&[(0, &[]), (1, &[0]), (2, &[1])]), 3, |stage, _| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            if stage == 1 { Err("no") } else { Ok(()) }
+        });
+        assert_eq!(result, Err("no"));
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+    }
+}

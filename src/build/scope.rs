@@ -1,0 +1,271 @@
+//! Variables of a build: who sees which. Pure.
+//!
+//! ARG before the first FROM is seen by FROM lines only; a stage sees it once it declares it again. ENV beats ARG. Proxy variables are in
+//! the environment of RUN without being declared, but count for the cache only when declared.
+
+use indexmap::IndexMap;
+
+use super::dockerfile::{ArgDefinition, ExpandError, Expanded, Variables, expand};
+
+/// Proxy variables, lower case; both cases work without ARG.
+const PROXIES: [&str; 5] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "all_proxy",
+];
+
+/// Variables of FROM lines: predefined ones, and ARG before the first FROM.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Globals {
+    /// What the caller gave (`--build-arg`).
+    given: IndexMap<String, String>,
+    values: IndexMap<String, String>,
+    escape: Option<char>,
+}
+
+/// Variables of one stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    globals: Globals,
+    /// ENV, of the base image first.
+    env: Vec<(String, String)>,
+    /// ARG in the order of declaration; `None` = declared without a value.
+    args: IndexMap<String, Option<String>>,
+}
+
+impl Globals {
+    /// Sets the predefined variables.
+    pub(crate) fn new(
+        given: &IndexMap<String, String>,
+        build: &str,
+        target: &str,
+        stage: &str,
+        escape: char,
+    ) -> Self {
+        let mut globals = Self {
+            given: given.clone(),
+            values: IndexMap::new(),
+            escape: Some(escape),
+        };
+        for (prefix, platform) in [("BUILD", build), ("TARGET", target)] {
+            let mut parts = platform.split('/');
+            let mut set = |name: &str, value: &str| {
+                globals
+                    .values
+                    .insert(format!("{prefix}{name}"), value.to_owned());
+            };
+            set("PLATFORM", platform);
+            set("OS", parts.next().unwrap_or_default());
+            set("ARCH", parts.next().unwrap_or_default());
+            set("VARIANT", parts.next().unwrap_or_default());
+            set("OSVERSION", "");
+        }
+        globals
+            .values
+            .insert("TARGETSTAGE".to_owned(), stage.to_owned());
+        for (name, value) in &mut globals.values {
+            if let Some(given) = given.get(name) {
+                value.clone_from(given);
+            }
+        }
+        globals
+    }
+
+    /// Adds an ARG before the first FROM.
+    pub(crate) fn declare(&mut self, definition: &ArgDefinition) -> Result<(), ExpandError> {
+        let name = &definition.name.text;
+        let value = match (self.given.get(name), &definition.default) {
+            (Some(given), _) => Some(given.clone()),
+            (None, Some(default)) => Some(self.expand(&default.text)?.text),
+            (None, None) => None,
+        };
+        if let Some(value) = value {
+            self.values.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// Expands a word of a FROM line.
+    pub(crate) fn expand(&self, word: &str) -> Result<Expanded, ExpandError> {
+        expand(word, self.escape.unwrap_or('\\'), self)
+    }
+
+    /// Returns a value that the caller gave.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
+}
+
+impl Variables for Globals {
+    fn value(&self, name: &str) -> Option<String> {
+        self.values.get(name).cloned()
+    }
+}
+
+impl Scope {
+    /// Begins a stage.
+    pub(crate) fn new(globals: &Globals, env: Vec<(String, String)>) -> Self {
+        Self {
+            globals: globals.clone(),
+            env,
+            args: IndexMap::new(),
+        }
+    }
+
+    /// Declares an ARG and returns it as history shows it.
+    pub(crate) fn declare(&mut self, definition: &ArgDefinition) -> Result<String, ExpandError> {
+        let name = &definition.name.text;
+        let value = match (self.globals.given(name), &definition.default) {
+            (Some(given), _) => Some(given.to_owned()),
+            (None, Some(default)) => Some(self.expand(&default.text)?),
+            (None, None) => self.globals.value(name),
+        };
+        let shown = match &value {
+            Some(value) => format!("{name}={value}"),
+            None => name.clone(),
+        };
+        self.args.insert(name.clone(), value);
+        Ok(shown)
+    }
+
+    /// Replaces the variables of ENV.
+    pub(crate) fn set_env(&mut self, env: Vec<(String, String)>) {
+        self.env = env;
+    }
+
+    /// Expands a word.
+    pub(crate) fn expand(&self, word: &str) -> Result<String, ExpandError> {
+        Ok(expand(word, self.globals.escape.unwrap_or('\\'), self)?.text)
+    }
+
+    /// Expands a text and splits it into words.
+    pub(crate) fn expand_words(&self, text: &str) -> Result<Vec<String>, ExpandError> {
+        Ok(expand(text, self.globals.escape.unwrap_or('\\'), self)?.words)
+    }
+
+    /// Returns the environment of RUN that counts for the cache: ENV, then declared ARGs that no ENV hides.
+    pub(crate) fn environment(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        for (name, value) in self.declared() {
+            lines.push(format!("{name}={value}"));
+        }
+        lines
+    }
+
+    /// Returns the proxy variables that were given but not declared.
+    pub(crate) fn proxies(&self) -> Vec<String> {
+        self.globals
+            .given
+            .iter()
+            .filter(|(name, _)| is_proxy(name) && self.value(name).is_none())
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
+    }
+
+    /// Returns the declared ARGs that have a value and that no ENV hides, as history shows them before a RUN.
+    pub(crate) fn declared(&self) -> Vec<(&str, &str)> {
+        self.args
+            .iter()
+            .filter(|(name, _)| !self.env.iter().any(|(known, _)| known == *name))
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
+            .collect()
+    }
+}
+
+impl Variables for Scope {
+    fn value(&self, name: &str) -> Option<String> {
+        let env = self.env.iter().find(|(known, _)| known == name);
+        match env {
+            Some((_, value)) => Some(value.clone()),
+            None => self.args.get(name).cloned().flatten(),
+        }
+    }
+}
+
+/// Whether a variable is a proxy setting.
+pub(crate) fn is_proxy(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    PROXIES.contains(&lower.as_str()) && (name == lower || name == lower.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::dockerfile::{Span, Word};
+
+    fn arg(name: &str, default: Option<&str>) -> ArgDefinition {
+        let word = |text: &str| Word {
+            text: text.to_owned(),
+            span: Span::default(),
+        };
+        ArgDefinition {
+            name: word(name),
+            default: default.map(word),
+        }
+    }
+
+    fn globals(given: &[(&str, &str)]) -> Globals {
+        let given = given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Globals::new(&given, "linux/amd64", "linux/arm64/v8", "app", '\\')
+    }
+
+    #[test]
+    fn a_stage_sees_a_global_only_after_declaring_it() {
+        let mut globals = globals(&[("GIVEN", "g")]);
+        globals.declare(&arg("BASE", Some("debian"))).unwrap();
+        globals.declare(&arg("TAG", Some("${BASE}:12"))).unwrap();
+        globals.declare(&arg("GIVEN", Some("default"))).unwrap();
+        assert_eq!(globals.expand("$TAG-$GIVEN").unwrap().text, "debian:12-g");
+        let mut scope = Scope::new(&globals, Vec::new());
+        assert_eq!(scope.value("TAG"), None);
+        assert_eq!(scope.declare(&arg("TAG", None)).unwrap(), "TAG=debian:12");
+        assert_eq!(scope.value("TAG").unwrap(), "debian:12");
+        assert_eq!(scope.declare(&arg("NONE", None)).unwrap(), "NONE");
+        scope.declare(&arg("TAG", Some("own"))).unwrap();
+        assert_eq!(scope.value("TAG").unwrap(), "own");
+    }
+
+    #[test]
+    fn env_beats_arg_wherever_it_stands() {
+        let mut scope = Scope::new(
+            &globals(&[("A", "given")]),
+            vec![("A".to_owned(), "env".to_owned())],
+        );
+        scope.declare(&arg("A", Some("arg"))).unwrap();
+        scope.declare(&arg("B", Some("\"b c\""))).unwrap();
+        assert_eq!(scope.value("A").unwrap(), "env");
+        assert_eq!(scope.environment(), ["A=env", "B=b c"]);
+    }
+
+    #[test]
+    fn proxies_need_no_declaration_but_then_do_not_count() {
+        let mut scope = Scope::new(
+            &globals(&[("HTTP_PROXY", "p"), ("no_proxy", "n"), ("Http_Proxy", "x")]),
+            Vec::new(),
+        );
+        assert_eq!(scope.environment(), Vec::<String>::new());
+        assert_eq!(scope.proxies(), ["HTTP_PROXY=p", "no_proxy=n"]);
+        scope.declare(&arg("HTTP_PROXY", None)).unwrap();
+        assert_eq!(scope.environment(), ["HTTP_PROXY=p"]);
+        assert_eq!(scope.proxies(), ["no_proxy=n"]);
+    }
+
+    #[test]
+    fn platforms_are_predefined() {
+        let globals = globals(&[("TARGETOS", "other")]);
+        let text = "$BUILDPLATFORM $TARGETOS $TARGETARCH $TARGETVARIANT $TARGETSTAGE";
+        assert_eq!(
+            globals.expand(text).unwrap().text,
+            "linux/amd64 other arm64 v8 app"
+        );
+    }
+}

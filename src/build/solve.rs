@@ -1,0 +1,252 @@
+//! One build from beginning to end.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicUsize,
+};
+
+use super::{
+    cache::Cache,
+    dockerfile::{self, Dockerfile, InstructionKind},
+    error::BuildError,
+    event::{BuildEvent, Progress},
+    ignore::Ignore,
+    input::{BuildInput, DockerfileSource},
+    layers::Layers,
+    plan::{Plan, Planner, check_platform, find_target},
+    runner::StepRunner,
+    schedule,
+    scope::{Globals, is_proxy},
+    stage::{Builder, StageState},
+    workspace::Workspace,
+};
+use crate::{
+    model::{Digest, ImageRecord},
+    store::Root,
+};
+
+/// Largest Dockerfile or ignore file in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Builds an image and tags it. Blocks; an interrupted build leaves only litter in `tmp/`, which the next one removes.
+pub fn build(
+    input: &BuildInput,
+    layers: &dyn Layers,
+    root: &Root,
+    runner: &dyn StepRunner,
+    progress: Progress<'_>,
+) -> Result<ImageRecord, BuildError> {
+    let (dockerfile, ignore) = read(input)?;
+    warn(&dockerfile, input, progress);
+    let target = find_target(&dockerfile, input.target.as_deref())?;
+    let platform = platform(input)?;
+    let globals = globals(&dockerfile, input, &platform, target)?;
+    let planner = Planner {
+        dockerfile: &dockerfile,
+        input,
+        globals: &globals,
+        platform: &platform,
+        layers,
+        images: BTreeMap::new(),
+    };
+    let plan = planner.plan(target)?;
+    let workspace = Workspace::create(&root.tmp()).map_err(BuildError::Workspace)?;
+    let cache = Cache::open(root);
+    let builder = Builder {
+        input,
+        dockerfile: &dockerfile,
+        globals: &globals,
+        layers,
+        runner,
+        cache: &cache,
+        workspace: &workspace,
+        ignore: &ignore,
+        epoch: epoch(input)?,
+        progress,
+        next_id: AtomicUsize::new(0),
+    };
+    let result = run(&builder, &plan);
+    for path in cache.take_malformed() {
+        progress(BuildEvent::Warning {
+            text: format!("`{}` is not a valid record and was ignored", path.display()),
+        });
+    }
+    finish(&builder, &result?)
+}
+
+/// Runs the planned stages and returns the target's result.
+fn run(builder: &Builder<'_>, plan: &Plan) -> Result<StageState, BuildError> {
+    let needs = plan
+        .stages
+        .keys()
+        .map(|stage| (*stage, plan.needs(*stage)))
+        .collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut done = schedule::run(needs, threads, |stage, inputs| {
+        builder.stage(&plan.stages[&stage], inputs)
+    })?;
+    Ok(done
+        .remove(&plan.target)
+        .expect("the target is a stage of its own plan"))
+}
+
+/// Makes the image of the target's result.
+fn finish(builder: &Builder<'_>, state: &StageState) -> Result<ImageRecord, BuildError> {
+    let mut document = state.document.clone();
+    for (name, value) in &builder.input.labels {
+        document.set_label(name, value);
+    }
+    let diff_ids: Vec<Digest> = state
+        .layers
+        .iter()
+        .map(|layer| layer.diff_id.clone())
+        .collect();
+    let config = document.finish(&diff_ids, builder.epoch);
+    builder
+        .layers
+        .commit_image(&config, &diff_ids, &builder.input.tags)
+        .map_err(BuildError::Commit)
+}
+
+/// Reads the Dockerfile and the ignore file: the one beside the Dockerfile wins over that of the context.
+fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
+    let (dockerfile, beside) = match &input.dockerfile {
+        DockerfileSource::Inline(text) => (
+            dockerfile::parse("dockerfile_inline", text.as_bytes())?,
+            None,
+        ),
+        DockerfileSource::Path(path) => {
+            let whole = input.context.join(path);
+            let bytes = read_file(&whole)?.ok_or_else(|| BuildError::Read {
+                path: whole.display().to_string(),
+                source: io::ErrorKind::NotFound.into(),
+            })?;
+            let mut beside = whole.into_os_string();
+            beside.push(".dockerignore");
+            let name = path.display().to_string();
+            (
+                dockerfile::parse(&name, &bytes)?,
+                Some(PathBuf::from(beside)),
+            )
+        }
+    };
+    let candidates = beside
+        .into_iter()
+        .chain([input.context.join(".dockerignore")]);
+    for path in candidates {
+        if let Some(bytes) = read_file(&path)? {
+            let name = path.file_name().unwrap_or_default().display().to_string();
+            return Ok((dockerfile, Ignore::parse(&name, &bytes)?));
+        }
+    }
+    Ok((dockerfile, Ignore::default()))
+}
+
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+    let fail = |source| BuildError::Read {
+        path: path.display().to_string(),
+        source,
+    };
+    match fs_err::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fail(error)),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            Err(fail(io::ErrorKind::FileTooLarge.into()))
+        }
+        Ok(metadata) if !metadata.is_file() => Err(fail(io::ErrorKind::InvalidInput.into())),
+        Ok(_) => fs_err::read(path).map(Some).map_err(fail),
+    }
+}
+
+/// Reports what the parser noticed, and arguments that nothing declares.
+fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
+    for warning in &dockerfile.warnings {
+        let place = dockerfile.source.place(warning.span);
+        let text = format!("{place}: {}", warning.text);
+        progress(BuildEvent::Warning { text });
+    }
+    let stages = dockerfile
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.instructions);
+    let declared: Vec<&str> = stages
+        .filter_map(|instruction| match &instruction.kind {
+            InstructionKind::Arg(definitions) => Some(definitions),
+            _ => None,
+        })
+        .flatten()
+        .chain(&dockerfile.global_args)
+        .map(|definition| definition.name.text.as_str())
+        .collect();
+    for name in input.args.keys() {
+        let known = declared.contains(&name.as_str())
+            || is_proxy(name)
+            || name == "SOURCE_DATE_EPOCH"
+            || ["BUILDKIT_", "BUILD", "TARGET"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
+        if !known {
+            let text = format!("build argument `{name}` is not declared by any ARG");
+            progress(BuildEvent::Warning { text });
+        }
+    }
+}
+
+fn platform(input: &BuildInput) -> Result<String, BuildError> {
+    match &input.platform {
+        None => Ok(host_platform().to_owned()),
+        Some(text) => check_platform(text).map_err(|_failure| BuildError::Platform(text.clone())),
+    }
+}
+
+/// Returns the platform of this program, as images name it.
+fn host_platform() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64",
+        "aarch64" => "linux/arm64",
+        "arm" => "linux/arm/v7",
+        "riscv64" => "linux/riscv64",
+        "powerpc64" => "linux/ppc64le",
+        "s390x" => "linux/s390x",
+        _ => "linux/unknown",
+    }
+}
+
+fn globals(
+    dockerfile: &Dockerfile,
+    input: &BuildInput,
+    platform: &str,
+    target: usize,
+) -> Result<Globals, BuildError> {
+    let stage = dockerfile.stages[target]
+        .name
+        .as_deref()
+        .unwrap_or("default");
+    let escape = dockerfile.escape();
+    let mut globals = Globals::new(&input.args, host_platform(), platform, stage, escape);
+    for definition in &dockerfile.global_args {
+        globals.declare(definition).map_err(|error| {
+            let span = definition.name.span;
+            BuildError::Step(Box::new(super::error::StepError {
+                place: dockerfile.source.place(span),
+                text: format!("ARG {}", definition.name.text),
+                failure: error.into(),
+                last_output: Vec::new(),
+            }))
+        })?;
+    }
+    Ok(globals)
+}
+
+/// SOURCE_DATE_EPOCH: a build argument wins over what the caller found elsewhere.
+fn epoch(input: &BuildInput) -> Result<Option<i64>, BuildError> {
+    match input.args.get("SOURCE_DATE_EPOCH").map(String::as_str) {
+        None | Some("") => Ok(input.source_date_epoch),
+        Some(text) => match text.parse() {
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(_not_a_number) => Err(BuildError::Epoch(text.to_owned())),
+        },
+    }
+}

@@ -1,0 +1,395 @@
+//! Runs one stage: instruction by instruction, each on the result of the one before.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    cache::{Cache, CacheError, Hit, Key},
+    dockerfile::{Dockerfile, Instruction, InstructionKind, Span},
+    document::{Document, epoch_time},
+    error::{BuildError, StepError, StepFailure},
+    event::{BuildEvent, Progress, StepName},
+    files::{Tree, clamp_times, mount},
+    ignore::Ignore,
+    input::BuildInput,
+    layers::{Layer, Layers},
+    plan::{Base, PlannedStage, PlannedStep},
+    runner::StepRunner,
+    scope::{Globals, Scope},
+    workspace::{StepRoom, Workspace},
+};
+use crate::model::{Digest, Timestamp};
+
+/// What all stages of one build share.
+pub(crate) struct Builder<'a> {
+    pub(crate) input: &'a BuildInput,
+    pub(crate) dockerfile: &'a Dockerfile,
+    pub(crate) globals: &'a Globals,
+    pub(crate) layers: &'a dyn Layers,
+    pub(crate) runner: &'a dyn StepRunner,
+    pub(crate) cache: &'a Cache,
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) ignore: &'a Ignore,
+    /// SOURCE_DATE_EPOCH in seconds.
+    pub(crate) epoch: Option<i64>,
+    pub(crate) progress: Progress<'a>,
+    pub(crate) next_id: AtomicUsize,
+}
+
+/// The result of a stage so far.
+#[derive(Debug, Clone)]
+pub(crate) struct StageState {
+    /// The lowest first.
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) document: Document,
+}
+
+impl StageState {
+    /// Digests the diff ids: what the filesystem holds.
+    pub(crate) fn chain(&self) -> String {
+        let mut sum = Sha256::new();
+        for layer in &self.layers {
+            sum.update(layer.diff_id.as_str());
+            sum.update("\n");
+        }
+        Digest::from_sha256(&sum.finalize().into())
+            .as_str()
+            .to_owned()
+    }
+}
+
+/// A stage while it runs.
+pub(crate) struct StageRun<'a> {
+    pub(crate) builder: &'a Builder<'a>,
+    pub(crate) stage: &'a PlannedStage,
+    /// Results of the stages that this one needs.
+    pub(crate) inputs: &'a BTreeMap<usize, StageState>,
+    pub(crate) state: StageState,
+    pub(crate) scope: Scope,
+    number: usize,
+    total: usize,
+    use_cache: bool,
+}
+
+/// A step that was announced and is not over.
+#[derive(Debug)]
+pub(crate) struct ActiveStep {
+    pub(crate) id: usize,
+    started: Instant,
+}
+
+/// What a layer-making step needs to know of the instruction it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) instruction: &'a Instruction,
+    pub(crate) step: &'a ActiveStep,
+}
+
+impl<'a> Builder<'a> {
+    /// Runs a stage.
+    pub(crate) fn stage(
+        &'a self,
+        stage: &'a PlannedStage,
+        inputs: &'a BTreeMap<usize, StageState>,
+    ) -> Result<StageState, BuildError> {
+        let state = match &stage.base {
+            Base::Scratch => StageState {
+                layers: Vec::new(),
+                document: Document::scratch(&stage.platform),
+            },
+            Base::Stage(index) => {
+                let base = &inputs[index];
+                StageState {
+                    layers: base.layers.clone(),
+                    document: base.document.inherited(),
+                }
+            }
+            Base::Image(image) => StageState {
+                layers: image_layers(image),
+                document: Document::of_base(&image.config),
+            },
+        };
+        let steps = stage.steps.iter().filter(|step| is_shown(step)).count();
+        let from_image = matches!(stage.base, Base::Image(_));
+        let filter = &self.input.no_cache_filter;
+        let mut run = StageRun {
+            builder: self,
+            stage,
+            inputs,
+            scope: Scope::new(self.globals, state.document.env()),
+            state,
+            number: 0,
+            total: steps + usize::from(from_image),
+            use_cache: !self.input.no_cache && !filter.contains(&stage.name),
+        };
+        // The triggers of the base were planned as steps of this stage.
+        drop(run.state.document.take_triggers());
+        if let Base::Image(image) = &stage.base {
+            let short = image.record.id.short();
+            let base = run.begin(&format!("FROM {} ({short})", stage_base(self, stage)));
+            (self.progress)(BuildEvent::Cached { step: base.id });
+        }
+        for step in &stage.steps {
+            run.step(step)?;
+        }
+        Ok(run.state)
+    }
+
+    /// Returns the directories of layers for overlayfs: the topmost first, at least one.
+    pub(crate) fn lowers(&self, layers: &[Layer]) -> Vec<PathBuf> {
+        if layers.is_empty() {
+            return vec![self.workspace.empty().to_owned()];
+        }
+        layers
+            .iter()
+            .rev()
+            .map(|layer| layer.path.clone())
+            .collect()
+    }
+
+    /// Opens the merged view of layers for reading.
+    pub(crate) fn merged(&self, layers: &[Layer], name: &str) -> Result<Tree, StepFailure> {
+        if layers.is_empty() {
+            return Ok(Tree::open(self.workspace.empty())?);
+        }
+        let mut lowers = self.lowers(layers);
+        // Without an upper, overlayfs wants two.
+        lowers.push(self.workspace.empty().to_owned());
+        Ok(Tree::of_mount(mount(&lowers, None)?, name))
+    }
+
+    /// Returns the time of a layer made now.
+    fn now(&self) -> Timestamp {
+        if let Some(seconds) = self.epoch {
+            return epoch_time(seconds);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let millis = now.map_or(0, |now| now.as_millis());
+        Timestamp(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+}
+
+/// Returns the layers of an image, the lowest first.
+pub(crate) fn image_layers(image: &super::plan::BaseImage) -> Vec<Layer> {
+    let record = &image.record;
+    record
+        .diff_ids
+        .iter()
+        .zip(record.layers.iter().rev())
+        .map(|(diff_id, path)| Layer {
+            diff_id: diff_id.clone(),
+            path: path.clone(),
+        })
+        .collect()
+}
+
+fn stage_base(builder: &Builder<'_>, stage: &PlannedStage) -> String {
+    let place = builder.dockerfile.source.place(stage.span);
+    let base = place
+        .line
+        .split_whitespace()
+        .find(|word| !word.starts_with("--") && !word.eq_ignore_ascii_case("from"));
+    base.map_or_else(String::new, |base| {
+        let expanded = builder.globals.expand(base);
+        expanded.map_or_else(|_| base.to_owned(), |expanded| expanded.text)
+    })
+}
+
+/// Whether a step does something that takes time.
+fn is_shown(step: &PlannedStep) -> bool {
+    matches!(
+        step.instruction.kind,
+        InstructionKind::Run(_)
+            | InstructionKind::Copy(_)
+            | InstructionKind::Add(_)
+            | InstructionKind::Workdir(_)
+    )
+}
+
+impl StageRun<'_> {
+    fn step(&mut self, step: &PlannedStep) -> Result<(), BuildError> {
+        let instruction = &step.instruction;
+        if !is_shown(step) {
+            return self
+                .meta(instruction)
+                .map_err(|failure| self.error(instruction, failure, Vec::new()));
+        }
+        let active = self.begin(&instruction.text);
+        let context = Context {
+            instruction,
+            step: &active,
+        };
+        let mut output = Vec::new();
+        let result = match &instruction.kind {
+            InstructionKind::Copy(copy) => self.copy(context, copy, &step.origins[0]),
+            InstructionKind::Add(add) => self.add(context, add),
+            InstructionKind::Run(run) => self.run(context, run, &step.origins, &mut output),
+            InstructionKind::Workdir(path) => self.workdir(context, path),
+            _ => Ok(()),
+        };
+        result.map_err(|failure| {
+            (self.builder.progress)(BuildEvent::Failed { step: active.id });
+            self.error(instruction, failure, output)
+        })
+    }
+
+    fn error(
+        &self,
+        instruction: &Instruction,
+        failure: StepFailure,
+        last_output: Vec<String>,
+    ) -> BuildError {
+        let dockerfile = self.builder.dockerfile;
+        let span = match &failure {
+            // These know a better place than the whole instruction, and already carry it.
+            StepFailure::Syntax(error) => {
+                return BuildError::Step(Box::new(StepError {
+                    place: error.place.clone(),
+                    text: instruction.text.clone(),
+                    failure,
+                    last_output,
+                }));
+            }
+            _ => instruction.span,
+        };
+        BuildError::Step(Box::new(StepError {
+            place: dockerfile.source.place(span),
+            text: instruction.text.clone(),
+            failure,
+            last_output,
+        }))
+    }
+
+    fn begin(&mut self, text: &str) -> ActiveStep {
+        self.number += 1;
+        let id = self.builder.next_id.fetch_add(1, Ordering::Relaxed);
+        (self.builder.progress)(BuildEvent::Started {
+            step: StepName {
+                id,
+                stage: self.stage.name.clone(),
+                number: self.number,
+                total: self.total,
+                text: text.to_owned(),
+            },
+        });
+        ActiveStep {
+            id,
+            started: Instant::now(),
+        }
+    }
+
+    /// Says that something works but deserves a look.
+    pub(crate) fn warn(&self, span: Span, text: &str) {
+        let place = self.builder.dockerfile.source.place(span);
+        (self.builder.progress)(BuildEvent::Warning {
+            text: format!("{place}: {text}"),
+        });
+    }
+
+    /// Takes a step's result from the cache, if it is there.
+    pub(crate) fn take_cached(
+        &mut self,
+        context: Context<'_>,
+        key: &Key,
+        created_by: &str,
+    ) -> Result<Option<Hit>, StepFailure> {
+        if !self.use_cache {
+            return Ok(None);
+        }
+        let found = self.builder.cache.find(key, self.builder.layers);
+        let hit = found.map_err(|error| match error {
+            CacheError::Store(error) => StepFailure::Store(error),
+            CacheError::Layers(error) => StepFailure::Commit(error),
+        })?;
+        if let Some(hit) = &hit {
+            self.apply(hit, created_by);
+            (self.builder.progress)(BuildEvent::Cached {
+                step: context.step.id,
+            });
+        }
+        Ok(hit)
+    }
+
+    /// Makes a layer of an upper directory and remembers it under every key.
+    pub(crate) fn commit(
+        &mut self,
+        context: Context<'_>,
+        upper: &std::path::Path,
+        keys: &[&Key],
+        created_by: &str,
+    ) -> Result<(), StepFailure> {
+        let builder = self.builder;
+        let empty = fs_err::read_dir(upper)
+            .map_err(StepFailure::Prepare)?
+            .next()
+            .is_none();
+        let layer = if empty {
+            None
+        } else {
+            if let Some(seconds) = builder.epoch {
+                clamp_times(upper, seconds)?;
+            }
+            let layer = builder.layers.commit_layer(upper);
+            Some(layer.map_err(StepFailure::Commit)?)
+        };
+        let hit = Hit {
+            layer,
+            created: builder.now(),
+        };
+        for key in keys {
+            builder.cache.save(key, &hit, &context.instruction.text)?;
+        }
+        self.apply(&hit, created_by);
+        self.done(context);
+        Ok(())
+    }
+
+    fn apply(&mut self, hit: &Hit, created_by: &str) {
+        let created = match self.builder.epoch {
+            Some(seconds) => epoch_time(seconds),
+            None => hit.created,
+        };
+        let time = hit.layer.is_some().then_some(created);
+        self.state.document.add_history(created_by, time);
+        self.state.layers.extend(hit.layer.clone());
+    }
+
+    fn done(&self, context: Context<'_>) {
+        (self.builder.progress)(BuildEvent::Done {
+            step: context.step.id,
+            elapsed: context.step.started.elapsed(),
+        });
+    }
+
+    /// Makes scratch directories for a step: its room, upper and work. The upper's root looks like the root of the layer below,
+    /// because it becomes the root of the merged view.
+    pub(crate) fn room(
+        &self,
+        layers: &[Layer],
+    ) -> Result<(StepRoom, PathBuf, PathBuf), StepFailure> {
+        let make = || {
+            let room = self.builder.workspace.step()?;
+            let upper = room.directory("upper")?;
+            let work = room.directory("work")?;
+            let (mode, uid, gid) = match layers.last() {
+                None => (0o755, 0, 0),
+                Some(layer) => {
+                    use std::os::unix::fs::MetadataExt;
+                    let root = fs_err::metadata(&layer.path)?;
+                    (root.mode() & 0o7777, root.uid(), root.gid())
+                }
+            };
+            std::os::unix::fs::chown(&upper, Some(uid), Some(gid))?;
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs_err::set_permissions(&upper, permissions)?;
+            Ok((room, upper, work))
+        };
+        make().map_err(StepFailure::Prepare)
+    }
+}

@@ -1,0 +1,9 @@
+//! What each instruction does to a stage.
+
+mod copy;
+mod meta;
+mod mounts;
+mod owner;
+mod run;
+mod transfer;
+mod workdir;

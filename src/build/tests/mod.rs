@@ -1,0 +1,15 @@
+//! Whole builds on a store in a directory, with a runner that understands a few commands. They need root: overlays are mounted.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests make files where they need them"
+)]
+
+mod cache;
+mod config;
+mod copy;
+mod fakes;
+mod fixture;
+mod run;
+mod stages;
+mod store;

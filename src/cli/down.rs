@@ -1,0 +1,130 @@
+//! `stack down`: takes the project away. Works without a Compose file.
+
+use clap::{Args, ValueEnum};
+use compose_spec::model::ServiceName;
+
+use super::{
+    failure::Failure,
+    session::{Session, Target, service_names},
+    values,
+};
+use crate::{
+    protocol::{DownRequest, RemoveImages, Request},
+    ui::progress::ProgressOptions,
+};
+
+/// Stop and remove the project's containers and networks
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only these services; the networks stay
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Also remove containers of services that the Compose file does not have
+    #[arg(long)]
+    remove_orphans: bool,
+    /// Also remove images: `all`, or `local` for those without a name of their own
+    #[arg(long, value_enum, value_name = "WHICH")]
+    rmi: Option<Images>,
+    /// Time until a container that does not stop is killed [default: each service's own]
+    #[arg(short, long, value_name = "SECONDS", value_parser = values::seconds)]
+    timeout: Option<u64>,
+    /// Also remove volumes, with all their data
+    #[arg(short, long)]
+    volumes: bool,
+    /// Do not ask before volumes are removed
+    #[arg(short = 'y', long)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Images {
+    Local,
+    All,
+}
+
+pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let target = session.target(&arguments.services)?;
+    let services = service_names(&arguments.services)?;
+    let dry_run = session.settings.flags.dry_run;
+    if arguments.volumes && !arguments.yes && !dry_run {
+        confirm_volumes(session, &target, &services)?;
+    }
+    let request = Request::Down(DownRequest {
+        project: target.project.clone(),
+        services,
+        known_services: target
+            .file()
+            .map(|project| project.services.keys().cloned().collect())
+            .unwrap_or_default(),
+        volumes: arguments.volumes,
+        images: match arguments.rmi {
+            None => RemoveImages::None,
+            Some(Images::Local) => RemoveImages::Local,
+            Some(Images::All) => RemoveImages::All,
+        },
+        remove_orphans: arguments.remove_orphans || session.settings.orphans.remove,
+        grace_ms: arguments.timeout,
+        dry_run,
+    });
+    let options = ProgressOptions {
+        dry_run,
+        ..ProgressOptions::default()
+    };
+    session.call(&request, options, target.loaded.as_deref())?;
+    Ok(())
+}
+
+/// Asks before data is removed. Off a terminal nobody can be asked: then the flag is the answer, as in docker.
+fn confirm_volumes(
+    session: &Session<'_>,
+    target: &Target,
+    services: &[ServiceName],
+) -> Result<(), Failure> {
+    let volumes = volumes_with_data(session, target, services)?;
+    if volumes.is_empty() || !session.ui.options().interactive {
+        return Ok(());
+    }
+    session
+        .ui
+        .say("These volumes will be removed with all their data:");
+    for volume in &volumes {
+        session.ui.say(&format!("  {volume}"));
+    }
+    let yes = session
+        .ui
+        .confirm("Remove them?", false)
+        .map_err(|error| Failure::intent("ask", &error))?;
+    if yes {
+        Ok(())
+    } else {
+        Err(Failure::message("nothing was removed"))
+    }
+}
+
+/// Returns the names of the volumes that `down -v` would remove and that exist.
+fn volumes_with_data(
+    session: &Session<'_>,
+    target: &Target,
+    services: &[ServiceName],
+) -> Result<Vec<String>, Failure> {
+    let root = &session.settings.root;
+    let mut names: Vec<String> = Vec::new();
+    if let Some(project) = target.file()
+        && services.is_empty()
+    {
+        names.extend(
+            project
+                .volumes
+                .values()
+                .filter(|volume| !volume.external)
+                .map(|volume| volume.name.clone()),
+        );
+    }
+    for container in super::observed::of_services(session.containers(&target.project)?, services) {
+        names.extend(container.record.anonymous_volumes.into_values());
+    }
+    names.retain(|name| root.volumes().join(name).exists());
+    names.sort();
+    names.dedup();
+    Ok(names)
+}

@@ -1,0 +1,121 @@
+//! `stack pull`: fetches the images of services.
+
+use clap::{Args, ValueEnum};
+use compose_spec::model::{ImageSource, Project, ServiceName};
+
+use super::{
+    failure::Failure,
+    session::{Session, service_names},
+};
+use crate::{
+    protocol::{PullRequest, Request},
+    ui::progress::ProgressOptions,
+};
+
+/// Pull the images of services
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Leave out services that can be built
+    #[arg(long)]
+    ignore_buildable: bool,
+    /// Go on when an image cannot be pulled; the failures are warnings
+    #[arg(long)]
+    ignore_pull_failures: bool,
+    /// Also what the services depend on
+    #[arg(long)]
+    include_deps: bool,
+    /// Pull always, or only what is missing
+    #[arg(long, value_enum, default_value = "always", hide_default_value = true)]
+    policy: Policy,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    Always,
+    Missing,
+}
+
+pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    session.refuse_dry_run("pull")?;
+    let loaded = session.load(&arguments.services)?;
+    let named = service_names(&arguments.services)?;
+    let images = images(&loaded.project, &named, arguments);
+    if images.is_empty() {
+        session.ui.say("no image to pull");
+        return Ok(());
+    }
+    let request = Request::Pull(PullRequest {
+        images,
+        always: arguments.policy == Policy::Always,
+    });
+    let options = ProgressOptions {
+        quiet_pull: arguments.quiet,
+        ..ProgressOptions::default()
+    };
+    match session.call(&request, options, Some(&loaded)) {
+        Err(Failure::Reports { reports, .. }) if arguments.ignore_pull_failures => {
+            for (report, _) in reports {
+                session.ui.warn(&report.chain.join(": "));
+            }
+            Ok(())
+        }
+        result => result.map(drop),
+    }
+}
+
+/// Returns each image once, with the platform that its service asks for.
+fn images(
+    project: &Project,
+    named: &[ServiceName],
+    arguments: &Arguments,
+) -> Vec<(String, Option<String>)> {
+    let mut images = Vec::new();
+    for name in with_dependencies(project, named, arguments.include_deps || named.is_empty()) {
+        let Some(service) = project.services.get(&name) else {
+            continue;
+        };
+        let reference = match &service.image {
+            ImageSource::Pull { image } => image,
+            ImageSource::Build {
+                image: Some(image), ..
+            } if !arguments.ignore_buildable => image,
+            ImageSource::Build { .. } => continue,
+        };
+        let image = (reference.clone(), service.platform.clone());
+        if !images.contains(&image) {
+            images.push(image);
+        }
+    }
+    images
+}
+
+/// Returns the services named, all when none are, with what they depend on where that is wanted.
+pub(super) fn with_dependencies(
+    project: &Project,
+    named: &[ServiceName],
+    dependencies: bool,
+) -> Vec<ServiceName> {
+    let mut found: Vec<ServiceName> = if named.is_empty() {
+        project.services.keys().cloned().collect()
+    } else {
+        named.to_vec()
+    };
+    let mut next = 0;
+    while dependencies && next < found.len() {
+        if let Some(service) = project.services.get(&found[next]) {
+            for dependency in service.depends_on.keys() {
+                if !found.contains(dependency) {
+                    found.push(dependency.clone());
+                }
+            }
+        }
+        next += 1;
+    }
+    found
+}

@@ -1,0 +1,227 @@
+//! What every command needs: the project it is about, what is there of it, and calls of the supervisor with progress.
+
+use std::{
+    cell::Cell,
+    io::{self, Read},
+    os::fd::AsFd,
+    time::Instant,
+};
+
+use compose_spec::{
+    Code, Loaded,
+    model::{Project, ProjectName, ServiceName},
+};
+
+use super::{
+    disk::Disk,
+    failure::Failure,
+    poll::{self, Interest},
+    settings::Settings,
+};
+use crate::{
+    client,
+    model::ObservedContainer,
+    observe,
+    protocol::{ErrorReport, Event, FailureKind, Outcome, Request},
+    ui::{
+        Ui,
+        progress::{Progress, ProgressOptions},
+    },
+};
+
+/// One run of a command.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) ui: &'a Ui,
+    /// The notes of the settings were printed.
+    noted: Cell<bool>,
+}
+
+/// The project that a command is about.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Its name.
+    pub(super) project: ProjectName,
+    /// Its Compose file; `None` when the user named the project and there is no file.
+    pub(super) loaded: Option<Box<Loaded>>,
+}
+
+impl Target {
+    /// Returns the project as the file has it.
+    pub(super) fn file(&self) -> Option<&Project> {
+        self.loaded.as_ref().map(|loaded| &loaded.project)
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(settings: &'a Settings, ui: &'a Ui) -> Self {
+        Self {
+            settings,
+            ui,
+            noted: Cell::new(false),
+        }
+    }
+
+    /// Loads the Compose files and prints their warnings. `services` are those named by the user: their profiles are on.
+    pub(super) fn load(&self, services: &[String]) -> Result<Loaded, Failure> {
+        let loaded = self.load_quietly(services)?;
+        self.ui.diagnostics(&loaded.warnings, &loaded.sources);
+        Ok(loaded)
+    }
+
+    fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
+        let flags = &self.settings.flags;
+        let stdin = if flags.files.iter().any(|file| file.as_os_str() == "-") {
+            let mut text = Vec::new();
+            io::stdin().read_to_end(&mut text).map_err(|error| {
+                Failure::intent("read the Compose file from standard input", &error)
+            })?;
+            Some(text)
+        } else {
+            None
+        };
+        let request = compose_spec::Request {
+            working_dir: self.settings.working_dir.clone(),
+            project_directory: flags.project_directory.clone(),
+            project_name: flags.project_name.clone(),
+            files: flags.files.clone(),
+            stdin,
+            env_files: flags.env_files.clone(),
+            environment: self.settings.environment.clone(),
+            profiles: flags.profiles.clone(),
+            services: services.to_vec(),
+        };
+        compose_spec::load(&request, &Disk).map_err(|error| Failure::Compose(Box::new(error)))
+    }
+
+    /// Finds out which project is meant: that of the Compose file, or the one that the user named where there is no file.
+    pub(super) fn target(&self, services: &[String]) -> Result<Target, Failure> {
+        match (self.load_quietly(services), self.settings.named_project()?) {
+            (Ok(loaded), _) => Ok(Target {
+                project: loaded.project.name.clone(),
+                loaded: Some(Box::new(loaded)),
+            }),
+            (Err(Failure::Compose(error)), Some(project)) if has_no_file(&error) => Ok(Target {
+                project,
+                loaded: None,
+            }),
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    /// Returns the containers of a project, one-offs included.
+    pub(super) fn containers(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Vec<ObservedContainer>, Failure> {
+        observe::project(&self.settings.root, project).map_err(|error| Failure::error(&error))
+    }
+
+    /// Refuses `--dry-run` for a command that cannot honour it.
+    pub(super) fn refuse_dry_run(&self, command: &str) -> Result<(), Failure> {
+        if self.settings.flags.dry_run {
+            return Err(Failure::Usage(format!("`{command}` has no --dry-run")));
+        }
+        Ok(())
+    }
+
+    /// Sends a call to the supervisor. The notes of the settings come before the first one.
+    pub(super) fn start_call(&self, request: &Request) -> Result<client::Call, Failure> {
+        if !self.noted.replace(true) {
+            for note in &self.settings.notes {
+                self.ui.warn(note);
+            }
+        }
+        Ok(client::call(&self.settings.root, request)?)
+    }
+
+    /// Sends a call and shows its progress to the end. A failed call is a failure; `loaded` tells where in the files its errors come from.
+    pub(super) fn call(
+        &self,
+        request: &Request,
+        options: ProgressOptions,
+        loaded: Option<&Loaded>,
+    ) -> Result<Outcome, Failure> {
+        let mut call = self.start_call(request)?;
+        let mut progress = self.ui.progress(options);
+        let outcome = follow(&mut call, &mut progress);
+        progress.finish();
+        succeeded(outcome?, loaded)
+    }
+}
+
+/// Shows events until the call is finished.
+fn follow(call: &mut client::Call, progress: &mut Progress<'_>) -> Result<Outcome, Failure> {
+    loop {
+        let interest = [Some((call.as_fd(), Interest::Read))];
+        let ready = poll::wait(&interest, progress.tick_interval())
+            .map_err(|error| Failure::intent("wait for the supervisor", &error))?;
+        let now = Instant::now();
+        if ready[0] {
+            for event in call.receive()? {
+                progress.event(&event, now)?;
+                if let Event::Finished(outcome) = event {
+                    return Ok(outcome);
+                }
+            }
+        }
+        progress.tick(now);
+    }
+}
+
+/// Turns the errors of an outcome into a failure.
+pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result<Outcome, Failure> {
+    if outcome.errors.is_empty() {
+        return Ok(outcome);
+    }
+    let reports = std::mem::take(&mut outcome.errors)
+        .into_iter()
+        .map(|report| {
+            let place = loaded.and_then(|loaded| place(loaded, &report));
+            (report, place)
+        })
+        .collect();
+    Err(Failure::Reports {
+        reports,
+        code: None,
+    })
+}
+
+/// Returns `compose.yaml:12:5` for the path in the project that a report is about.
+fn place(loaded: &Loaded, report: &ErrorReport) -> Option<String> {
+    let location = loaded.locations.find(report.config_path.as_deref()?)?;
+    Some(format!(
+        "{}:{}:{}",
+        location.file, location.line, location.column
+    ))
+}
+
+fn has_no_file(error: &compose_spec::LoadError) -> bool {
+    error
+        .diagnostics
+        .iter()
+        .all(|diagnostic| diagnostic.code == Code::NoComposeFile)
+}
+
+/// Parses names of services from the command line.
+pub(super) fn service_names(names: &[String]) -> Result<Vec<ServiceName>, Failure> {
+    names
+        .iter()
+        .map(|name| {
+            name.parse::<ServiceName>()
+                .map_err(|error| Failure::Usage(error.to_string()))
+        })
+        .collect()
+}
+
+/// The failure for a service that has no container.
+pub(super) fn no_container(service: &ServiceName) -> Failure {
+    Failure::of(ErrorReport {
+        kind: FailureKind::Operation,
+        chain: vec![format!("service `{service}` has no running container")],
+        hints: vec![format!("stack up -d {service}"), "stack ps -a".into()],
+        log: Vec::new(),
+        config_path: None,
+    })
+}

@@ -1,0 +1,341 @@
+//! Calls the supervisor, and starts it when nobody listens. Blocking, one connection a call.
+//!
+//! HTTP/1.0 over the unix socket: without keep-alive and chunks the answer is simply what follows the header until the
+//! end of the stream, one JSON document a line. The call's name is in the path (`POST /v1/up`), its content is the body.
+//!
+//! A supervisor is started as `stack supervisor [--root DIR] --ready-fd 1`: its standard output is a pipe on which it
+//! writes a byte when its socket listens, or when another one has the lock (then it ends with status 0). So the client
+//! tries to connect, and to start, until a deadline.
+
+use std::{
+    ffi::OsString,
+    io::{self, BufReader, Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    protocol::{Event, Request, VERSION},
+    store::Root,
+};
+
+mod answer;
+
+use answer::{Answer, Status};
+
+/// Time from the start of a supervisor until it must serve.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause between attempts to connect to a supervisor that somebody else is starting.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Longest line of an answer: an error with the log of a service fits many times.
+const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// `sun_path` of unix(7), with its terminating zero.
+const SOCKET_PATH_BYTES_MAX: usize = 108;
+
+/// The supervisor could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The socket is there but refuses this user or is broken.
+    #[error("connect to the supervisor at `{}`", path.display())]
+    Connect {
+        /// Its socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be started.
+    #[error("start the supervisor")]
+    Start(#[source] io::Error),
+    /// It was started but does not serve.
+    #[error("the supervisor does not serve `{}`", path.display())]
+    Silent {
+        /// Its socket.
+        path: PathBuf,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The running supervisor is of another version.
+    #[error("the running supervisor is of another version than this program: {message}")]
+    Version {
+        /// What it says.
+        message: String,
+    },
+    /// It understood the call but not what is in it.
+    #[error("the supervisor refused `{call}`: {message}")]
+    Refused {
+        /// Name of the call.
+        call: String,
+        /// What it says.
+        message: String,
+    },
+    /// The conversation broke.
+    #[error("talk to the supervisor")]
+    Io(#[source] io::Error),
+    /// It ended before the call did.
+    #[error("the supervisor went away in the middle of `{call}`")]
+    CutOff {
+        /// Name of the call.
+        call: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// It said something that is not of the protocol.
+    #[error("the supervisor said something unexpected")]
+    Malformed(#[source] serde_json::Error),
+}
+
+impl ClientError {
+    /// Returns the next thing to do or look at.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                vec!["stack runs as root: try `sudo stack …`".into()]
+            }
+            Self::Silent { log, .. } | Self::CutOff { log, .. } => {
+                vec![format!("see `{}`", log.display())]
+            }
+            Self::Version { .. } => {
+                vec!["end the running supervisor (containers go on) and repeat the command".into()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Sends a call to the supervisor, starting it when nobody listens.
+pub fn call(root: &Root, request: &Request) -> Result<Call, ClientError> {
+    let stream = match connect(root)? {
+        Some(stream) => stream,
+        None => start(root)?,
+    };
+    send(stream, request, root.supervisor_log())
+}
+
+/// A call in work: an iterator of events, and a descriptor to poll.
+#[derive(Debug)]
+pub struct Call {
+    stream: UnixStream,
+    answer: Answer,
+    name: String,
+    log: PathBuf,
+}
+
+impl Call {
+    /// Returns the next event, waiting for it; the last one is [`Event::Finished`].
+    pub fn next_event(&mut self) -> Result<Event, ClientError> {
+        loop {
+            if let Some(event) = self.pop()? {
+                return Ok(event);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads what has arrived, once, and returns the events in it. Does not wait when `poll(2)` says that the descriptor is readable.
+    pub fn receive(&mut self) -> Result<Vec<Event>, ClientError> {
+        self.fill()?;
+        let mut events = Vec::new();
+        while let Some(event) = self.pop()? {
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    fn fill(&mut self) -> Result<(), ClientError> {
+        let mut chunk = [0; 16 * 1024];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => match self.answer.end() {
+                Some(status) => Err(self.refusal(&status)),
+                None => Err(self.cut_off()),
+            },
+            Ok(length) => {
+                self.answer.push(&chunk[..length]);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(self.cut_off()),
+            Err(error) => Err(ClientError::Io(error)),
+        }
+    }
+
+    fn pop(&mut self) -> Result<Option<Event>, ClientError> {
+        let line = self.answer.line().map_err(ClientError::Io)?;
+        line.map(|line| serde_json::from_slice(&line).map_err(ClientError::Malformed))
+            .transpose()
+    }
+
+    fn refusal(&self, status: &Status) -> ClientError {
+        let message = status.message();
+        match status.code {
+            426 => ClientError::Version { message },
+            _ => ClientError::Refused {
+                call: self.name.clone(),
+                message,
+            },
+        }
+    }
+
+    fn cut_off(&self) -> ClientError {
+        ClientError::CutOff {
+            call: self.name.clone(),
+            log: self.log.clone(),
+        }
+    }
+}
+
+impl AsFd for Call {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Connects to the supervisor; `None` when there is none.
+fn connect(root: &Root) -> Result<Option<UnixStream>, ClientError> {
+    match connect_path(&root.supervisor_socket()) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(ClientError::Connect {
+            path: root.supervisor_socket(),
+            source,
+        }),
+    }
+}
+
+/// Connects to a socket however long its path is: through the directory's descriptor when `sun_path` is too short for it.
+fn connect_path(path: &Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() < SOCKET_PATH_BYTES_MAX {
+        return UnixStream::connect(path);
+    }
+    let name = path.file_name().expect("a socket's path has a file name");
+    let parent = path.parent().expect("a socket's path has a parent");
+    let directory = fs_err::File::open(parent)?;
+    let short = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    UnixStream::connect(Path::new(&short).join(name))
+}
+
+/// Starts a supervisor and connects to it, or to the one that was faster.
+fn start(root: &Root) -> Result<UnixStream, ClientError> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let silent = || ClientError::Silent {
+        path: root.supervisor_socket(),
+        log: root.supervisor_log(),
+    };
+    loop {
+        let mut supervisor = spawn(root).map_err(ClientError::Start)?;
+        let ready = supervisor.stdout.take().expect("its output is a pipe");
+        // The supervisor reports one byte, or it dies: either ends this read.
+        let mut byte = [0];
+        BufReader::new(ready)
+            .read(&mut byte)
+            .map_err(ClientError::Start)?;
+        loop {
+            if let Some(stream) = connect(root)? {
+                return Ok(stream);
+            }
+            if Instant::now() > deadline {
+                return Err(silent());
+            }
+            match supervisor.try_wait().map_err(ClientError::Start)? {
+                // Another one has the lock. It may be on its way up, or about to leave: then it takes another start.
+                Some(status) if status.success() => break,
+                Some(_) => return Err(silent()),
+                None => pause(RETRY_PAUSE),
+            }
+        }
+        pause(RETRY_PAUSE);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the supervisor is the product's own second role"
+)]
+fn spawn(root: &Root) -> io::Result<std::process::Child> {
+    fs_err::create_dir_all(root.run())?;
+    let log = fs_err::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(root.supervisor_log())?;
+    let command = supervisor_command(root);
+    // It makes itself the leader of a new session, see main.rs: that needs no code between fork and exec.
+    std::process::Command::new(&command[0])
+        .args(&command[1..])
+        .args(["--ready-fd", "1"])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log.into_file())
+        .spawn()
+}
+
+/// Returns the command line, program first, that starts a supervisor of a root. It reports to nobody.
+pub fn supervisor_command(root: &Root) -> Vec<OsString> {
+    let mut command = vec![program().into_os_string(), "supervisor".into()];
+    if *root != Root::system() {
+        command.push("--root".into());
+        command.push(root.state().into());
+    }
+    command
+}
+
+/// Returns this program's path; the kernel's link when the file was replaced by an upgrade.
+pub fn program() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| "/proc/self/exe".into())
+}
+
+/// Waits without a fact to wait for: the other process that starts a supervisor has no way to tell this one.
+fn pause(time: Duration) {
+    let timeout = rustix::time::Timespec::try_from(time).expect("a short time");
+    // An interrupted pause is only a shorter one.
+    let _interrupted = rustix::event::poll(&mut [], Some(&timeout));
+}
+
+fn send(mut stream: UnixStream, request: &Request, log: PathBuf) -> Result<Call, ClientError> {
+    let (name, body) = encode(request)?;
+    let head = format!(
+        "POST /v1/{name} HTTP/1.0\r\nhost: stack\r\nstack-protocol: {VERSION}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let written = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(&body));
+    match written {
+        // It answered (426, 413) without reading everything: its answer says more than this error.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.map_err(ClientError::Io)?,
+    }
+    Ok(Call {
+        stream,
+        answer: Answer::default(),
+        name,
+        log,
+    })
+}
+
+/// Splits a request into its name and its content: `{"call": "up", "body": {…}}`.
+fn encode(request: &Request) -> Result<(String, Vec<u8>), ClientError> {
+    let value = serde_json::to_value(request).map_err(ClientError::Malformed)?;
+    let name = value["call"].as_str().expect("every call has a name");
+    let body = serde_json::to_vec(&value["body"]).map_err(ClientError::Malformed)?;
+    Ok((name.to_owned(), body))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Runs one build step as a container of its own: no network record, no restart, removed when it has ended.
+
+use std::{ffi::OsString, io, path::PathBuf};
+
+use fs_err as fs;
+use runtime::{
+    monitor::protocol::{Event, Frame, Request},
+    spec::{ContainerSpec, ContainerState, ExitStatus, Rootfs},
+};
+use tokio::runtime::Handle;
+
+use super::{Link, LinkError, SpawnError, Start, spawn_monitor};
+use crate::store::Root;
+
+/// A build step could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum StepsError {
+    /// Its directory could not be made.
+    #[error("make the directory of a build step")]
+    Directory(#[source] io::Error),
+    /// Its monitor could not be started.
+    #[error("start a build step")]
+    Spawn(#[source] SpawnError),
+    /// Its monitor was lost.
+    #[error("follow a build step")]
+    Link(#[source] LinkError),
+    /// The runtime refused.
+    #[error("{message}")]
+    Refused {
+        /// What and why.
+        message: String,
+        /// 125, 126 or 127 as the shell uses them.
+        code: i32,
+    },
+}
+
+/// Runs build steps. Blocking: call it on a thread that may block.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    root: Root,
+    program: PathBuf,
+    handle: Handle,
+}
+
+impl Steps {
+    /// Makes a runner that starts `program` as monitor.
+    pub fn new(root: Root, program: PathBuf, handle: Handle) -> Self {
+        Self {
+            root,
+            program,
+            handle,
+        }
+    }
+
+    /// Runs a step to its end; `output` gets what it prints, as it comes.
+    ///
+    /// The overlay directories named by the spec must exist; its mount point is replaced by one in the step's own directory.
+    pub fn run(
+        &self,
+        mut spec: ContainerSpec,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<ExitStatus, StepsError> {
+        fs::create_dir_all(self.root.tmp()).map_err(StepsError::Directory)?;
+        let directory = tempfile::Builder::new()
+            .prefix("step-")
+            .tempdir_in(self.root.tmp())
+            .map_err(StepsError::Directory)?;
+        if let Rootfs::Overlay { mount_point, .. } = &mut spec.rootfs {
+            *mount_point = directory.path().join("rootfs");
+            fs::create_dir(&*mount_point).map_err(StepsError::Directory)?;
+        }
+        let text =
+            serde_json::to_vec(&spec).map_err(|error| StepsError::Directory(error.into()))?;
+        fs::write(directory.path().join("spec.json"), text).map_err(StepsError::Directory)?;
+        let start = Start {
+            program: self.program.clone(),
+            directory: directory.path().to_owned(),
+            await_attach: true,
+            supervisor: Vec::<OsString>::new(),
+        };
+        self.handle.block_on(follow(&start, output))
+    }
+}
+
+async fn follow(start: &Start, output: &mut dyn FnMut(&[u8])) -> Result<ExitStatus, StepsError> {
+    spawn_monitor(start).await.map_err(StepsError::Spawn)?;
+    let link = Link::connect(&start.directory).map_err(StepsError::Link)?;
+    link.send(&Request::Attach { stdin: false }, &[])
+        .await
+        .map_err(StepsError::Link)?;
+    loop {
+        let (tag, payload) = link.receive_frame().await.map_err(StepsError::Link)?;
+        if tag != Frame::Event as u8 {
+            output(&payload);
+            continue;
+        }
+        match link.parse_event(&payload).map_err(StepsError::Link)? {
+            Event::State {
+                state: ContainerState::Exited { status, .. },
+                ..
+            } => return Ok(status),
+            Event::Failed { message, code } => return Err(StepsError::Refused { message, code }),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Full disks and killed processes.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::*;
+
+/// Runs something on a thread whose mount namespace is its own, with a tiny tmpfs on a directory.
+fn on_tiny_disk<T: Send>(size_bytes: usize, work: impl FnOnce(&std::path::Path) -> T + Send) -> T {
+    use nix::{
+        mount::{MsFlags, mount},
+        sched::{CloneFlags, unshare},
+    };
+    let directory = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            let options = format!("size={size_bytes}");
+            mount(
+                Some("tmpfs"),
+                directory.path(),
+                Some("tmpfs"),
+                MsFlags::empty(),
+                Some(&*options),
+            )
+            .unwrap();
+            work(directory.path())
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// U24: one clear error, nothing half-made, and the download goes on once there is room.
+#[test]
+fn a_full_disk_ends_in_one_error_and_leaves_nothing_half_made() {
+    // A layer that compresses well, so that it is the unpacked files that do not fit.
+    let big = Tape::default()
+        .dir("./", 0o755)
+        .file("zeros", &"0".repeat(20 << 20))
+        .end();
+    let small = layer("small", 1000);
+    on_tiny_disk(8 << 20, |path| {
+        // Blocking threads of this runtime are started from this thread, and so share its mounts.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let fake = Fake::start().await;
+            put(&fake, "1", &[small, big]);
+            let store = ImageStore::open(&Root::below(path));
+            let registries = Registries::default().impatient();
+            let name = fake.name("image:1");
+            let pulled = pull(&store, &name, Some("linux/amd64"), &registries, &|_| {}).await;
+            let error = pulled.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "pull `{name}`: no space left on the disk of `{}`",
+                    path.display()
+                )
+            );
+            assert!(store.list().unwrap().is_empty());
+            assert!(store.find(&name).unwrap().is_none());
+            let left: Vec<_> = fs_err::read_dir(path.join("tmp")).unwrap().collect();
+            assert!(left.is_empty(), "{left:?}");
+            // With room for it the same pull succeeds, from what was kept.
+            let room = "size=64M";
+            nix::mount::mount(
+                None::<&str>,
+                path,
+                None::<&str>,
+                nix::mount::MsFlags::MS_REMOUNT,
+                Some(room),
+            )
+            .unwrap();
+            fake.log();
+            let record = pull(&store, &name, Some("linux/amd64"), &registries, &|_| {})
+                .await
+                .unwrap();
+            assert_eq!(record.size_bytes, 1000 + (20 << 20));
+        });
+    });
+}
+
+/// The download itself fills the disk.
+#[test]
+fn a_download_that_does_not_fit_is_the_same_error() {
+    let big = layer("noise", 3 << 20);
+    on_tiny_disk(1 << 20, |path| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let fake = Fake::start().await;
+            put_as(&fake, "1", &[(big.clone(), big.clone())]);
+            let store = ImageStore::open(&Root::below(path));
+            let registries = Registries::default().impatient();
+            let pulled = pull(
+                &store,
+                &fake.name("image:1"),
+                Some("linux/amd64"),
+                &registries,
+                &|_| {},
+            )
+            .await;
+            assert!(
+                matches!(pulled, Err(PullError::NoSpace { .. })),
+                "{pulled:?}"
+            );
+        });
+    });
+}
+
+/// Work directories of killed processes go; those in use stay.
+#[tokio::test]
+async fn litter_of_killed_processes_is_removed() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    put(&fake, "1", &[layer("a", 1000)]);
+    let tmp = world.directory.path().join("tmp");
+    for name in ["image-1-dead/x/fs/deep", "image-2-busy/x", "other-helper"] {
+        fs_err::create_dir_all(tmp.join(name)).unwrap();
+    }
+    let busy = fs_err::File::open(tmp.join("image-2-busy")).unwrap();
+    flock(busy.as_fd(), FlockOperation::LockExclusive).unwrap();
+    // A lock file without an owner does not hold anybody up.
+    fs_err::create_dir_all(world.directory.path().join("ingest")).unwrap();
+    let digest = digest_of(&gzip(&layer("a", 1000)));
+    let lock = world
+        .directory
+        .path()
+        .join("ingest")
+        .join(format!("{}.lock", &digest["sha256:".len()..]));
+    fs_err::write(lock, "").unwrap();
+    world.pull(&fake.name("image:1")).await.unwrap();
+    let mut left = world.names("tmp");
+    left.sort();
+    assert_eq!(left, ["image-2-busy", "other-helper"]);
+}
+
+/// A pull that is dropped half-way leaves nothing but what it has downloaded.
+#[tokio::test]
+async fn a_dropped_pull_leaves_nothing_half_made() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let digest = put(&fake, "1", &[layer("a", 300_000)]).remove(0);
+    fake.fault(&digest, 1, Reply::Stall(100_000));
+    {
+        let name = fake.name("image:1");
+        let pull = world.pull(&name);
+        let came = async {
+            while !world
+                .progress
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|p| matches!(p.phase, LayerPhase::Fetching { .. }))
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = pull => panic!("it stalls: {ended:?}"),
+            () = came => {}
+        }
+    }
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !world.names("tmp").is_empty()
+        || world
+            .names("ingest")
+            .iter()
+            .any(|name| name.contains(".lock"))
+    {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the thread ends with the pull"
+        );
+        tokio::task::yield_now().await;
+    }
+    assert!(world.store.list().unwrap().is_empty());
+    assert_eq!(world.names("layers"), [""; 0]);
+}
+
+/// Layers and blobs that were committed by a killed pull are used by the next one.
+#[tokio::test]
+async fn layers_of_a_pull_that_did_not_end_are_not_fetched_again() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let layers = [layer("a", 1000), layer("b", 200_000)];
+    put(&fake, "1", &layers[..1]);
+    world.pull(&fake.name("image:1")).await.unwrap();
+    fs_err::remove_file(world.directory.path().join("images.json")).unwrap();
+    put(&fake, "2", &layers);
+    fake.log();
+    world.pull(&fake.name("image:2")).await.unwrap();
+    let first = digest_of(&gzip(&layers[0]));
+    assert!(!fake.log().iter().any(|line| line.contains(&first)));
+}

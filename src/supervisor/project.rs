@@ -1,0 +1,302 @@
+//! One project's task: calls one after the other, and the loop between them.
+//!
+//! Level-triggered: whatever woke it, it observes the whole project, plans, applies, and does so again until a plan is empty.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use compose_spec::model::{Project, ProjectName};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    boot::is_live,
+    calls,
+    desired::Desired,
+    registry::{Current, Message},
+};
+use crate::{
+    apply::{self, Context, Job, Report},
+    model::Observed,
+    observe,
+    plan::{self, Mode, Plan, PlanError, UpOptions},
+    protocol::{ErrorReport, Event, FailureKind, Outcome, StepState},
+};
+
+/// Plans in a row before the loop gives up: a plan that never empties is a bug, or somebody undoes our work as fast as we do it.
+const ROUNDS_MAX: usize = 8;
+/// Pause before the loop tries again what failed, doubled each time.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Events of the loop that nobody watches.
+const EVENTS_UNWATCHED_MAX: usize = 64;
+
+/// A project's task.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) name: ProjectName,
+    pub(super) context: Context,
+    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) current: Current,
+    pub(super) leave: CancellationToken,
+}
+
+/// How a loop of plans is run.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) options: UpOptions,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Task {
+    /// Runs until nothing is wanted of the project and nothing of it lives.
+    pub(super) async fn run(mut self) {
+        let mut retry = RETRY_FIRST;
+        let mut again = false;
+        loop {
+            let message = tokio::select! {
+                message = self.inbox.recv() => message,
+                () = self.leave.cancelled() => return,
+                () = tokio::time::sleep(retry), if again => {
+                    retry = (retry * 2).min(RETRY_MAX);
+                    Some(Message::Look)
+                }
+            };
+            match message {
+                Some(Message::Call { request, events }) => {
+                    let cancel = self.renew_current();
+                    let outcome = calls::call(&self, *request, &events, &cancel).await;
+                    if events.send(Event::Finished(outcome)).await.is_err() {
+                        info!(project = %self.name, "the client did not wait for the outcome");
+                    }
+                    retry = RETRY_FIRST;
+                }
+                Some(Message::Look) => {}
+                None => return,
+            }
+            if !self.inbox.is_empty() {
+                continue;
+            }
+            again = match self.enforce().await {
+                Ok(Settled::Quiet) => {
+                    self.inbox.close();
+                    if self.inbox.is_empty() {
+                        return;
+                    }
+                    false
+                }
+                Ok(Settled::Live) => {
+                    retry = RETRY_FIRST;
+                    false
+                }
+                Err(()) => true,
+            };
+        }
+    }
+
+    fn renew_current(&self) -> CancellationToken {
+        let token = self.leave.child_token();
+        let mut current = self.current.lock().expect("no holder of this lock panics");
+        *current = token.clone();
+        token
+    }
+
+    /// Makes good what is missing, lost or broken, between calls.
+    async fn enforce(&self) -> Result<Settled, ()> {
+        let report = |error: &dyn std::error::Error| {
+            error!(project = %self.name, error = chain(error), "enforce");
+        };
+        if calls::unfinished_down(self)
+            .await
+            .map_err(|error| report(&error))?
+        {
+            return Ok(Settled::Quiet);
+        }
+        let desired =
+            Desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
+        // Without a service that `up` brought up there is nothing to keep: no name would mean all of them.
+        if let Some(desired) = desired
+            .as_ref()
+            .filter(|desired| !desired.active.is_empty())
+        {
+            let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
+            let work = Work {
+                desired,
+                options: UpOptions {
+                    mode: Mode::Enforce,
+                    services: desired.active.iter().cloned().collect(),
+                    ..UpOptions::default()
+                },
+                events,
+                cancel: self.leave.child_token(),
+            };
+            let drain = async { while unwatched.recv().await.is_some() {} };
+            let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+            for failure in &outcome.errors {
+                warn!(project = %self.name, error = failure.chain.join(": "), "enforce");
+            }
+            if !outcome.errors.is_empty() {
+                return Err(());
+            }
+        }
+        let containers =
+            observe::project(&self.context.root, &self.name).map_err(|error| report(&error))?;
+        Ok(
+            if containers.iter().any(|container| is_live(&container.state)) {
+                Settled::Live
+            } else {
+                Settled::Quiet
+            },
+        )
+    }
+
+    /// Observes, plans and applies until a plan is empty; `first` is the first plan, when it was made already.
+    pub(super) async fn settle(&self, work: Work<'_>, mut first: Option<Plan>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut fetched = BTreeSet::new();
+        let job = Job::new(
+            Some(work.desired.project.clone()),
+            &work.events,
+            &work.cancel,
+        );
+        for round in 0..ROUNDS_MAX {
+            let plan = match first.take() {
+                Some(plan) => plan,
+                None => match self.plan(&work, &fetched).await {
+                    Ok(plan) => plan,
+                    Err(errors) => {
+                        outcome.errors.extend(errors);
+                        return outcome;
+                    }
+                },
+            };
+            if round == 0 {
+                for notice in &plan.notices {
+                    job.warn(notice.clone()).await;
+                }
+            }
+            if plan.graph.node_count() == 0 {
+                return outcome;
+            }
+            fetched.extend(plan.fetches());
+            let report = apply::apply(&self.context, &job, plan).await;
+            if absorb(report, &mut outcome) {
+                return outcome;
+            }
+            if work.cancel.is_cancelled() {
+                return outcome;
+            }
+        }
+        outcome.errors.push(operation_error(format!(
+            "project `{}` did not settle after {ROUNDS_MAX} plans",
+            self.name
+        )));
+        outcome
+    }
+
+    /// Makes the next plan of a piece of work.
+    pub(super) async fn plan(
+        &self,
+        work: &Work<'_>,
+        fetched: &BTreeSet<String>,
+    ) -> Result<Plan, Vec<ErrorReport>> {
+        let project = &work.desired.project;
+        let observed = self.observe(Some(project)).await?;
+        let files = apply::files_digests(project);
+        let host = apply::host_facts();
+        let inputs = plan::Inputs {
+            project,
+            observed: &observed,
+            options: &work.options,
+            stopped: &work.desired.stopped,
+            fetched,
+            files: &files,
+            host: &host,
+            now: apply::now(),
+        };
+        plan::plan(&inputs).map_err(|errors| errors.iter().map(plan_error).collect())
+    }
+
+    /// Reads what is there, the network's kernel objects included.
+    pub(super) async fn observe(
+        &self,
+        named: Option<&Project>,
+    ) -> Result<Observed, Vec<ErrorReport>> {
+        let (root, images) = (self.context.root.clone(), self.context.images.clone());
+        let (name, named) = (self.name.clone(), named.cloned());
+        let read = tokio::task::spawn_blocking(move || {
+            observe::observe(&root, &images, &name, named.as_ref())
+        });
+        read.await
+            .expect("reading does not panic")
+            .map_err(|error| vec![operation_error(chain(&error))])
+    }
+
+    /// Tells the client what a plan would do, and does nothing.
+    pub(super) async fn show(&self, plan: &Plan, events: &mpsc::Sender<Event>) {
+        let job = Job::new(None, events, &self.leave);
+        for notice in &plan.notices {
+            job.warn(notice.clone()).await;
+        }
+        for step in plan.graph.node_weights() {
+            let text = plan::describe(step);
+            job.tell(&step.subject, StepState::Waiting { text }, None)
+                .await;
+        }
+    }
+}
+
+/// Whether the project needs its task.
+enum Settled {
+    /// Nothing of it lives and nothing is missing.
+    Quiet,
+    /// It has running containers.
+    Live,
+}
+
+/// Adds a report to an outcome; returns whether something failed.
+pub(super) fn absorb(report: Report, outcome: &mut Outcome) -> bool {
+    outcome.names.extend(report.names);
+    outcome
+        .errors
+        .extend(report.failures.iter().map(|failure| failure.error.report()));
+    !report.failures.is_empty()
+}
+
+pub(super) fn operation_error(text: String) -> ErrorReport {
+    ErrorReport {
+        kind: FailureKind::Operation,
+        chain: vec![text],
+        hints: Vec::new(),
+        log: Vec::new(),
+        config_path: None,
+    }
+}
+
+pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
+    let kind = match error.kind() {
+        plan::PlanErrorKind::Conflict => FailureKind::Conflict,
+        plan::PlanErrorKind::Unsupported => FailureKind::Unsupported,
+        _ => FailureKind::Operation,
+    };
+    ErrorReport {
+        kind,
+        chain: vec![chain(error)],
+        hints: Vec::new(),
+        log: Vec::new(),
+        config_path: error.config_path(),
+    }
+}
+
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

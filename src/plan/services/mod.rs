@@ -64,6 +64,12 @@ impl Work<'_> {
         };
         self.members.iter().any(changes)
     }
+
+    /// Tells whether it will have a container.
+    fn will_exist(&self) -> bool {
+        let stays = |member: &Member<'_>| !matches!(member.verdict, Verdict::Remove(_));
+        !self.missing.is_empty() || self.members.iter().any(stays)
+    }
 }
 
 /// Everything that deciding about one service needs.
@@ -121,8 +127,8 @@ pub(super) fn decide<'a>(
         scale::apply(inputs, &mut work)?;
     }
     settle_image(inputs, &mut work, draft)?;
-    if !owners_run(context, service) {
-        // A namespace of processes cannot be joined before there are any; the container is made once its owner runs.
+    if !owners_ready(context, service) {
+        // The container is made by a later plan.
         work.missing.clear();
         work.may_start = false;
         for member in &mut work.members {
@@ -146,25 +152,30 @@ pub(super) fn decide<'a>(
     Ok(work)
 }
 
-/// Tells whether every service whose process or IPC namespace is joined runs, or will by this plan.
-fn owners_run(context: &Context<'_, '_>, service: &Service) -> bool {
+/// Tells whether every container whose namespaces are joined will be there: for a network it must exist, for processes and IPC it must
+/// run. An owner that is to have no container at all is not waited for: that is an error.
+fn owners_ready(context: &Context<'_, '_>, service: &Service) -> bool {
     drift::namespace_owners(service)
-        .filter(|(field, _)| *field != "network_mode")
-        .filter_map(|(_, owner)| context.works.get(owner))
-        .all(|owner| {
-            let name = &owner.service.name;
-            let stopped = context.inputs.stopped.services.contains(name);
-            let starts = owner.may_start && !stopped && !context.inputs.options.no_start;
-            match owner
-                .members
-                .first()
-                .map(|first| (first.container, &first.verdict))
-            {
-                Some((container, Verdict::Keep | Verdict::Unpause(_))) => is_live(container),
-                Some((_, Verdict::Remove(_))) | None => starts && owner.count > 0,
-                Some((_, Verdict::Start(_) | Verdict::Restart(_) | Verdict::Recreate(_))) => starts,
-            }
+        .filter_map(|(field, owner)| Some((field, context.works.get(owner)?)))
+        .filter(|(_, owner)| scale::wanted(context.inputs, owner) > 0)
+        .all(|(field, owner)| match field {
+            "network_mode" => owner.will_exist(),
+            _ => will_run(context.inputs, owner),
         })
+}
+
+fn will_run(inputs: &Inputs<'_>, owner: &Work<'_>) -> bool {
+    let stopped = inputs.stopped.services.contains(&owner.service.name);
+    let starts = owner.may_start && !stopped && !inputs.options.no_start;
+    match owner
+        .members
+        .first()
+        .map(|first| (first.container, &first.verdict))
+    {
+        Some((container, Verdict::Keep | Verdict::Unpause(_))) => is_live(container),
+        Some((_, Verdict::Remove(_))) | None => starts && owner.will_exist(),
+        Some((_, Verdict::Start(_) | Verdict::Restart(_) | Verdict::Recreate(_))) => starts,
+    }
 }
 
 fn is_coming(work: &Work<'_>) -> bool {

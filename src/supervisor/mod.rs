@@ -17,7 +17,6 @@ use std::{
     io::Write,
     os::fd::{AsRawFd, OwnedFd},
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 
@@ -33,7 +32,7 @@ use self::registry::Registry;
 use crate::{
     apply::Context,
     container::{self, Change, Live, Steps},
-    image::{ImageStore, Registries, SettingsError},
+    image::ImageStore,
     network::{Changes, Fabric},
     store::{self, Root, StoreError},
 };
@@ -67,8 +66,6 @@ enum StartError {
     Listen(#[source] std::io::Error),
     #[error("handle signals")]
     Signals(#[source] std::io::Error),
-    #[error("read the registry settings")]
-    Registries(#[source] SettingsError),
     #[error("take over the network")]
     Network(#[source] crate::network::NetworkError),
     #[error("adopt what is there")]
@@ -128,7 +125,6 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let (changes, mut changed) = mpsc::channel(CHANGES_WAITING_MAX);
     let context = Context {
         images: ImageStore::open(&root),
-        registries: Arc::new(registries(&root).map_err(StartError::Registries)?),
         fabric: Fabric::open(&root).await.map_err(StartError::Network)?,
         live: Live::new(root.clone(), changes),
         steps: Steps::new(
@@ -194,17 +190,6 @@ fn sealed_program(sealed: &Result<OwnedFd, runtime::Error>, own: PathBuf) -> Pat
             own
         }
     }
-}
-
-/// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.
-fn registries(root: &Root) -> Result<Registries, SettingsError> {
-    let own = root.state().join("registries.json");
-    let registries = if own.exists() {
-        Registries::read(&own)?
-    } else {
-        Registries::system()?
-    };
-    Ok(registries.with_credentials(std::path::Path::new("/root/.docker/config.json")))
 }
 
 /// Returns once nothing was wanted for a while.

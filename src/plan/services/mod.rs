@@ -31,7 +31,9 @@ pub(super) struct Work<'a> {
     pub(super) count: u32,
     /// It, or something that it needs, cannot be planned: it is left alone.
     pub(super) skipped: bool,
-    /// Nothing that it requires was stopped by the user, and it is not held.
+    /// Something that it requires was stopped by the user: it does not start.
+    pub(super) blocked: bool,
+    /// It is neither blocked nor held nor skipped.
     pub(super) may_start: bool,
     /// Its image, or what it depends on, must be there first: what exists is left alone until then, and nothing is started.
     pub(super) held: bool,
@@ -97,6 +99,7 @@ pub(super) fn decide<'a>(
     let needs_skipped = selection::needed(inputs.project, &service.name)
         .any(|needed| context.works.get(needed).is_some_and(|work| work.skipped));
     let skipped = context.skipped.contains(&service.name) || needs_skipped;
+    let blocked = blocked(context, service);
     let mut work = Work {
         service,
         // The loop cares for everything that exists, whatever the last call was about.
@@ -105,7 +108,8 @@ pub(super) fn decide<'a>(
         count: u32::try_from(members.len()).unwrap_or(u32::MAX),
         members,
         missing: Vec::new(),
-        may_start: !skipped && !blocked(inputs, service),
+        may_start: !skipped && !blocked,
+        blocked,
         skipped,
         held: false,
     };

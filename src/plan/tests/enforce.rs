@@ -92,6 +92,25 @@ fn missing_containers_are_made_unless_the_user_stopped_the_service() {
 }
 
 #[test]
+fn what_waits_for_something_stopped_waits_down_the_line_but_not_for_done_jobs() {
+    let project = project([
+        service("front").needs("web", Condition::ServiceStarted),
+        service("web").needs("db", Condition::ServiceStarted),
+        service("db"),
+        service("report").needs("job", Condition::ServiceCompletedSuccessfully),
+        service("job"),
+    ]);
+    let mut world = settled(&project);
+    for text in ["shop-front-1", "shop-web-1", "shop-db-1", "shop-report-1"] {
+        world.by_name(text).state = State::Lost {
+            reason: "reboot".to_owned(),
+        };
+    }
+    world.stopped.services.extend([name("db"), name("job")]);
+    insta::assert_snapshot!(enforced(&mut world, &project), @"1 start container shop-report-1 (lost: reboot)");
+}
+
+#[test]
 fn a_missing_bridge_is_repaired_before_containers_are_restarted() {
     let project = project(web_and_db());
     let mut world = settled(&project);

@@ -277,7 +277,7 @@ pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
     let kind = match error.kind() {
         plan::PlanErrorKind::Conflict => FailureKind::Conflict,
         plan::PlanErrorKind::Unsupported => FailureKind::Unsupported,
-        _ => FailureKind::Operation,
+        plan::PlanErrorKind::Invalid => FailureKind::Operation,
     };
     ErrorReport {
         kind,

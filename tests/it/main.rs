@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::format_collect,
     reason = "helpers of tests are not in test functions"
 )]

@@ -32,6 +32,8 @@ use answer::{Answer, Status};
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause between attempts to connect to a supervisor that somebody else is starting.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Supervisors in a row that may go away before they answer.
+const ATTEMPTS_MAX: u32 = 5;
 /// Longest line of an answer: an error with the log of a service fits many times.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// `sun_path` of unix(7), with its terminating zero.
@@ -109,12 +111,26 @@ impl ClientError {
 }
 
 /// Sends a call to the supervisor, starting it when nobody listens.
+///
+/// A supervisor that was killed or leaves at this very moment may still have been connected to: as long as it has not begun to answer, the
+/// call was not begun either, and the next one gets it.
 pub fn call(root: &Root, request: &Request) -> Result<Call, ClientError> {
-    let stream = match connect(root)? {
-        Some(stream) => stream,
-        None => start(root)?,
-    };
-    send(stream, request, root.supervisor_log())
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let stream = match connect(root)? {
+            Some(stream) => stream,
+            None => start(root)?,
+        };
+        let begun = send(stream, request, root.supervisor_log()).and_then(|mut call| {
+            call.fill()?;
+            Ok(call)
+        });
+        match begun {
+            Err(ClientError::CutOff { .. }) if attempts < ATTEMPTS_MAX => pause(RETRY_PAUSE),
+            begun => return begun,
+        }
+    }
 }
 
 /// A call in work: an iterator of events, and a descriptor to poll.

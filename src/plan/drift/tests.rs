@@ -3,9 +3,10 @@ use compose_spec::model::{ImageSource, RestartPolicy, Service};
 use super::*;
 use crate::plan::tests::fixture::{With, build, service};
 
-fn changes(old: &Service, change: impl FnOnce(&mut Service)) -> Vec<String> {
+#[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
+fn changes(old: Service, change: impl FnOnce(&mut Service)) -> Vec<String> {
     let new = old.clone().with(change);
-    differences(old, &new)
+    differences(&old, &new)
         .iter()
         .map(ToString::to_string)
         .collect()
@@ -20,7 +21,7 @@ fn what_is_not_part_of_a_container_keeps_it() {
             .env("A", "1")
             .env("B", "2")
     };
-    let other = changes(&web(), |service| {
+    let other = changes(web(), |service| {
         service.replicas = 5;
         service.profiles = vec!["x".to_owned()];
         service.pull_policy = compose_spec::model::PullPolicy::Always;
@@ -40,7 +41,7 @@ fn what_is_not_part_of_a_container_keeps_it() {
     });
     assert_eq!(other, [""; 0]);
     let always = changes(
-        &web().with(|s| s.restart = RestartPolicy::Always),
+        web().with(|s| s.restart = RestartPolicy::Always),
         |service| {
             service.restart = RestartPolicy::UnlessStopped;
         },
@@ -55,7 +56,7 @@ fn changes_are_told_by_field_without_secrets() {
         .env("OLD", "1")
         .env("DB_PASSWORD", "hunter2")
         .env("URL", "postgres://me:pw@db/x");
-    let texts = changes(&old, |service| {
+    let texts = changes(old, |service| {
         service.environment["LOG_LEVEL"] = Some("debug".to_owned());
         service.environment.shift_remove("OLD");
         service.environment.insert("NEW".to_owned(), None);

@@ -137,6 +137,16 @@ fn addresses_that_cannot_be_given() {
 }
 
 #[test]
+fn an_address_that_one_asks_for_is_left_to_it() {
+    let autos = ["a", "b", "c", "d"].map(service);
+    let mut project = project(autos.into_iter().chain([fixed("last", "10.9.0.4")]));
+    with_subnet(&mut project, "default", "10.9.0.0/29");
+    let mut world = World::new();
+    world.up(&project, UpOptions::default());
+    assert_eq!(world.observed.containers.len(), 5);
+}
+
+#[test]
 fn a_network_without_room() {
     let mut project = project([service("web").with(|service| service.replicas = 6)]);
     with_subnet(&mut project, "default", "10.9.0.0/29");

@@ -1,6 +1,6 @@
 //! `up` in chosen situations: what is replaced, with whom, and in which order.
 
-use compose_spec::model::{Condition, NetworkMode};
+use compose_spec::model::{Condition, Namespace, NetworkMode};
 
 use super::{
     fixture::{With, name, project, service},
@@ -271,4 +271,28 @@ fn one_that_joins_a_network_follows_its_owner() {
     let owner = replaced.by_name("shop-app-1").record.id.clone();
     replaced.container(&owner).record.id = crate::model::ContainerId::from_bytes([9; 32]);
     assert!(display(&replaced.plan(&of("1"))).contains("create container shop-side-1"));
+}
+
+#[test]
+fn one_that_joins_processes_is_made_once_its_owner_runs() {
+    let side = service("side").with(|service| service.pid = Namespace::Service(name("app")));
+    let third = service("third").with(|s| s.network = NetworkMode::Service(name("side")));
+    let app = || service("app").built();
+    let mut world = settled(&project([app()]));
+    let options = UpOptions {
+        build: true,
+        ..UpOptions::default()
+    };
+    let project = project([third, side, app()]);
+    let id = world.by_name("shop-app-1").record.id.clone();
+    world.exit(&id, 0, false);
+    // The image of `app` may be another one, so it is neither started nor replaced yet.
+    insta::assert_snapshot!(planned(&mut world, &project, options), @r"
+    1 build image shop-app (a build is asked for)
+    2 pull image side:1 (not in the store)
+    3 pull image third:1 (not in the store)
+    deferred
+    ");
+    world.settle(&project);
+    assert_eq!(world.observed.containers.len(), 3);
 }

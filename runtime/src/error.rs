@@ -64,6 +64,7 @@ impl fmt::Display for Error {
                     "execute {subject}: the interpreter that it names is not in the container"
                 )
             }
+            (Step::Check, _) => f.write_str(subject),
             (Step::Killed, _) => write!(f, "{step} {subject}"),
             _ => write!(f, "{step} {subject}: {source}"),
         }
@@ -143,6 +144,8 @@ macro_rules! steps {
 }
 
 steps! {
+    /// Judging a description before anything is tried; the subject says everything.
+    Check = "check",
     /// Opening a file or directory.
     Open = "open",
     /// Reading a file.

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::{
     container::{Live, Steps},
-    image::{ImageStore, Registries},
+    image::ImageStore,
     model::Subject,
     network::Fabric,
     protocol::{Event, Progress, StepState},
@@ -23,8 +23,6 @@ pub struct Context {
     pub root: Root,
     /// The image store.
     pub images: ImageStore,
-    /// Mirrors, credentials, insecure registries.
-    pub registries: Arc<Registries>,
     /// Networks, endpoints, published ports, DNS.
     pub fabric: Fabric,
     /// Connections to monitors.

@@ -7,7 +7,7 @@ use compose_spec::model::{PortProtocol, ServiceName};
 use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
-    image::{ImageError, PullError},
+    image::{ImageError, PullError, SettingsError},
     model::Subject,
     network::NetworkError,
     plan::lower::LowerError,
@@ -29,14 +29,11 @@ pub struct Failure {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// An image could not be fetched.
-    #[error("pull image `{reference}`")]
-    Pull {
-        /// The reference as written.
-        reference: String,
-        /// What happened.
-        #[source]
-        source: PullError,
-    },
+    #[error(transparent)]
+    Pull(PullError),
+    /// The registry settings cannot be used.
+    #[error("read the registry settings")]
+    Registries(#[source] SettingsError),
     /// An image could not be built.
     #[error("build image of service `{service}`")]
     Build {
@@ -283,9 +280,10 @@ impl ApplyError {
 
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Pull { .. } | Self::Build { .. } | Self::ImageMissing { .. } => {
-                FailureKind::Image
-            }
+            Self::Pull(_)
+            | Self::Registries(_)
+            | Self::Build { .. }
+            | Self::ImageMissing { .. } => FailureKind::Image,
             Self::Unhealthy { .. } | Self::DependencyExited { .. } | Self::NotCompleted { .. } => {
                 FailureKind::Unhealthy
             }

@@ -95,12 +95,14 @@ fn hosts(record: &ContainerRecord, networks: &[NetworkRecord]) -> String {
         .endpoints
         .iter()
         .find(|endpoint| endpoint.default_route);
-    let gateway = default.or(record.endpoints.first()).and_then(|endpoint| {
-        networks
-            .iter()
-            .find(|network| network.name == endpoint.network)
-            .map(|network| network.gateway)
-    });
+    let gateway = default
+        .or_else(|| record.endpoints.first())
+        .and_then(|endpoint| {
+            networks
+                .iter()
+                .find(|network| network.name == endpoint.network)
+                .map(|network| network.gateway)
+        });
     network::hosts(
         &record.spec.hostname,
         record.spec.domainname.as_deref(),

@@ -13,9 +13,10 @@ use super::{ApplyError, Context, Job, builder::StepContainers, queue::Done};
 use crate::{
     build::{self, BuildEvent, BuildInput, LayersError, StoreLayers},
     container,
-    image::{self, LayerPhase, PullProgress},
+    image::{self, LayerPhase, PullProgress, Registries, SettingsError},
     model::{ImageId, Subject, SubjectKind},
     protocol::{Event, Progress, StepState},
+    store::Root,
 };
 
 /// Shortest time between two reports of one layer's bytes.
@@ -41,18 +42,16 @@ pub(super) async fn pull(
     }
     job.working(subject, "pulling").await;
     let layers = LayerRows::new(job, reference);
+    let registries = registries(&context.root).map_err(ApplyError::Registries)?;
     let record = image::pull(
         &context.images,
         reference,
         platform,
-        &context.registries,
+        &registries,
         &|progress| layers.tell(&progress),
     )
     .await
-    .map_err(|source| ApplyError::Pull {
-        reference: reference.to_owned(),
-        source,
-    })?;
+    .map_err(ApplyError::Pull)?;
     Ok(Done {
         text: Some("pulled".to_owned()),
         name: Some(record.id.as_str().to_owned()),
@@ -78,18 +77,13 @@ pub(super) async fn build(
     job.working(subject, "building").await;
     let mut input = BuildInput::from_compose(section, tag).map_err(failed)?;
     input.platform.clone_from(&service.platform);
+    let registries = registries(&context.root).map_err(ApplyError::Registries)?;
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
     let handle = Handle::current();
     let built = spawn_blocking(move || {
         let pull = |reference: &str, platform: &str| {
             let platform = Some(platform);
-            let pulled = image::pull(
-                &context.images,
-                reference,
-                platform,
-                &context.registries,
-                &|_| {},
-            );
+            let pulled = image::pull(&context.images, reference, platform, &registries, &|_| {});
             handle.block_on(pulled).map_err(LayersError::new)
         };
         let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
@@ -105,6 +99,18 @@ pub(super) async fn build(
         name: Some(record.id.as_str().to_owned()),
         container: None,
     })
+}
+
+/// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.
+/// They are read for each pull, so that a change needs no restart.
+fn registries(root: &Root) -> Result<Registries, SettingsError> {
+    let own = root.state().join("registries.json");
+    let registries = if own.exists() {
+        Registries::read(&own)?
+    } else {
+        Registries::system()?
+    };
+    Ok(registries.with_credentials(std::path::Path::new("/root/.docker/config.json")))
 }
 
 /// Removes an image that no container uses.

@@ -32,8 +32,8 @@ use answer::{Answer, Status};
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause between attempts to connect to a supervisor that somebody else is starting.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How often a call is sent again to a supervisor that left before it answered.
-const ATTEMPTS_MAX: u32 = 2;
+/// Supervisors in a row that may go away before they answer.
+const ATTEMPTS_MAX: u32 = 5;
 /// Longest line of an answer: an error with the log of a service fits many times.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// `sun_path` of unix(7), with its terminating zero.
@@ -111,18 +111,16 @@ impl ClientError {
 }
 
 /// Sends a call to the supervisor, starting it when nobody listens.
+///
+/// A supervisor that was killed or leaves at this very moment may still have been connected to: as long as it has not begun to answer, the
+/// call was not begun either, and the next one gets it.
 pub fn call(root: &Root, request: &Request) -> Result<Call, ClientError> {
     let message = Message::encode(request)?;
     Ok(Call {
         stream: message.send(root)?,
         answer: Answer::default(),
         root: root.clone(),
-        // A second one-off is not the same as one.
-        attempts: if matches!(request, Request::Run(_)) {
-            0
-        } else {
-            ATTEMPTS_MAX
-        },
+        attempts: ATTEMPTS_MAX,
         message,
     })
 }
@@ -174,9 +172,13 @@ impl Call {
     }
 
     /// Decides what the end of the stream means.
+    ///
+    /// A supervisor that was killed or leaves at this very moment may still have been connected to: as long as it has not begun to answer, the
+    /// call was not begun either, and the next one gets it.
     fn end(&mut self) -> Result<(), ClientError> {
         if self.answer.is_empty() && self.attempts > 0 {
             self.attempts -= 1;
+            pause(RETRY_PAUSE);
             self.stream = self.message.send(&self.root)?;
             return Ok(());
         }

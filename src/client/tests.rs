@@ -160,7 +160,7 @@ fn a_supervisor_that_leaves_before_it_answers_is_asked_again() {
     assert_eq!(event, Event::Finished(Outcome::default()));
 
     fs_err::remove_file(root.supervisor_socket()).unwrap();
-    let server = serve_all(&root, vec![&[], &[], &[]]);
+    let server = serve_all(&root, vec![&[]; 6]);
     let error = call(&root, &tag()).unwrap().next_event().unwrap_err();
     server.join().unwrap();
     assert!(matches!(error, ClientError::CutOff { .. }), "{error:?}");

@@ -155,10 +155,13 @@ fn pick_volumes(
         .collect()
 }
 
+/// What was found, by reference.
+type Found<T> = BTreeMap<String, T>;
+
 fn read_images(
     images: &ImageStore,
     named: Option<&Project>,
-) -> Result<(BTreeMap<String, ImageRecord>, BTreeMap<String, Timestamp>), ObserveError> {
+) -> Result<(Found<ImageRecord>, Found<Timestamp>), ObserveError> {
     let (mut found, mut fetched) = (BTreeMap::new(), BTreeMap::new());
     let references = named.map(image_references).unwrap_or_default();
     if references.is_empty() {

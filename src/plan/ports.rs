@@ -177,6 +177,12 @@ impl Ports {
                             count,
                         }
                     }
+                    Owner::Planned(other) if *other == service.name => PlanError::PortTaken {
+                        service: service.name.clone(),
+                        index,
+                        port,
+                        owner: "another of its ports".to_owned(),
+                    },
                     owner => PlanError::PortTaken {
                         service: service.name.clone(),
                         index,

@@ -85,6 +85,7 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
         members: Vec::new(),
         missing: Vec::new(),
         count: 1,
+        blocked: false,
         may_start: true,
         skipped: false,
         held: false,

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Returns the wanted number of replicas.
-fn wanted(inputs: &Inputs<'_>, work: &Work<'_>) -> u32 {
+pub(super) fn wanted(inputs: &Inputs<'_>, work: &Work<'_>) -> u32 {
     let service = work.service;
     inputs
         .options

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     apply::{self, ApplyError, Job},
     model::ContainerRole,
+    observe,
     plan::{self, DownInputs, DownOptions, LifecycleInputs, Mode, RunInputs, Stopped, UpOptions},
     protocol::{
         DownRequest, ErrorReport, Event, LifecycleAction, LifecycleRequest, Outcome, Request,
@@ -53,6 +54,10 @@ async fn up(
 ) -> Result<Outcome, StoreError> {
     let root = &task.context.root;
     let previous = Desired::read(root, &task.name)?;
+    let kept_before = previous
+        .as_ref()
+        .map(|desired| desired.active.clone())
+        .unwrap_or_default();
     let mut desired = merge(previous, &request);
     let options = UpOptions {
         mode: Mode::Up,
@@ -105,7 +110,35 @@ async fn up(
     };
     let mut outcome = task.settle(work, Some(first)).await;
     limit.finish(&mut outcome);
+    if !outcome.errors.is_empty() {
+        forget_unmade(task, desired, &kept_before)?;
+    }
     Ok(outcome)
+}
+
+/// After a failure: what this call could not even make is not wanted any more, so that the loop does not go on trying what the user was told has failed.
+fn forget_unmade(
+    task: &Task,
+    mut desired: Desired,
+    kept_before: &BTreeSet<ServiceName>,
+) -> Result<(), StoreError> {
+    let root = &task.context.root;
+    // If they cannot be read, all counts as made.
+    let Ok(containers) = observe::project(root, &task.name) else {
+        return Ok(());
+    };
+    let made = |service: &ServiceName| {
+        containers
+            .iter()
+            .any(|container| container.record.service == *service)
+    };
+    desired
+        .active
+        .retain(|service| kept_before.contains(service) || made(service));
+    if desired.active.is_empty() && containers.is_empty() {
+        return Desired::remove(root, &task.name);
+    }
+    desired.write(root)
 }
 
 /// Adds what the client wants to what was wanted before: services that it does not name stay as they are.

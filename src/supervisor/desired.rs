@@ -50,6 +50,14 @@ impl Desired {
         store::write_json(&root.project(&self.project.name).join("desired.json"), self)
     }
 
+    /// Returns what the loop keeps. Without a service that `up` brought up that is no service at all; a plan would take no name for all.
+    pub(super) fn kept(mut self) -> Self {
+        if self.active.is_empty() {
+            self.project.services.clear();
+        }
+        self
+    }
+
     /// Removes the desired state of a project.
     pub(super) fn remove(root: &Root, name: &ProjectName) -> Result<(), StoreError> {
         store::remove_tree(&root.project(name))

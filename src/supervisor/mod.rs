@@ -12,7 +12,13 @@ mod project;
 mod registry;
 mod server;
 
-use std::{ffi::OsString, io::Write, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    io::Write,
+    os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+    time::Duration,
+};
 
 use runtime::spec::ContainerState;
 use tokio::{
@@ -26,7 +32,7 @@ use self::registry::Registry;
 use crate::{
     apply::Context,
     container::{self, Change, Live, Steps},
-    image::{ImageStore, Registries, SettingsError},
+    image::ImageStore,
     network::{Changes, Fabric},
     store::{self, Root, StoreError},
 };
@@ -60,8 +66,6 @@ enum StartError {
     Listen(#[source] std::io::Error),
     #[error("handle signals")]
     Signals(#[source] std::io::Error),
-    #[error("read the registry settings")]
-    Registries(#[source] SettingsError),
     #[error("take over the network")]
     Network(#[source] crate::network::NetworkError),
     #[error("adopt what is there")]
@@ -116,18 +120,19 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let listener = server::bind(&root).map_err(StartError::Listen)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let sealed = runtime::process::seal::own_executable();
+    let program = sealed_program(&sealed, arguments.program);
     let (changes, mut changed) = mpsc::channel(CHANGES_WAITING_MAX);
     let context = Context {
         images: ImageStore::open(&root),
-        registries: Arc::new(registries(&root).map_err(StartError::Registries)?),
         fabric: Fabric::open(&root).await.map_err(StartError::Network)?,
         live: Live::new(root.clone(), changes),
         steps: Steps::new(
             root.clone(),
-            arguments.program.clone(),
+            program.clone(),
             tokio::runtime::Handle::current(),
         ),
-        program: arguments.program,
+        program,
         supervisor: arguments.respawn,
         root: root.clone(),
     };
@@ -175,15 +180,16 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.
-fn registries(root: &Root) -> Result<Registries, SettingsError> {
-    let own = root.state().join("registries.json");
-    let registries = if own.exists() {
-        Registries::read(&own)?
-    } else {
-        Registries::system()?
-    };
-    Ok(registries.with_credentials(std::path::Path::new("/root/.docker/config.json")))
+/// Returns the path of this program that monitors are started by: a read-only mount of its file, so that no container can write it through the
+/// `/proc/<pid>/exe` of its monitor (CVE-2019-5736).
+fn sealed_program(sealed: &Result<OwnedFd, runtime::Error>, own: PathBuf) -> PathBuf {
+    match sealed {
+        Ok(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
+        Err(error) => {
+            warn!(%error, "monitors run the program's own file");
+            own
+        }
+    }
 }
 
 /// Returns once nothing was wanted for a while.

@@ -117,11 +117,8 @@ impl Task {
         }
         let desired =
             Desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
-        // Without a service that `up` brought up there is nothing to keep: no name would mean all of them.
-        if let Some(desired) = desired
-            .as_ref()
-            .filter(|desired| !desired.active.is_empty())
-        {
+        if let Some(desired) = desired.map(Desired::kept) {
+            let desired = &desired;
             let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
             let work = Work {
                 desired,
@@ -280,7 +277,7 @@ pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
     let kind = match error.kind() {
         plan::PlanErrorKind::Conflict => FailureKind::Conflict,
         plan::PlanErrorKind::Unsupported => FailureKind::Unsupported,
-        _ => FailureKind::Operation,
+        plan::PlanErrorKind::Invalid => FailureKind::Operation,
     };
     ErrorReport {
         kind,

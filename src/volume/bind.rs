@@ -43,7 +43,7 @@ pub fn bind_source(source: &Path, create: bool) -> Result<(), VolumeError> {
 
 /// Gives a directory to the owner of the one above.
 fn adopt(directory: &Path) -> Result<(), VolumeError> {
-    let above = directory.parent().unwrap_or(Path::new("/"));
+    let above = directory.parent().unwrap_or_else(|| Path::new("/"));
     let owner = fs::metadata(above).map_err(VolumeError::BindSource)?;
     let uid = rustix::fs::Uid::from_raw(owner.uid());
     let gid = rustix::fs::Gid::from_raw(owner.gid());

@@ -226,7 +226,7 @@ fn module_of(path: &Path) -> Option<String> {
         .to_string_lossy()
         .into_owned();
     let name = first.strip_suffix(".rs").unwrap_or(&first).to_owned();
-    (!matches!(name.as_str(), "lib" | "main")).then_some(name)
+    (!matches!(name.as_str(), "lib" | "main" | "role")).then_some(name)
 }
 
 /// Lines of code with their numbers: comments left out, and everything from a test module on.

@@ -30,6 +30,7 @@ fn broken_files_are_refused_with_their_place() {
         assert!(output.stderr.contains(place), "{place}: {}", output.stderr);
         assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
     }
+    world.write("compose.yaml", SLEEPER);
     world.finish();
 }
 
@@ -66,14 +67,14 @@ services:
 #[test]
 fn a_missing_bind_source_is_refused_in_the_long_form_and_made_in_the_short_one() {
     let world = World::new(
-        r#"
+        r"
 services:
   app:
     image: busybox
     command: sleep 1000
     init: true
     volumes: [ { type: bind, source: ./nosuch, target: /mnt } ]
-"#,
+",
     );
     let output = world.stack(&["up", "-d"]).fails(1);
     assert!(output.stderr.contains("nosuch"), "{}", output.stderr);

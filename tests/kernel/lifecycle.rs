@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[test]
 fn up_starts_services_in_order_and_down_leaves_nothing() {
     let world = World::new(
-        r#"
+        r"
 services:
   web:
     image: busybox
@@ -29,7 +29,7 @@ services:
       start_interval: 100ms
 volumes:
   data:
-"#,
+",
     );
     world.stack(&["up", "-d", "--wait"]).ok();
     assert_eq!(world.row("db").unwrap()["Health"], "healthy");
@@ -49,7 +49,7 @@ volumes:
 fn a_second_up_touches_nothing_and_a_changed_variable_recreates_one_service() {
     let compose = |level: &str| {
         format!(
-            r#"
+            r"
 services:
   a:
     image: busybox
@@ -60,7 +60,7 @@ services:
     image: busybox
     command: sleep 1000
     init: true
-"#
+"
         )
     };
     let world = World::new(&compose("info"));
@@ -196,11 +196,11 @@ fn stop_start_restart_and_kill_do_as_they_say() {
 #[test]
 fn scale_changes_the_number_of_containers_and_dns_answers_all() {
     let world = World::new(
-        r#"
+        r"
 services:
   web: { image: busybox, command: sleep 1000, init: true }
   client: { image: busybox, command: sleep 1000, init: true }
-"#,
+",
     );
     world.stack(&["up", "-d", "--scale", "web=3"]).ok();
     let addresses = |count: usize| {

@@ -4,7 +4,11 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "tests start programs, read the environment and wait"
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::format_collect,
+    reason = "helpers of tests are not in test functions: they start programs, wait, and end the test when something is wrong"
 )]
 
 mod bad_input;

@@ -7,9 +7,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{
-    Monitor, Parent, Phase, Run, connections::Role, log::Stream, packet, supervisor,
-};
+use super::{Monitor, Parent, Phase, Run, connections::Role, log::Stream, packet, supervisor};
 
 /// Something that a descriptor became ready for.
 #[derive(Debug, Clone, Copy)]

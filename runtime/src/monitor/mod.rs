@@ -53,15 +53,10 @@ use nix::sys::signalfd::SignalFd;
 pub use client::{Client, ClientError, Received};
 
 use self::{
-    connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, oom::OomWatch, protocol::Ready,
-    record::Recorder, restart::Restarts, setup::ReadyPipe, streams::Streams,
+    connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, oom::OomWatch,
+    protocol::Ready, record::Recorder, restart::Restarts, setup::ReadyPipe, streams::Streams,
 };
-use crate::{
-    cgroup::Cgroup,
-    check::Checked,
-    process::SockFilter,
-    spec::ExitStatus,
-};
+use crate::{cgroup::Cgroup, check::Checked, process::SockFilter, spec::ExitStatus};
 
 /// What a monitor is started with.
 #[derive(Debug)]

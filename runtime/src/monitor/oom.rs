@@ -61,12 +61,17 @@ impl Monitor {
         let all = cgroup.oom_kills();
         let new = all.saturating_sub(oom.told);
         oom.told = all;
-        oom.looks_left = if new > 0 { 0 } else { oom.looks_left.saturating_sub(1) };
+        oom.looks_left = if new > 0 {
+            0
+        } else {
+            oom.looks_left.saturating_sub(1)
+        };
         oom.look_at =
             (oom.looks_left > 0).then(|| now + LOOK_DELAY * 2_u32.pow(LOOKS - 1 - oom.looks_left));
         if new > 0 {
-            self.log
-                .event(&format!("out of memory: the kernel killed {new} of its processes"));
+            self.log.event(&format!(
+                "out of memory: the kernel killed {new} of its processes"
+            ));
         }
         all > oom.before
     }

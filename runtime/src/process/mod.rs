@@ -15,8 +15,8 @@ mod work;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::cgroup::JoinPlan;
-use crate::check::Checked;
-use crate::error::Error;
+use crate::check::{Checked, check_process};
+use crate::error::{Errno, Error, Step};
 use crate::spec::{ContainerSpec, Process};
 
 pub use start::start_ticks;
@@ -95,6 +95,9 @@ pub fn exec(
     cgroup: &JoinPlan,
     filter: &[SockFilter],
 ) -> Result<Launched, Error> {
+    // The first process was judged with its container.
+    check_process(request.process)
+        .map_err(|error| Error::new(Step::Check, error.to_string(), Errno(libc::EINVAL)))?;
     let (plan, ours) = plan::Plan::exec(request, io, cgroup, filter)?;
     start::start(plan, ours)
 }

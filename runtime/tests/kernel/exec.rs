@@ -140,6 +140,20 @@ fn exec_gets_a_terminal_of_the_container() {
 fn exec_reports_missing_programs_and_users() {
     let world = World::new();
     let running = sleeper(&world);
+    for (argv, cwd, text) in [
+        (vec![], "/", "no program to run"),
+        (
+            vec!["probe".to_owned()],
+            "srv",
+            "working directory `srv` is not an absolute path",
+        ),
+    ] {
+        let mut process = probe_process(&[]);
+        process.argv = argv;
+        process.cwd = cwd.into();
+        let error = running.exec_process(&process, false).err().unwrap();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), (text, 125));
+    }
     let mut process = probe_process(&[]);
     process.user = "nobody".into();
     let error = running.exec_process(&process, false).err().unwrap();

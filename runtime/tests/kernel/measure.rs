@@ -36,10 +36,10 @@ pub(crate) fn run() {
     };
     report("fork, execute, exit, reap", || bare(0));
     report("the same in new namespaces, network not", || {
-        bare(NAMESPACES)
+        bare(NAMESPACES);
     });
     report("the same in new namespaces, network too", || {
-        bare(NAMESPACES | libc::CLONE_NEWNET)
+        bare(NAMESPACES | libc::CLONE_NEWNET);
     });
     report("container that joins a network", || {
         let mut spec = world.spec(&["exit:0"]);
@@ -52,7 +52,7 @@ pub(crate) fn run() {
     let mut running = world.start(world.spec(&["sleep"])).unwrap();
     running.await_text("ready");
     report("exec in a container", || {
-        assert_eq!(running.exec(&["exit:0"]).code, 0)
+        assert_eq!(running.exec(&["exit:0"]).code, 0);
     });
     running.kill();
     netns::remove(&network).unwrap();

@@ -4,11 +4,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use runtime::spec::{Mount, MountKind, Propagation, Rootfs};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::harness::Test;
 use crate::world::{World, bind};
 
 pub(crate) const TESTS: &[Test] = &[
+    (
+        "devices_are_bound_where_they_cannot_be_made",
+        devices_are_bound_where_they_cannot_be_made,
+    ),
     (
         "the_usual_mounts_and_devices_are_there",
         the_usual_mounts_and_devices_are_there,
@@ -317,4 +322,19 @@ fn propagation_is_as_asked_for() {
         running.kill();
     }
     nix::mount::umount(&shared).unwrap();
+}
+
+fn devices_are_bound_where_they_cannot_be_made() {
+    let world = World::new();
+    let mut sets = capabilities(None).unwrap();
+    sets.effective.remove(CapabilitySet::MKNOD);
+    set_capabilities(None, sets).unwrap();
+    let finished =
+        world.run(world.spec(&["stat:/dev/null", "write:/dev/full:x", "mounts", "ls:/dev"]));
+    assert_eq!(finished.answer("stat:/dev/null"), "char 666 0:0 1:3");
+    assert_eq!(finished.answer("write:/dev/full:x"), "error ENOSPC");
+    let mounts = finished.answer("mounts");
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+        assert!(mounts.contains(&format!(" /dev/{name} ")), "{mounts}");
+    }
 }

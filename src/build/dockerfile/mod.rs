@@ -1,6 +1,6 @@
 //! The Dockerfile language: bytes in, typed instructions or every error with its line and column out. Pure.
 //!
-//! Order of the passes: [`lines`] (directives, continuations, heredocs), [`words`] (flags and arguments), [`parse`] (types), here
+//! Order of the passes: `lines` (directives, continuations, heredocs), `words` (flags and arguments), `parse` (types), here
 //! (stages). Variables stay as written; [`expand`] is applied when a step runs, because only then the environment is known.
 
 mod error;

@@ -214,7 +214,7 @@ fn is_own(name: &str, service: &Service) -> bool {
         !part.is_empty() && !matches!(*part, "." | ".." | "/" | "//") && part.chars().all(is_letter)
     };
     let parts: Vec<&str> = name.split(separator).collect();
-    if !parts.iter().all(|part| is_part(&part)) {
+    if !parts.iter().all(is_part) {
         return false;
     }
     match parts[..] {

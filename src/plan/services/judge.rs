@@ -1,13 +1,13 @@
 //! What happens to one container that exists.
 
-use compose_spec::model::{RestartPolicy, Service};
+use compose_spec::model::{Dependency, RestartPolicy, Service, ServiceName};
 use runtime::spec::ContainerState as State;
 
-use super::{Context, Verdict, Work, joins};
+use super::{Context, Member, Verdict, Work, joins};
 use crate::{
     model::ObservedContainer,
     plan::{
-        Inputs, Mode, Recreate,
+        Inputs, Mode, Recreate, depends,
         drift::{self, Drift},
         graph::is_live,
         images::{self, Supplied},
@@ -49,7 +49,7 @@ pub(super) fn judge(
     if live && !container.network_intact && !repairing {
         return Verdict::Restart("its network is not intact".to_owned());
     }
-    if blocked(inputs, work.service) {
+    if work.blocked {
         return Verdict::Keep;
     }
     by_state(inputs, work.service, container)
@@ -169,13 +169,27 @@ fn follows_restart(context: &Context<'_, '_>, service: &Service) -> Option<Strin
         .map(|(name, _)| format!("depends_on.{name}.restart: {name} is replaced or restarted"))
 }
 
-/// In the loop a service does not start while something that it requires was stopped by the user.
-pub(super) fn blocked(inputs: &Inputs<'_>, service: &Service) -> bool {
-    inputs.options.mode == Mode::Enforce
+/// In the loop a service does not start while something that it requires was stopped by the user, or cannot start for that reason;
+/// unless that is as far as it must be already.
+pub(super) fn blocked(context: &Context<'_, '_>, service: &Service) -> bool {
+    let stays = |name: &ServiceName| {
+        let work = context.works.get(name);
+        context.inputs.stopped.services.contains(name) || work.is_some_and(|work| work.blocked)
+    };
+    let is_reached = |(name, dependency): (&ServiceName, &Dependency)| {
+        let Some(work) = context.works.get(name) else {
+            return false;
+        };
+        let state = |member: &Member<'_>| {
+            depends::is_reached(&member.container.state, dependency.condition)
+        };
+        !work.members.is_empty() && work.members.iter().all(state)
+    };
+    context.inputs.options.mode == Mode::Enforce
         && service
             .depends_on
             .iter()
-            .any(|(name, dependency)| dependency.required && inputs.stopped.services.contains(name))
+            .any(|entry| entry.1.required && stays(entry.0) && !is_reached(entry))
 }
 
 /// Decides by what a container does now.

@@ -31,7 +31,9 @@ pub(super) struct Work<'a> {
     pub(super) count: u32,
     /// It, or something that it needs, cannot be planned: it is left alone.
     pub(super) skipped: bool,
-    /// Nothing that it requires was stopped by the user, and it is not held.
+    /// Something that it requires was stopped by the user: it does not start.
+    pub(super) blocked: bool,
+    /// It is neither blocked nor held nor skipped.
     pub(super) may_start: bool,
     /// Its image, or what it depends on, must be there first: what exists is left alone until then, and nothing is started.
     pub(super) held: bool,
@@ -64,6 +66,12 @@ impl Work<'_> {
         };
         self.members.iter().any(changes)
     }
+
+    /// Tells whether it will have a container.
+    fn will_exist(&self) -> bool {
+        let stays = |member: &Member<'_>| !matches!(member.verdict, Verdict::Remove(_));
+        !self.missing.is_empty() || self.members.iter().any(stays)
+    }
 }
 
 /// Everything that deciding about one service needs.
@@ -91,6 +99,7 @@ pub(super) fn decide<'a>(
     let needs_skipped = selection::needed(inputs.project, &service.name)
         .any(|needed| context.works.get(needed).is_some_and(|work| work.skipped));
     let skipped = context.skipped.contains(&service.name) || needs_skipped;
+    let blocked = blocked(context, service);
     let mut work = Work {
         service,
         // The loop cares for everything that exists, whatever the last call was about.
@@ -99,7 +108,8 @@ pub(super) fn decide<'a>(
         count: u32::try_from(members.len()).unwrap_or(u32::MAX),
         members,
         missing: Vec::new(),
-        may_start: !skipped && !blocked(inputs, service),
+        may_start: !skipped && !blocked,
+        blocked,
         skipped,
         held: false,
     };
@@ -121,8 +131,8 @@ pub(super) fn decide<'a>(
         scale::apply(inputs, &mut work)?;
     }
     settle_image(inputs, &mut work, draft)?;
-    if !owners_run(context, service) {
-        // A namespace of processes cannot be joined before there are any; the container is made once its owner runs.
+    if !owners_ready(context, service) {
+        // The container is made by a later plan.
         work.missing.clear();
         work.may_start = false;
         for member in &mut work.members {
@@ -146,25 +156,30 @@ pub(super) fn decide<'a>(
     Ok(work)
 }
 
-/// Tells whether every service whose process or IPC namespace is joined runs, or will by this plan.
-fn owners_run(context: &Context<'_, '_>, service: &Service) -> bool {
+/// Tells whether every container whose namespaces are joined will be there: for a network it must exist, for processes and IPC it must
+/// run. An owner that is to have no container at all is not waited for: that is an error.
+fn owners_ready(context: &Context<'_, '_>, service: &Service) -> bool {
     drift::namespace_owners(service)
-        .filter(|(field, _)| *field != "network_mode")
-        .filter_map(|(_, owner)| context.works.get(owner))
-        .all(|owner| {
-            let name = &owner.service.name;
-            let stopped = context.inputs.stopped.services.contains(name);
-            let starts = owner.may_start && !stopped && !context.inputs.options.no_start;
-            match owner
-                .members
-                .first()
-                .map(|first| (first.container, &first.verdict))
-            {
-                Some((container, Verdict::Keep | Verdict::Unpause(_))) => is_live(container),
-                Some((_, Verdict::Remove(_))) | None => starts && owner.count > 0,
-                Some((_, Verdict::Start(_) | Verdict::Restart(_) | Verdict::Recreate(_))) => starts,
-            }
+        .filter_map(|(field, owner)| Some((field, context.works.get(owner)?)))
+        .filter(|(_, owner)| scale::wanted(context.inputs, owner) > 0)
+        .all(|(field, owner)| match field {
+            "network_mode" => owner.will_exist(),
+            _ => will_run(context.inputs, owner),
         })
+}
+
+fn will_run(inputs: &Inputs<'_>, owner: &Work<'_>) -> bool {
+    let stopped = inputs.stopped.services.contains(&owner.service.name);
+    let starts = owner.may_start && !stopped && !inputs.options.no_start;
+    match owner
+        .members
+        .first()
+        .map(|first| (first.container, &first.verdict))
+    {
+        Some((container, Verdict::Keep | Verdict::Unpause(_))) => is_live(container),
+        Some((_, Verdict::Remove(_))) | None => starts && owner.will_exist(),
+        Some((_, Verdict::Start(_) | Verdict::Restart(_) | Verdict::Recreate(_))) => starts,
+    }
 }
 
 fn is_coming(work: &Work<'_>) -> bool {

@@ -75,11 +75,6 @@ impl World {
         Self { directory, name }
     }
 
-    /// Name of the project.
-    pub(crate) fn project_name(&self) -> &str {
-        &self.name
-    }
-
     /// The state root.
     pub(crate) fn root(&self) -> PathBuf {
         self.directory.path().join("root")

@@ -1,100 +1,13 @@
 //! Real files, so these need root: owners, devices, whiteouts, `trusted.*` attributes.
 
+mod bed;
+
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 
-use compose_spec::model::Volume;
-use indexmap::IndexMap;
 use rustix::fs::{CWD, FileType, Timespec, Timestamps, XattrFlags, mknodat, setxattr, utimensat};
 
+use self::bed::{Bed, names, opaque, whiteout};
 use super::*;
-use crate::{
-    model::{Timestamp, VolumeRecord},
-    store::Root,
-};
-
-struct Bed {
-    directory: tempfile::TempDir,
-    volumes: Volumes,
-}
-
-impl Bed {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let volumes = Volumes::open(&Root::below(directory.path().join("state")));
-        let bed = Self { directory, volumes };
-        bed.make("data", &[]);
-        bed
-    }
-
-    fn make(&self, name: &str, options: &[(&str, &str)]) {
-        let driver_opts = options
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        self.volumes
-            .ensure(&VolumeRecord {
-                version: VolumeRecord::VERSION,
-                name: name.to_owned(),
-                project: None,
-                key: None,
-                wanted: Some(Volume {
-                    name: name.to_owned(),
-                    external: false,
-                    driver: None,
-                    driver_opts: driver_opts.collect::<IndexMap<_, _>>(),
-                    labels: IndexMap::new(),
-                }),
-                created: Timestamp(0),
-            })
-            .unwrap();
-    }
-
-    /// Makes a layer directory with files; a path that ends with `/` is a directory.
-    fn layer(&self, name: &str, entries: &[(&str, &str)]) -> PathBuf {
-        let layer = self.directory.path().join(name);
-        fs::create_dir_all(&layer).unwrap();
-        for (path, content) in entries {
-            let file = layer.join(path);
-            if path.ends_with('/') {
-                fs::create_dir_all(&file).unwrap();
-            } else {
-                fs::create_dir_all(file.parent().unwrap()).unwrap();
-                fs::write(&file, content).unwrap();
-            }
-        }
-        layer
-    }
-
-    fn fill(&self, layers: &[PathBuf], source: &str) -> Filled {
-        self.volumes
-            .copy_up(("data", None), (layers, source))
-            .unwrap()
-    }
-
-    fn data(&self, path: &str) -> PathBuf {
-        self.volumes.data_dir("data").join(path)
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.data(path)).unwrap()
-    }
-}
-
-fn whiteout(path: &Path) {
-    mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
-}
-
-fn opaque(path: &Path) {
-    setxattr(path, c"trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
-}
-
-fn names(path: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn an_empty_volume_gets_the_image_content_once() {

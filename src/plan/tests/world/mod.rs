@@ -1,17 +1,21 @@
 //! A host in memory: carries plans out step by step and checks, at every step, that it may be done now.
 
+mod containers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{Condition, Project};
 use petgraph::{Direction, visit::EdgeRef};
 use runtime::spec::{ContainerState as State, ExitStatus, Health};
 
-use super::super::{
-    Action, ContainerRef, HostFacts, ImageInput, Inputs, Mode, NamespaceOwner, NewContainer, Plan,
-    StepId, Stopped, UpOptions, depends::is_reached, display, graph::is_live, lower, plan,
-};
 use super::fixture::image;
-use crate::model::{ContainerId, Observed, ObservedContainer, Timestamp};
+use crate::{
+    model::{ContainerId, Observed, ObservedContainer, Timestamp},
+    plan::{
+        Action, ContainerRef, HostFacts, Inputs, Mode, Plan, StepId, Stopped, UpOptions,
+        depends::is_reached, display, graph::is_live, plan,
+    },
+};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct World {
@@ -277,135 +281,6 @@ impl World {
         containers
             .find(|c| c.record.name == name)
             .expect("the container exists")
-    }
-
-    /// What the supervisor does for `CreateContainer`, with the real `lower`.
-    fn create(
-        &mut self,
-        project: &Project,
-        new: &NewContainer,
-        made: &BTreeMap<StepId, ContainerId>,
-    ) -> ObservedContainer {
-        self.ids += 1;
-        let mut bytes = [0; 32];
-        bytes[..4].copy_from_slice(&self.ids.to_be_bytes());
-        let id = ContainerId::from_bytes(bytes);
-        let image = match &new.image {
-            ImageInput::Known(image) => (**image).clone(),
-            ImageInput::From(_) => self.observed.images[&new.image_reference].clone(),
-        };
-        let owner = |join: &Option<NamespaceOwner>| match join {
-            Some(NamespaceOwner::Container(ContainerRef::Existing(id))) => Some(id.clone()),
-            Some(NamespaceOwner::Container(ContainerRef::New(step))) => Some(made[step].clone()),
-            Some(NamespaceOwner::Named(_)) | None => None,
-        };
-        let network = owner(&new.joins.network);
-        let pid = owner(&new.joins.pid).map(|id| match self.container(&id).state {
-            State::Running { pid, .. } | State::Paused { pid, .. } => {
-                format!("/proc/{pid}/ns/pid").into()
-            }
-            ref state => panic!("the owner of a pid namespace is {state:?}"),
-        });
-        for endpoint in &new.endpoints {
-            assert!(
-                self.observed.networks.contains_key(&endpoint.network),
-                "network missing"
-            );
-        }
-        let places = lower::Places {
-            container: "/c".into(),
-            volumes: "/volumes".into(),
-            files: "/c/files".into(),
-            netns: format!("/run/netns/{id}").into(),
-            log: "/log".into(),
-            cgroup_parent: "stack".to_owned(),
-            joined: lower::JoinedPlaces {
-                network: network.as_ref().map(|id| format!("/run/netns/{id}").into()),
-                network_files: network.map(|_| "/c/other".into()),
-                pid,
-                ipc: None,
-            },
-        };
-        let lowered = lower::lower(&lower::LowerInput {
-            project,
-            new,
-            id: &id,
-            image: &image,
-            places: &places,
-            host: &self.host,
-            now: Timestamp(self.now),
-        })
-        .expect("a planned container can be lowered");
-        for used in &lowered.volumes {
-            match &used.anonymous {
-                Some(record) => {
-                    self.observed
-                        .volumes
-                        .entry(used.name.clone())
-                        .or_insert_with(|| record.clone());
-                }
-                None => assert!(
-                    self.observed.volumes.contains_key(&used.name),
-                    "volume missing"
-                ),
-            }
-        }
-        ObservedContainer {
-            record: lowered.record,
-            state: State::Created,
-            restarts: 0,
-            network_intact: true,
-        }
-    }
-
-    fn start(&mut self, project: &Project, id: &ContainerId) {
-        let container = self.container(id).clone();
-        assert!(!is_live(&container), "start of a live container");
-        for (name, dependency) in &container.record.wanted.depends_on {
-            if !dependency.required || self.options.no_deps || self.stopped.services.contains(name)
-            {
-                continue;
-            }
-            let mut owners = self
-                .observed
-                .containers
-                .iter()
-                .filter(|c| c.record.service == *name && !self.removing.contains(&c.record.id));
-            assert!(
-                owners.all(|c| is_reached(&c.state, dependency.condition))
-                    || !project.services.contains_key(name),
-                "{} starts before {name} is {:?}",
-                container.record.name,
-                dependency.condition
-            );
-        }
-        for endpoint in &container.record.endpoints {
-            assert!(
-                self.observed.networks.contains_key(&endpoint.network),
-                "network missing"
-            );
-            assert!(
-                !self.observed.networks_down.contains(&endpoint.network),
-                "network down"
-            );
-        }
-        self.pids += 1;
-        let (pid, since_ms) = (self.pids, self.now);
-        let container = self.container(id);
-        let health = if container.record.spec.probe.is_some() {
-            Health::Starting {
-                failing: 0,
-                last: None,
-            }
-        } else {
-            Health::None
-        };
-        container.network_intact = true;
-        container.state = State::Running {
-            pid,
-            since_ms,
-            health,
-        };
     }
 
     pub(super) fn exit(&mut self, id: &ContainerId, code: i32, requested: bool) {

@@ -1,10 +1,14 @@
 //! Why there is no plan: everything that can be found before anything is touched.
 
+mod place;
+
 use std::net::Ipv4Addr;
 
-use compose_spec::model::{NetworkMode, Project, Service, ServiceName};
+use compose_spec::model::ServiceName;
 
-use super::{lower::LowerError, volumes};
+use super::lower::LowerError;
+
+pub use place::PlanErrorKind;
 
 /// Something that makes a plan impossible. All of them are reported at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -254,143 +258,4 @@ pub enum PlanError {
         /// The services of the circle.
         services: Vec<ServiceName>,
     },
-}
-
-/// What kind of refusal it is: decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlanErrorKind {
-    /// The request or the project does not hold together.
-    Invalid,
-    /// A name, port, address or subnet is taken.
-    Conflict,
-    /// It cannot be done (yet).
-    Unsupported,
-}
-
-impl PlanError {
-    /// Returns what kind of refusal it is.
-    pub fn kind(&self) -> PlanErrorKind {
-        match self {
-            Self::NameTaken { .. }
-            | Self::PortTaken { .. }
-            | Self::RangeTaken { .. }
-            | Self::SubnetTaken { .. }
-            | Self::PoolsExhausted { .. }
-            | Self::NetworkInUse { .. }
-            | Self::VolumeInUse { .. }
-            | Self::NetworkOfOtherProject { .. }
-            | Self::AddressesExhausted { .. }
-            | Self::AddressRefused { .. } => PlanErrorKind::Conflict,
-            Self::NetworkUnsupported { .. } | Self::VolumeUnsupported { .. } => {
-                PlanErrorKind::Unsupported
-            }
-            Self::Service(error) if error.is_unsupported() => PlanErrorKind::Unsupported,
-            _ => PlanErrorKind::Invalid,
-        }
-    }
-
-    /// Returns the services that cannot be planned because of it; none = nothing can.
-    pub(super) fn concerns(&self, project: &Project) -> Vec<ServiceName> {
-        let on_network = |key: &str| {
-            let has = |service: &&Service| match &service.network {
-                NetworkMode::Networks(attachments) => attachments.contains_key(key),
-                _ => false,
-            };
-            let services = project.services.values().filter(has);
-            services.map(|service| service.name.clone()).collect()
-        };
-        let on_volume = |name: &str| {
-            let has = |service: &&Service| {
-                volumes::names(&project.volumes, service)
-                    .iter()
-                    .any(|used| used == name)
-            };
-            let services = project.services.values().filter(has);
-            services.map(|service| service.name.clone()).collect()
-        };
-        match self {
-            Self::Service(error) => vec![error.service.clone()],
-            Self::NoContainer { service, .. }
-            | Self::ImageMissing { service, .. }
-            | Self::NamedAndScaled { service, .. }
-            | Self::NameTaken { service, .. }
-            | Self::PortTaken { service, .. }
-            | Self::PortScaled { service, .. }
-            | Self::RangeTaken { service, .. }
-            | Self::AddressesExhausted { service, .. }
-            | Self::AddressRefused { service, .. }
-            | Self::AttachmentRefused { service, .. }
-            | Self::NamespaceOwnerMissing { service, .. }
-            | Self::NoHealthCheck { service, .. } => vec![service.clone()],
-            Self::TagTwice { first, second, .. } => vec![first.clone(), second.clone()],
-            Self::ExternalNetworkMissing { key, .. }
-            | Self::NetworkOfOtherProject { key, .. }
-            | Self::NetworkUnsupported { key, .. }
-            | Self::NetworkInvalid { key, .. }
-            | Self::SubnetTaken { key, .. }
-            | Self::PoolsExhausted { key }
-            | Self::NetworkInUse { key, .. } => on_network(key),
-            Self::ExternalVolumeMissing { name, .. } | Self::VolumeInUse { name, .. } => {
-                on_volume(name)
-            }
-            Self::VolumeUnsupported { key, .. } => project
-                .volumes
-                .get(key)
-                .map_or_else(Vec::new, |volume| on_volume(&volume.name)),
-            Self::UnknownService { .. }
-            | Self::UnknownSignal { .. }
-            | Self::DependencyCycle { .. } => Vec::new(),
-        }
-    }
-
-    /// Returns the path in the project that the error is about (`services.web.ports[0]`).
-    pub fn config_path(&self) -> Option<String> {
-        Some(match self {
-            Self::Service(error) => error.path.clone(),
-            Self::ImageMissing { service, .. } => format!("services.{service}.image"),
-            Self::TagTwice { second, .. } => format!("services.{second}.image"),
-            Self::NamedAndScaled { service, .. } | Self::NameTaken { service, .. } => {
-                format!("services.{service}.container_name")
-            }
-            Self::PortTaken { service, index, .. }
-            | Self::PortScaled { service, index, .. }
-            | Self::RangeTaken { service, index, .. } => {
-                format!("services.{service}.ports[{index}]")
-            }
-            Self::ExternalNetworkMissing { key, .. }
-            | Self::NetworkOfOtherProject { key, .. }
-            | Self::NetworkInUse { key, .. }
-            | Self::PoolsExhausted { key } => format!("networks.{key}"),
-            Self::NetworkUnsupported { key, field, .. } => format!("networks.{key}.{field}"),
-            Self::NetworkInvalid { key, .. } | Self::SubnetTaken { key, .. } => {
-                format!("networks.{key}.ipam")
-            }
-            Self::AddressRefused {
-                service, network, ..
-            } => format!("services.{service}.networks.{network}.ipv4_address"),
-            Self::AttachmentRefused {
-                service,
-                network,
-                field,
-                ..
-            } => format!("services.{service}.networks.{network}.{field}"),
-            Self::ExternalVolumeMissing { key, .. } => format!("volumes.{key}"),
-            Self::VolumeUnsupported { key, field, .. } => format!("volumes.{key}.{field}"),
-            Self::NamespaceOwnerMissing { service, field, .. } => {
-                format!("services.{service}.{field}")
-            }
-            Self::DependencyCycle { services } => {
-                format!("services.{}.depends_on", services.first()?)
-            }
-            Self::NoHealthCheck {
-                service,
-                dependency,
-            } => format!("services.{service}.depends_on.{dependency}"),
-            Self::VolumeInUse { .. }
-            | Self::UnknownService { .. }
-            | Self::NoContainer { .. }
-            | Self::AddressesExhausted { .. }
-            | Self::UnknownSignal { .. } => return None,
-        })
-    }
 }

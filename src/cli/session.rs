@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
 
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
         let flags = &self.settings.flags;
-        let stdin = if flags.files.iter().any(|file| file.as_os_str() == "-") {
+        let stdin = if self.settings.reads_stdin() {
             let mut text = Vec::new();
             io::stdin().read_to_end(&mut text).map_err(|error| {
                 Failure::intent("read the Compose file from standard input", &error)

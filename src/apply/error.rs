@@ -252,8 +252,8 @@ pub enum ApplyError {
         /// The protocol.
         protocol: PortProtocol,
     },
-    /// The step never ended.
-    #[error("the step did not end; this is a bug in stack")]
+    /// The step panicked.
+    #[error("a step panicked, which is a bug in stack; its log has more")]
     Bug,
 }
 

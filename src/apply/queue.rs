@@ -8,7 +8,7 @@ use std::{
 
 use petgraph::{Direction, visit::EdgeRef};
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::{debug, error};
 
 use super::{ApplyError, Context, Failure, Job, container, image, storage, wait};
 use crate::{
@@ -34,25 +34,27 @@ pub struct Report {
 pub async fn apply(context: &Context, job: &Job, plan: Plan) -> Report {
     let mut queue = Queue::new(plan);
     let mut running = JoinSet::new();
+    let mut tasks = HashMap::new();
     let began: Arc<Mutex<HashMap<Subject, Instant>>> = Arc::default();
     loop {
         while let Some(id) = queue.next_ready() {
             let step = queue.plan.graph[id].clone();
             let (context, job, made) = (context.clone(), job.clone(), queue.report.made.clone());
             let began = Arc::clone(&began);
-            running.spawn(async move {
-                let result = run(&context, &job, &step, &made, &began).await;
-                (id, result)
-            });
+            let task =
+                running.spawn(async move { run(&context, &job, &step, &made, &began).await });
+            tasks.insert(task.id(), id);
         }
-        match running.join_next().await {
-            Some(Ok((id, result))) => queue.ended(id, result),
+        let (task, result) = match running.join_next_with_id().await {
+            Some(Ok(ended)) => ended,
             Some(Err(error)) => {
-                // A panic in a step is a bug; the work of others goes on, its own is reported as failed by `finish`.
-                warn!(%error, "a step panicked");
+                error!(%error, "a step panicked");
+                (error.id(), Err(ApplyError::Bug))
             }
-            None => return queue.finish(),
-        }
+            None => return queue.report,
+        };
+        let id = tasks.remove(&task).expect("every task runs a step");
+        queue.ended(id, result);
     }
 }
 
@@ -156,17 +158,6 @@ impl Queue {
                 }
             }
         }
-    }
-
-    fn finish(mut self) -> Report {
-        for id in self.waiting_for.keys() {
-            let subject = self.plan.graph[*id].subject.clone();
-            self.report.failures.push(Failure {
-                subject,
-                error: ApplyError::Bug,
-            });
-        }
-        self.report
     }
 }
 

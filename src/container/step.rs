@@ -78,29 +78,44 @@ impl Steps {
             await_attach: true,
             supervisor: Vec::<OsString>::new(),
         };
-        self.handle.block_on(follow(&start, output))
+        self.follow(&start, output)
     }
-}
 
-async fn follow(start: &Start, output: &mut dyn FnMut(&[u8])) -> Result<ExitStatus, StepsError> {
-    spawn_monitor(start).await.map_err(StepsError::Spawn)?;
-    let link = Link::connect(&start.directory).map_err(StepsError::Link)?;
-    link.send(&Request::Attach { stdin: false }, &[])
-        .await
-        .map_err(StepsError::Link)?;
-    loop {
-        let (tag, payload) = link.receive_frame().await.map_err(StepsError::Link)?;
-        if tag != Frame::Event as u8 {
-            output(&payload);
-            continue;
-        }
-        match link.parse_event(&payload).map_err(StepsError::Link)? {
-            Event::State {
-                state: ContainerState::Exited { status, .. },
-                ..
-            } => return Ok(status),
-            Event::Failed { message, code } => return Err(StepsError::Refused { message, code }),
-            _ => {}
+    /// Waits for one thing at a time, so that `output` is called outside the runtime and may block.
+    fn follow(
+        &self,
+        start: &Start,
+        output: &mut dyn FnMut(&[u8]),
+    ) -> Result<ExitStatus, StepsError> {
+        let wait = &self.handle;
+        wait.block_on(spawn_monitor(start))
+            .map_err(StepsError::Spawn)?;
+        let link = {
+            let _runtime = wait.enter();
+            Link::connect(&start.directory).map_err(StepsError::Link)?
+        };
+        wait.block_on(link.send(&Request::Attach { stdin: false }, &[]))
+            .map_err(StepsError::Link)?;
+        loop {
+            let (tag, payload) = wait
+                .block_on(link.receive_frame())
+                .map_err(StepsError::Link)?;
+            if tag != Frame::Event as u8 {
+                output(&payload);
+                continue;
+            }
+            match link.parse_event(&payload).map_err(StepsError::Link)? {
+                Event::State {
+                    state: ContainerState::Exited { status, .. },
+                    ..
+                } => {
+                    return Ok(status);
+                }
+                Event::Failed { message, code } => {
+                    return Err(StepsError::Refused { message, code });
+                }
+                _ => {}
+            }
         }
     }
 }

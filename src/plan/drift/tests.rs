@@ -3,7 +3,10 @@ use compose_spec::model::{ImageSource, RestartPolicy, Service};
 use super::*;
 use crate::plan::tests::fixture::{With, build, service};
 
-#[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the callers make it in place"
+)]
 fn changes(old: Service, change: impl FnOnce(&mut Service)) -> Vec<String> {
     let new = old.clone().with(change);
     differences(&old, &new)

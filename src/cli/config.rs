@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use compose_spec::{
     Loaded, emit,
-    model::{ImageSource, Project},
+    model::{ImageSource, Project, ServiceName},
 };
+use sha2::{Digest as _, Sha256};
 
 use super::{failure::Failure, session::Session};
-use crate::ui::lines;
+use crate::{model::Digest, ui::lines};
 
 /// Check the Compose file and print it in canonical form
 #[derive(Debug, Args)]
@@ -49,6 +50,9 @@ struct Only {
     /// Profiles of the services shown, one a line
     #[arg(long)]
     profiles: bool,
+    /// Digest of the configuration of these services, separated by commas; `*` = all
+    #[arg(long, value_name = "SERVICES")]
+    hash: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +66,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     if arguments.quiet {
         return Ok(());
     }
-    let text = arguments.text(&loaded);
+    let text = match &arguments.only.hash {
+        Some(services) => hashes(&loaded, services)?,
+        None => arguments.text(&loaded),
+    };
     match &arguments.output {
         None => Ok(session.ui.data(text)?),
         Some(path) => fs_err::write(session.settings.working_dir.join(path), text)
@@ -96,6 +103,25 @@ impl Arguments {
             }
         }
     }
+}
+
+/// Returns a line for each service: its name and the SHA-256 digest of its canonical form.
+fn hashes(loaded: &Loaded, services: &str) -> Result<String, Failure> {
+    let all = || loaded.project.services.keys().map(ServiceName::as_str);
+    let mut names: Vec<&str> = match services {
+        "*" => all().collect(),
+        services => services.split(',').map(str::trim).collect(),
+    };
+    names.sort_unstable();
+    let mut rows = Vec::new();
+    for name in names {
+        let service = loaded.canonical["services"]
+            .get(name)
+            .ok_or_else(|| Failure::message(format!("there is no service `{name}`")))?;
+        let sum: [u8; 32] = Sha256::digest(service.to_string()).into();
+        rows.push(format!("{name} {}", Digest::from_sha256(&sum).hex()));
+    }
+    Ok(lines(rows))
 }
 
 /// Returns the reference that a service runs: what it pulls, or the tag of what it builds.

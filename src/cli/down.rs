@@ -1,11 +1,11 @@
 //! `stack down`: takes the project away. Works without a Compose file.
 
 use clap::{Args, ValueEnum};
-use compose_spec::model::ServiceName;
+use compose_spec::{Loaded, model::ServiceName};
 
 use super::{
     failure::Failure,
-    session::{Session, Target, service_names},
+    session::{Session, Target, inactive_services, service_names},
     values,
 };
 use crate::{
@@ -53,8 +53,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         project: target.project.clone(),
         services,
         known_services: target
-            .file()
-            .map(|project| project.services.keys().cloned().collect())
+            .loaded
+            .as_deref()
+            .map(known_services)
             .unwrap_or_default(),
         volumes: arguments.volumes,
         images: match arguments.rmi {
@@ -72,6 +73,13 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     };
     session.call(&request, options, target.loaded.as_deref())?;
     Ok(())
+}
+
+/// Every service of the Compose files: the containers of others are orphans.
+fn known_services(loaded: &Loaded) -> Vec<ServiceName> {
+    let mut names = inactive_services(loaded);
+    names.extend(loaded.project.services.keys().cloned());
+    names
 }
 
 /// Asks before data is removed. Off a terminal nobody can be asked: then the flag is the answer, as in docker.

@@ -157,3 +157,58 @@ impl From<crate::container::logs::LogError> for Failure {
         Self::error(&error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::testing::load,
+        ui::testing::{PLAIN, captured},
+    };
+
+    #[test]
+    fn an_invalid_file_is_shown_with_excerpts_and_code_3() {
+        let yaml = "services:\n  web:\n    image: a\n    enviroment: {A: b}\n    depends_on: [databse]\n  database:\n    image: a\n";
+        let (ui, out, err) = captured(PLAIN);
+        let failure = Failure::Compose(Box::new(load(yaml).unwrap_err()));
+        assert_eq!(failure.report(&ui), 3);
+        assert_eq!(out.text(), "");
+        insta::assert_snapshot!(err.text(), @"
+            error[S0301]: unknown key `enviroment` in `services.web`
+             --> compose.yaml:4:5
+              |
+            4 |     enviroment: {A: b}
+              |     ^^^^^^^^^^ a service has no such key
+              |
+              = help: did you mean `environment`?
+
+            error[S0501]: service `web` needs `databse`, which is not defined
+             --> compose.yaml:5:18
+              |
+            5 |     depends_on: [databse]
+              |                  ^^^^^^^
+              |
+              = help: did you mean `database`?
+
+            2 errors. Nothing was changed.
+        ");
+    }
+
+    #[test]
+    fn every_failure_has_its_code() {
+        let operation = || Failure::message("x");
+        let closed = OutputError::Closed;
+        let full = OutputError::Io(std::io::ErrorKind::StorageFull.into());
+        for (failure, code) in [
+            (Failure::Usage("x".into()), 2),
+            (operation(), 1),
+            (operation().with_code(127), 127),
+            (Failure::Status(42), 42),
+            (Failure::Output(closed), 0),
+            (Failure::Output(full), 1),
+        ] {
+            let (ui, _, _) = captured(PLAIN);
+            assert_eq!(failure.report(&ui), code);
+        }
+    }
+}

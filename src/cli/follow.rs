@@ -5,6 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use compose_spec::model::{ProjectName, ServiceName};
@@ -18,6 +19,8 @@ use crate::{
 
 /// Bytes of formatted lines that are written at once.
 const BATCH_BYTES: usize = 32 * 1024;
+/// Time after which everything is looked at without an event: a killed monitor leaves none.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Looks in a row while containers and logs keep appearing; the next event brings another one.
 const LOOKS_MAX: usize = 16;
 
@@ -73,6 +76,8 @@ pub(super) struct Follow<'a> {
     watch: Option<Watch>,
     /// The containers of the project as they were when something else than a log file changed last.
     containers: Vec<ObservedContainer>,
+    /// When everything was looked at last.
+    looked: Instant,
 }
 
 impl<'a> Follow<'a> {
@@ -95,6 +100,7 @@ impl<'a> Follow<'a> {
             known: BTreeSet::new(),
             watch: None,
             containers: Vec::new(),
+            looked: Instant::now(),
         };
         follow.find_logs()?;
         Ok(follow)
@@ -112,7 +118,8 @@ impl<'a> Follow<'a> {
             .watch
             .as_ref()
             .expect("only a watched stream is refreshed");
-        if watch.drain().map_err(|error| watching(&error))? == Changes::Entries {
+        let changes = watch.drain().map_err(|error| watching(&error))?;
+        if changes == Changes::Entries || self.looked.elapsed() >= LOOK_INTERVAL {
             self.look()?;
         }
         Ok(&self.containers)
@@ -131,6 +138,7 @@ impl<'a> Follow<'a> {
             }
         }
         self.containers = self.session.containers(&self.project)?;
+        self.looked = Instant::now();
         Ok(())
     }
 

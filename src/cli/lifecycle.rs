@@ -132,27 +132,38 @@ pub(super) fn remove(session: &Session<'_>, arguments: &Remove) -> Result<(), Fa
         session.ui.say("No stopped containers");
         return Ok(());
     }
-    if !arguments.force && session.ui.options().interactive {
-        let names: Vec<&str> = doomed
-            .iter()
-            .map(|container| container.record.name.as_str())
-            .collect();
-        session
-            .ui
-            .say(&format!("Going to remove {}", names.join(", ")));
-        let yes = session
-            .ui
-            .confirm("Are you sure?", false)
-            .map_err(|error| Failure::intent("ask", &error))?;
-        if !yes {
-            return Err(Failure::message("nothing was removed"));
-        }
+    let names: Vec<&str> = doomed
+        .iter()
+        .map(|container| container.record.name.as_str())
+        .collect();
+    if !arguments.force {
+        confirm(session, &names.join(", "))?;
     }
     let action = LifecycleAction::Remove {
         stop: arguments.stop,
         volumes: arguments.volumes,
     };
     call(session, &target, &arguments.services, action)
+}
+
+/// Asks before containers are removed. Where nobody can be asked, nothing is removed, as in docker.
+fn confirm(session: &Session<'_>, names: &str) -> Result<(), Failure> {
+    let ui = session.ui;
+    ui.say(&format!("Going to remove {names}"));
+    if !ui.options().interactive {
+        return Err(
+            Failure::message("nobody can be asked here: nothing was removed")
+                .hint("--force removes without asking"),
+        );
+    }
+    let yes = ui
+        .confirm("Are you sure?", false)
+        .map_err(|error| Failure::intent("ask", &error))?;
+    if yes {
+        Ok(())
+    } else {
+        Err(Failure::message("nothing was removed"))
+    }
 }
 
 fn is_stopped(container: &ObservedContainer) -> bool {

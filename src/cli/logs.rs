@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     failure::{Failure, INTERRUPTED},
-    follow::{Follow, Selection},
+    follow::{Follow, LOOK_INTERVAL, Selection},
     observed,
     poll::{self, Interest},
     session::{Session, Target, service_names},
@@ -81,8 +81,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
             Some((std::os::fd::AsFd::as_fd(&signals), Interest::Read)),
             Some((std::os::fd::AsFd::as_fd(&follow), Interest::Read)),
         ];
-        let ready =
-            poll::wait(&fds, None).map_err(|error| Failure::intent("wait for lines", &error))?;
+        let ready = poll::wait(&fds, Some(LOOK_INTERVAL))
+            .map_err(|error| Failure::intent("wait for lines", &error))?;
         if ready[0] && is_end(&signals)? {
             return Err(Failure::Status(INTERRUPTED));
         }

@@ -138,16 +138,13 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         .parse::<ContainerId>()
         .map_err(|error| Failure::error(&error))?;
     if arguments.detach {
-        let name = outcome
-            .names
-            .first()
-            .map_or_else(|| id.as_str(), String::as_str);
-        return Ok(session.ui.data(format!("{name}\n"))?);
+        return Ok(session.ui.data(format!("{}\n", id.as_str()))?);
     }
-    let name = outcome
-        .names
-        .first()
-        .map_or_else(|| id.short(), String::as_str);
+    let name = session
+        .containers(&loaded.project.name)?
+        .into_iter()
+        .find(|container| container.record.id == id)
+        .map_or_else(|| id.short().to_owned(), |container| container.record.name);
     let directory = session.settings.root.container(&id);
-    exec::end(attach::attach(session, &directory, name, streams)?)
+    exec::end(attach::attach(session, &directory, &name, streams)?)
 }

@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
 
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
         let flags = &self.settings.flags;
-        let stdin = if flags.files.iter().any(|file| file.as_os_str() == "-") {
+        let stdin = if self.settings.reads_stdin() {
             let mut text = Vec::new();
             io::stdin().read_to_end(&mut text).map_err(|error| {
                 Failure::intent("read the Compose file from standard input", &error)
@@ -202,6 +202,22 @@ fn has_no_file(error: &compose_spec::LoadError) -> bool {
         .diagnostics
         .iter()
         .all(|diagnostic| diagnostic.code == Code::NoComposeFile)
+}
+
+/// Returns the services of the Compose files that no active profile has on.
+///
+/// Places know them, the project does not. A name with a dot looks like a path and is left out.
+pub(super) fn inactive_services(loaded: &Loaded) -> Vec<ServiceName> {
+    let mut names: Vec<ServiceName> = loaded
+        .locations
+        .iter()
+        .filter_map(|(path, _)| path.strip_prefix("services."))
+        .filter(|name| !name.contains(['.', '[']))
+        .filter_map(|name| name.parse().ok())
+        .filter(|name| !loaded.project.services.contains_key(name))
+        .collect();
+    names.sort();
+    names
 }
 
 /// Parses names of services from the command line.

@@ -1,10 +1,11 @@
 //! Projects and containers for tests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io::{self, Read, Write},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use compose_spec::{FileKind, Files, Loaded, Request};
@@ -16,6 +17,7 @@ use runtime::spec::{
 };
 
 use super::{
+    observed,
     session::Session,
     settings::{Flags, Settings, Terminals},
 };
@@ -167,6 +169,7 @@ pub(crate) struct World {
     pub(crate) ui: Ui,
     pub(crate) out: Written,
     pub(crate) err: Written,
+    monitors: Monitors,
 }
 
 impl World {
@@ -194,6 +197,7 @@ impl World {
             ui,
             out,
             err,
+            monitors: Monitors::default(),
         }
     }
 
@@ -204,6 +208,7 @@ impl World {
     pub(crate) fn host(&self) -> Host {
         Host {
             root: self.settings.root.clone(),
+            monitors: Arc::clone(&self.monitors),
         }
     }
 
@@ -262,12 +267,22 @@ fn read_request(stream: &mut std::os::unix::net::UnixStream) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     root: Root,
+    monitors: Monitors,
 }
+
+/// The locks that monitors of running containers hold.
+type Monitors = Arc<Mutex<HashMap<ContainerId, store::Lock>>>;
 
 impl Host {
     pub(crate) fn set(&self, container: &ObservedContainer) {
         let directory = self.root.container(&container.record.id);
+        let mut monitors = self.monitors.lock().unwrap();
         store::write_json(&directory.join("record.json"), &container.record).unwrap();
+        if observed::is_live(&container.state) {
+            monitors
+                .entry(container.record.id.clone())
+                .or_insert_with(|| store::lock(&directory.join("monitor.lock")).unwrap());
+        }
         let state = StateRecord {
             version: StateRecord::VERSION,
             boot_id: fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
@@ -282,6 +297,9 @@ impl Host {
             started_at_ms: None,
         };
         store::write_json(&directory.join("state.json"), &state).unwrap();
+        if !observed::is_live(&container.state) {
+            drop(monitors.remove(&container.record.id));
+        }
     }
 
     pub(crate) fn log(&self, service: &str, replica: u32, text: &str) {

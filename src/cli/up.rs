@@ -9,7 +9,7 @@ use compose_spec::{
 use super::{
     attached::{self, Attached, EndRule},
     failure::Failure,
-    session::{Session, service_names},
+    session::{Session, inactive_services, service_names},
     values::{self, Scale},
 };
 use crate::{
@@ -162,7 +162,7 @@ pub(super) struct ScaleArguments {
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let loaded = session.load(&arguments.services)?;
-    let request = arguments.request(session, &loaded.project)?;
+    let request = arguments.request(session, &loaded)?;
     let is_detached =
         arguments.detach || arguments.wait || arguments.no_start || session.settings.flags.dry_run;
     if is_detached {
@@ -257,8 +257,9 @@ impl Arguments {
     pub(super) fn request(
         &self,
         session: &Session<'_>,
-        project: &Project,
+        loaded: &Loaded,
     ) -> Result<UpRequest, Failure> {
+        let project = &loaded.project;
         let make = &self.make;
         for scale in &make.scale {
             require_service(project, &scale.service)?;
@@ -273,7 +274,7 @@ impl Arguments {
             recreate: make.recreate(),
             renew_anonymous_volumes: self.renew_anon_volumes,
             remove_orphans: make.remove_orphans || session.settings.orphans.remove,
-            inactive_services: Vec::new(),
+            inactive_services: inactive_services(loaded),
             scale: make
                 .scale
                 .iter()

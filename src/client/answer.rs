@@ -42,6 +42,11 @@ impl Answer {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Returns whether nothing has arrived.
+    pub(super) fn is_empty(&self) -> bool {
+        self.code.is_none() && self.buffer.is_empty()
+    }
+
     /// Returns the next whole line of a good answer's body, if it is here.
     pub(super) fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.code.is_none() {

@@ -115,31 +115,25 @@ impl ClientError {
 /// A supervisor that was killed or leaves at this very moment may still have been connected to: as long as it has not begun to answer, the
 /// call was not begun either, and the next one gets it.
 pub fn call(root: &Root, request: &Request) -> Result<Call, ClientError> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let stream = match connect(root)? {
-            Some(stream) => stream,
-            None => start(root)?,
-        };
-        let begun = send(stream, request, root.supervisor_log()).and_then(|mut call| {
-            call.fill()?;
-            Ok(call)
-        });
-        match begun {
-            Err(ClientError::CutOff { .. }) if attempts < ATTEMPTS_MAX => pause(RETRY_PAUSE),
-            begun => return begun,
-        }
-    }
+    let message = Message::encode(request)?;
+    Ok(Call {
+        stream: message.send(root)?,
+        answer: Answer::default(),
+        root: root.clone(),
+        attempts: ATTEMPTS_MAX,
+        message,
+    })
 }
 
-/// A call in work: an iterator of events, and a descriptor to poll.
+/// A call in work: events as they come, and a descriptor to poll.
 #[derive(Debug)]
 pub struct Call {
     stream: UnixStream,
     answer: Answer,
-    name: String,
-    log: PathBuf,
+    root: Root,
+    message: Message,
+    /// How often the call may still be sent again when the supervisor left before it answered: an idle one leaves at any time.
+    attempts: u32,
 }
 
 impl Call {
@@ -166,18 +160,35 @@ impl Call {
     fn fill(&mut self) -> Result<(), ClientError> {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
-            Ok(0) => match self.answer.end() {
-                Some(status) => Err(self.refusal(&status)),
-                None => Err(self.cut_off()),
-            },
+            Ok(0) => self.end(),
             Ok(length) => {
                 self.answer.push(&chunk[..length]);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(self.cut_off()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.end(),
             Err(error) => Err(ClientError::Io(error)),
         }
+    }
+
+    /// Decides what the end of the stream means.
+    ///
+    /// A supervisor that was killed or leaves at this very moment may still have been connected to: as long as it has not begun to answer, the
+    /// call was not begun either, and the next one gets it.
+    fn end(&mut self) -> Result<(), ClientError> {
+        if self.answer.is_empty() && self.attempts > 0 {
+            self.attempts -= 1;
+            pause(RETRY_PAUSE);
+            self.stream = self.message.send(&self.root)?;
+            return Ok(());
+        }
+        Err(match self.answer.end() {
+            Some(status) => self.refusal(&status),
+            None => ClientError::CutOff {
+                call: self.message.name.clone(),
+                log: self.root.supervisor_log(),
+            },
+        })
     }
 
     fn pop(&mut self) -> Result<Option<Event>, ClientError> {
@@ -191,16 +202,9 @@ impl Call {
         match status.code {
             426 => ClientError::Version { message },
             _ => ClientError::Refused {
-                call: self.name.clone(),
+                call: self.message.name.clone(),
                 message,
             },
-        }
-    }
-
-    fn cut_off(&self) -> ClientError {
-        ClientError::CutOff {
-            call: self.name.clone(),
-            log: self.log.clone(),
         }
     }
 }
@@ -322,35 +326,44 @@ fn pause(time: Duration) {
     let _interrupted = rustix::event::poll(&mut [], Some(&timeout));
 }
 
-fn send(mut stream: UnixStream, request: &Request, log: PathBuf) -> Result<Call, ClientError> {
-    let (name, body) = encode(request)?;
-    let head = format!(
-        "POST /v1/{name} HTTP/1.0\r\nhost: stack\r\nstack-protocol: {VERSION}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let written = stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(&body));
-    match written {
-        // It answered (426, 413) without reading everything: its answer says more than this error.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.map_err(ClientError::Io)?,
-    }
-    Ok(Call {
-        stream,
-        answer: Answer::default(),
-        name,
-        log,
-    })
+/// A request as it is sent.
+#[derive(Debug)]
+struct Message {
+    name: String,
+    body: Vec<u8>,
 }
 
-/// Splits a request into its name and its content: `{"call": "up", "body": {…}}`.
-fn encode(request: &Request) -> Result<(String, Vec<u8>), ClientError> {
-    let value = serde_json::to_value(request).map_err(ClientError::Malformed)?;
-    let name = value["call"].as_str().expect("every call has a name");
-    let body = serde_json::to_vec(&value["body"]).map_err(ClientError::Malformed)?;
-    Ok((name.to_owned(), body))
+impl Message {
+    /// Splits a request into its name and its content: `{"call": "up", "body": {…}}`.
+    fn encode(request: &Request) -> Result<Self, ClientError> {
+        let value = serde_json::to_value(request).map_err(ClientError::Malformed)?;
+        let name = value["call"].as_str().expect("every call has a name");
+        Ok(Self {
+            name: name.to_owned(),
+            body: serde_json::to_vec(&value["body"]).map_err(ClientError::Malformed)?,
+        })
+    }
+
+    fn send(&self, root: &Root) -> Result<UnixStream, ClientError> {
+        let mut stream = match connect(root)? {
+            Some(stream) => stream,
+            None => start(root)?,
+        };
+        let head = format!(
+            "POST /v1/{} HTTP/1.0\r\nhost: stack\r\nstack-protocol: {VERSION}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.name,
+            self.body.len()
+        );
+        let written = stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(&self.body));
+        match written {
+            // It answered (426, 413) without reading everything, or left: reading says which.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(stream),
+            written => written.map(|()| stream).map_err(ClientError::Io),
+        }
+    }
 }
 
 #[cfg(test)]

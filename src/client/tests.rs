@@ -7,21 +7,29 @@ use crate::protocol::{ImageTagRequest, Outcome, Progress, StepState, Subject, Su
 
 /// Serves one connection: reads the request to its end, answers with the pieces, one write each.
 fn serve(root: &Root, pieces: &'static [&'static str]) -> thread::JoinHandle<String> {
+    serve_all(root, vec![pieces])
+}
+
+/// Serves a connection for each list of pieces; returns the last request.
+fn serve_all(root: &Root, answers: Vec<&'static [&'static str]>) -> thread::JoinHandle<String> {
     fs_err::create_dir_all(root.run()).unwrap();
     let directory = fs_err::File::open(root.run()).unwrap();
     let path = format!("/proc/self/fd/{}/supervisor.sock", directory.as_raw_fd());
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
         let mut request = Vec::new();
-        let mut chunk = [0; 1024];
-        while !request.ends_with(b"}") {
-            let length = stream.read(&mut chunk).unwrap();
-            assert!(length > 0, "the client closed early");
-            request.extend_from_slice(&chunk[..length]);
-        }
-        for piece in pieces {
-            stream.write_all(piece.as_bytes()).unwrap();
+        for pieces in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            request.clear();
+            let mut chunk = [0; 1024];
+            while !request.ends_with(b"}") {
+                let length = stream.read(&mut chunk).unwrap();
+                assert!(length > 0, "the client closed early");
+                request.extend_from_slice(&chunk[..length]);
+            }
+            for piece in pieces {
+                stream.write_all(piece.as_bytes()).unwrap();
+            }
         }
         String::from_utf8(request).unwrap()
     })
@@ -104,7 +112,6 @@ fn an_answer_that_breaks_off_is_an_error() {
             true,
         ),
         (&["HTTP/1.0 400 Bad Request\r\n\r\nno such project"], false),
-        (&[], true),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::below(directory.path());
@@ -138,4 +145,23 @@ fn a_supervisor_that_refuses_without_a_word_still_gives_a_message() {
     assert_eq!(status("").message(), "status 404");
     assert_eq!(status("{\"error\":\"no\"}").message(), "no");
     assert_eq!(status("plain\n").message(), "plain");
+}
+
+#[test]
+fn a_supervisor_that_leaves_before_it_answers_is_asked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::below(directory.path());
+    let good: &[&str] = &[
+        "HTTP/1.0 200 OK\r\n\r\n{\"event\":\"finished\",\"errors\":[],\"container\":null,\"names\":[]}\n",
+    ];
+    let server = serve_all(&root, vec![&[], &[], good]);
+    let event = call(&root, &tag()).unwrap().next_event().unwrap();
+    server.join().unwrap();
+    assert_eq!(event, Event::Finished(Outcome::default()));
+
+    fs_err::remove_file(root.supervisor_socket()).unwrap();
+    let server = serve_all(&root, vec![&[]; 6]);
+    let error = call(&root, &tag()).unwrap().next_event().unwrap_err();
+    server.join().unwrap();
+    assert!(matches!(error, ClientError::CutOff { .. }), "{error:?}");
 }

@@ -18,7 +18,7 @@ pub(super) use rule::{Attached, EndRule};
 
 use super::{
     failure::{Failure, INTERRUPTED},
-    follow::{Follow, Selection},
+    follow::{Follow, LOOK_INTERVAL, Selection},
     observed,
     poll::{self, Interest},
     session::{Session, succeeded},
@@ -183,8 +183,10 @@ impl Work<'_> {
             Some((self.follow.as_fd(), Interest::Read)),
             call.map(|(call, _)| (call.as_fd(), Interest::Read)),
         ];
-        let interval = call.and_then(|(_, progress)| progress.tick_interval());
-        let ready = poll::wait(&fds, interval)
+        let interval = call
+            .and_then(|(_, progress)| progress.tick_interval())
+            .map_or(LOOK_INTERVAL, |interval| interval.min(LOOK_INTERVAL));
+        let ready = poll::wait(&fds, Some(interval))
             .map_err(|error| Failure::intent("wait for the containers", &error))?;
         if let Some((_, progress)) = &mut self.call {
             progress.tick(Instant::now());

@@ -135,7 +135,7 @@ fn ctrl_c_stops_and_a_second_one_kills() {
     let server = world.serve(vec![begin, stop, kill]);
     let arguments = up::testing_arguments("stack up -t 5");
     let session = world.session();
-    let request = arguments.request(&session, &loaded.project).unwrap();
+    let request = arguments.request(&session, &loaded).unwrap();
     let attached = arguments.attached(&loaded.project, &request).unwrap();
     let result = run_until(&session, &loaded, request, attached, || {
         Ok(Signals::Sent(signals))

@@ -157,7 +157,9 @@ impl Rows {
             .iter()
             .map(|index| self.row(*index, name_width, now))
             .collect();
-        rows.push(self.summary(now));
+        if !rows.is_empty() {
+            rows.push(self.summary(now));
+        }
         rows
     }
 

@@ -413,7 +413,7 @@ fn join(
             }
         })?;
         match state {
-            ContainerState::Running { pid, .. } => {
+            ContainerState::Running { pid, .. } | ContainerState::Paused { pid, .. } => {
                 Ok(PathBuf::from(format!("/proc/{pid}/ns/{namespace}")))
             }
             _ => Err(ApplyError::NotRunning { name: record.name }),

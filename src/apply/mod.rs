@@ -37,6 +37,10 @@ pub fn host_facts() -> HostFacts {
     HostFacts {
         uplink_mtu: network::host_facts().map_or(MTU_DEFAULT, |facts| facts.mtu),
         cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        hostname: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         ..HostFacts::default()
     }
 }

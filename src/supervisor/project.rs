@@ -175,7 +175,9 @@ impl Task {
                     job.warn(notice.clone()).await;
                 }
             }
+            // What cannot be planned now is told once nothing else is left to do; the loop tries it again later.
             if plan.graph.node_count() == 0 {
+                outcome.errors.extend(plan.problems.iter().map(plan_error));
                 return outcome;
             }
             fetched.extend(plan.fetches());

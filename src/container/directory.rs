@@ -171,7 +171,7 @@ pub fn remove(root: &Root, id: &ContainerId) -> Result<(), ContainerError> {
 }
 
 fn monitor_lives(directory: &Path) -> Result<bool, StoreError> {
-    Ok(store::try_lock(&directory.join("monitor.lock"))?.is_none())
+    store::is_locked(&directory.join("monitor.lock"))
 }
 
 fn boot_id() -> String {

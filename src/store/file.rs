@@ -124,6 +124,24 @@ pub fn try_lock(path: &Path) -> Result<Option<Lock>, StoreError> {
     }
 }
 
+/// Tells whether somebody has the exclusive lock of a file, without making it or keeping others from taking it for longer than a moment.
+pub fn is_locked(path: &Path) -> Result<bool, StoreError> {
+    let intent = "look at a lock";
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(StoreError::Io { intent, source }),
+    };
+    match flock(file.as_fd(), FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(StoreError::Io {
+            intent,
+            source: errno.into(),
+        }),
+    }
+}
+
 fn open_lock(path: &Path) -> Result<fs::File, StoreError> {
     let io_error = |source| StoreError::Io {
         intent: "open a lock file",
@@ -165,7 +183,11 @@ mod tests {
         let first = try_lock(&path).unwrap();
         assert!(first.is_some());
         assert!(try_lock(&path).unwrap().is_none());
+        assert!(is_locked(&path).unwrap());
         drop(first);
+        assert!(!is_locked(&path).unwrap());
+        assert!(!is_locked(&directory.path().join("absent")).unwrap());
+        assert!(!directory.path().join("absent").exists());
         assert!(try_lock(&path).unwrap().is_some());
     }
 }

@@ -21,6 +21,6 @@ mod file;
 mod networks;
 mod paths;
 
-pub use file::{Lock, StoreError, lock, read_json, remove_tree, try_lock, write_json};
+pub use file::{Lock, StoreError, is_locked, lock, read_json, remove_tree, try_lock, write_json};
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;

@@ -376,7 +376,12 @@ async fn run(
         .filter(|service| *service != request.service && !request.no_deps)
         .filter(|service| desired.project.services.contains_key(service))
         .collect::<Vec<_>>();
-    desired.active.extend(dependencies);
+    desired.active.extend(dependencies.iter().cloned());
+    // `run` starts what the service needs, also what the user had stopped; the service itself stays as it is.
+    desired
+        .stopped
+        .services
+        .retain(|service| !dependencies.contains(service));
     desired.write(root)?;
     let job = Job {
         attach_one_offs: !request.detach,
@@ -388,18 +393,12 @@ async fn run(
         build: request.build,
         ..UpOptions::default()
     };
+    let mut stopped = desired.stopped.clone();
+    stopped.services.remove(&request.service);
     let slug = apply::random_slug();
     let mut fetched = BTreeSet::new();
     for _ in 0..RUN_ROUNDS_MAX {
-        let planned = match plan_run(
-            task,
-            &request,
-            &desired.stopped,
-            &options,
-            (&slug, &fetched),
-        )
-        .await
-        {
+        let planned = match plan_run(task, &request, &stopped, &options, (&slug, &fetched)).await {
             Ok(planned) => planned,
             Err(errors) => {
                 return Ok(Outcome {

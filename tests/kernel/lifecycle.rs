@@ -294,3 +294,43 @@ fn fetch(port: u16) -> Result<(), String> {
         Err(answer)
     }
 }
+
+#[test]
+fn run_works_for_a_service_that_the_user_stopped() {
+    let world =
+        World::new("services: { app: { image: busybox, command: sleep 1000, init: true } }");
+    world.stack(&["up", "-d"]).ok();
+    world.stack(&["stop"]).ok();
+    let output = world
+        .stack(&["run", "--rm", "-T", "app", "echo", "hello"])
+        .ok();
+    assert_eq!(output.stdout, "hello\n");
+    assert_eq!(world.row("app").unwrap()["State"], "exited");
+    world.finish();
+}
+
+#[test]
+fn network_modes_host_and_none_are_what_they_say() {
+    let world = World::new(
+        r"
+services:
+  host: { image: busybox, command: sleep 1000, init: true, network_mode: host }
+  none: { image: busybox, command: sleep 1000, init: true, network_mode: none }
+",
+    );
+    world.stack(&["up", "-d"]).ok();
+    let namespace = |service: &str| {
+        let link = world
+            .stack(&["exec", "-T", service, "ls", "-l", "/proc/self/ns/net"])
+            .ok();
+        link.stdout.rsplit("-> ").next().unwrap().trim().to_owned()
+    };
+    let own = fs_err::read_link("/proc/thread-self/ns/net").unwrap();
+    assert_eq!(namespace("host"), own.to_str().unwrap());
+    assert_ne!(namespace("none"), own.to_str().unwrap());
+    let links = world
+        .stack(&["exec", "-T", "none", "ip", "-o", "link"])
+        .ok();
+    assert_eq!(links.stdout.lines().count(), 1, "only lo: {}", links.stdout);
+    world.finish();
+}

@@ -6,6 +6,7 @@ use super::Context;
 use crate::{
     build::{RunnerError, StepRunner},
     container::{SpawnError, Steps, StepsError},
+    model::chain,
 };
 
 /// Runs RUN steps as containers.
@@ -29,12 +30,7 @@ impl StepRunner for StepContainers {
                 | StepsError::Refused { code, .. } => *code,
                 _ => 125,
             };
-            let mut message = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(inner) = source {
-                message = format!("{message}: {inner}");
-                source = inner.source();
-            }
+            let message = chain(&error).join(": ");
             RunnerError { message, code }
         })
     }

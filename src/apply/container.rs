@@ -1,31 +1,29 @@
 //! Makes, starts, stops and removes containers.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
+use runtime::{cgroup::Cgroup, monitor::protocol::Request};
 
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
+    places,
     queue::Done,
-    storage::blocking,
+    storage::{self, blocking},
 };
 use crate::{
     container::{self, Start, read_record},
     model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
     network::HeldSocket,
     plan::{
-        ContainerRef, ImageInput, NamespaceOwner, NewContainer,
-        lower::{JoinedPlaces, LowerInput, Lowered, Places, VolumeUse, lower},
+        ContainerRef, ImageInput, NewContainer,
+        lower::{LowerInput, lower},
     },
-    store,
-    volume::{self, VolumeError},
+    store, volume,
 };
 
 /// How long a monitor may take to leave after its container has ended.
 const MONITOR_LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Control group below which all containers lie.
-const CGROUP_PARENT: &str = "stack";
 
 /// Makes a container: volumes filled, files written, record and directories in place. `made` tells the containers that earlier steps made.
 pub(super) async fn create(
@@ -38,8 +36,8 @@ pub(super) async fn create(
     job.working(subject, "creating").await;
     let image = image_of(context, new)?;
     let id = ContainerId::from_bytes(random_bytes());
-    let joined = join(context, new, resolve)?;
-    let places = places(context, job, new, &id, joined);
+    let joined = places::join(context, new, resolve)?;
+    let places = places::places(context, job, new, &id, joined);
     let lowered = lower(&LowerInput {
         project: job.project(),
         new,
@@ -56,7 +54,7 @@ pub(super) async fn create(
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }
-    prepare_storage(context, &lowered, &image).await?;
+    storage::prepare(context, &lowered, &image).await?;
     let networks = networks_of(context, &lowered.record)?;
     let written = files::write(
         context,
@@ -327,12 +325,7 @@ fn is_live(context: &Context, id: &ContainerId) -> Result<bool, ApplyError> {
             name: id.short().to_owned(),
             source,
         })?;
-    Ok(matches!(
-        state,
-        ContainerState::Running { .. }
-            | ContainerState::Paused { .. }
-            | ContainerState::Restarting { .. }
-    ))
+    Ok(state.is_live())
 }
 
 fn read(context: &Context, id: &ContainerId) -> Result<Option<ContainerRecord>, ApplyError> {
@@ -342,7 +335,7 @@ fn read(context: &Context, id: &ContainerId) -> Result<Option<ContainerRecord>, 
     })
 }
 
-fn find(context: &Context, id: &ContainerId) -> Result<ContainerRecord, ApplyError> {
+pub(super) fn find(context: &Context, id: &ContainerId) -> Result<ContainerRecord, ApplyError> {
     read(context, id)?.ok_or_else(|| ApplyError::Vanished {
         id: id.short().to_owned(),
     })
@@ -358,117 +351,6 @@ fn image_of(context: &Context, new: &NewContainer) -> Result<ImageRecord, ApplyE
             .ok_or_else(|| ApplyError::ImageMissing {
                 reference: new.image_reference.clone(),
             }),
-    }
-}
-
-fn places(
-    context: &Context,
-    job: &Job,
-    new: &NewContainer,
-    id: &ContainerId,
-    joined: JoinedPlaces,
-) -> Places {
-    let suffix = match &new.role {
-        ContainerRole::Replica(index) => index.to_string(),
-        ContainerRole::OneOff { slug, .. } => format!("run-{slug}"),
-    };
-    let directory = context.root.container(id);
-    Places {
-        files: directory.join("files"),
-        container: directory,
-        volumes: context.root.volumes(),
-        netns: context.root.netns().join(id.as_str()),
-        log: context
-            .root
-            .logs(&job.project().name, &new.service.name, &suffix),
-        cgroup_parent: CGROUP_PARENT.to_owned(),
-        joined,
-    }
-}
-
-/// Finds the namespaces of the containers that a new one joins.
-fn join(
-    context: &Context,
-    new: &NewContainer,
-    resolve: impl Fn(&ContainerRef) -> ContainerId,
-) -> Result<JoinedPlaces, ApplyError> {
-    let owner = |owner: &NamespaceOwner| -> Result<ContainerRecord, ApplyError> {
-        match owner {
-            NamespaceOwner::Container(reference) => find(context, &resolve(reference)),
-            NamespaceOwner::Named(name) => container::read_all(&context.root)
-                .map_err(|source| ApplyError::Container {
-                    name: name.clone(),
-                    source,
-                })?
-                .into_iter()
-                .find(|record| record.name == *name || record.id.as_str().starts_with(name))
-                .ok_or_else(|| ApplyError::Vanished { id: name.clone() }),
-        }
-    };
-    let process = |record: ContainerRecord, namespace: &str| -> Result<PathBuf, ApplyError> {
-        let (state, _) = container::read_state(&context.root, &record.id).map_err(|source| {
-            ApplyError::Container {
-                name: record.name.clone(),
-                source,
-            }
-        })?;
-        match state {
-            ContainerState::Running { pid, .. } | ContainerState::Paused { pid, .. } => {
-                Ok(PathBuf::from(format!("/proc/{pid}/ns/{namespace}")))
-            }
-            _ => Err(ApplyError::NotRunning { name: record.name }),
-        }
-    };
-    let mut places = JoinedPlaces::default();
-    if let Some(network) = &new.joins.network {
-        let record = owner(network)?;
-        places.network = Some(context.root.netns().join(record.id.as_str()));
-        places.network_files = Some(context.root.container(&record.id).join("files"));
-    }
-    if let Some(pid) = &new.joins.pid {
-        places.pid = Some(process(owner(pid)?, "pid")?);
-    }
-    if let Some(ipc) = &new.joins.ipc {
-        places.ipc = Some(process(owner(ipc)?, "ipc")?);
-    }
-    Ok(places)
-}
-
-/// Makes anonymous volumes, fills empty ones from the image, and checks bind sources.
-async fn prepare_storage(
-    context: &Context,
-    lowered: &Lowered,
-    image: &ImageRecord,
-) -> Result<(), ApplyError> {
-    for used in lowered.volumes.clone() {
-        let (root, layers, name) = (
-            context.root.clone(),
-            image.layers.clone(),
-            used.name.clone(),
-        );
-        blocking(move || fill(&root, &used, &layers))
-            .await
-            .map_err(|source| ApplyError::Volume { name, source })?;
-    }
-    for bind in lowered.binds.clone() {
-        let name = bind.source.display().to_string();
-        let path = bind.path.clone();
-        blocking(move || volume::bind_source(&bind.source, bind.create))
-            .await
-            .map_err(|source| ApplyError::Bind { name, path, source })?;
-    }
-    Ok(())
-}
-
-fn fill(root: &store::Root, used: &VolumeUse, layers: &[PathBuf]) -> Result<(), VolumeError> {
-    if let Some(record) = &used.anonymous {
-        volume::ensure(root, record)?;
-    }
-    let place = (used.name.as_str(), used.subpath.as_deref());
-    match (&used.copy_up, &used.subpath) {
-        (Some(path), _) => volume::copy_up_below(root, place, layers, path),
-        (None, Some(subpath)) => volume::ensure_subpath(root, &used.name, subpath),
-        (None, None) => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
     image::{ImageError, PullError, SettingsError},
-    model::Subject,
+    model::{Subject, chain},
     network::NetworkError,
     plan::lower::LowerError,
     protocol::{ErrorReport, FailureKind},
@@ -260,18 +260,9 @@ pub enum ApplyError {
 impl ApplyError {
     /// Tells the error to people: the whole chain, hints, and the kind that decides the exit code.
     pub fn report(&self) -> ErrorReport {
-        let mut chain = vec![self.to_string()];
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            let text = error.to_string();
-            if chain.last() != Some(&text) {
-                chain.push(text);
-            }
-            source = error.source();
-        }
         ErrorReport {
             kind: self.kind(),
-            chain,
+            chain: chain(self),
             hints: self.hints(),
             log: self.log(),
             config_path: self.config_path(),

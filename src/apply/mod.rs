@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod files;
 mod image;
+mod places;
 mod queue;
 mod storage;
 mod wait;

@@ -1,9 +1,12 @@
 //! Networks and volumes.
 
+use std::path::PathBuf;
+
 use super::{ApplyError, Context, queue::Done};
 use crate::{
-    model::{NetworkRecord, VolumeRecord},
-    store,
+    model::{ImageRecord, NetworkRecord, VolumeRecord},
+    plan::lower::{Lowered, VolumeUse},
+    store::{self, Root},
     volume::{self, VolumeError},
 };
 
@@ -39,6 +42,44 @@ pub(super) async fn remove_network(
         })?;
     store::remove_network(&context.root, &record.name).map_err(ApplyError::Store)?;
     Ok(Done::text("removed"))
+}
+
+/// Makes anonymous volumes, fills empty ones from the image, and checks bind sources.
+pub(super) async fn prepare(
+    context: &Context,
+    lowered: &Lowered,
+    image: &ImageRecord,
+) -> Result<(), ApplyError> {
+    for used in lowered.volumes.clone() {
+        let (root, layers, name) = (
+            context.root.clone(),
+            image.layers.clone(),
+            used.name.clone(),
+        );
+        blocking(move || fill(&root, &used, &layers))
+            .await
+            .map_err(|source| ApplyError::Volume { name, source })?;
+    }
+    for bind in lowered.binds.clone() {
+        let name = bind.source.display().to_string();
+        let path = bind.path.clone();
+        blocking(move || volume::bind_source(&bind.source, bind.create))
+            .await
+            .map_err(|source| ApplyError::Bind { name, path, source })?;
+    }
+    Ok(())
+}
+
+fn fill(root: &Root, used: &VolumeUse, layers: &[PathBuf]) -> Result<(), VolumeError> {
+    if let Some(record) = &used.anonymous {
+        volume::ensure(root, record)?;
+    }
+    let place = (used.name.as_str(), used.subpath.as_deref());
+    match (&used.copy_up, &used.subpath) {
+        (Some(path), _) => volume::copy_up_below(root, place, layers, path),
+        (None, Some(subpath)) => volume::ensure_subpath(root, &used.name, subpath),
+        (None, None) => Ok(()),
+    }
 }
 
 /// Makes a volume.

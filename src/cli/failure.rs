@@ -51,12 +51,12 @@ pub(super) enum Failure {
 impl Failure {
     /// Makes one of an error with its causes.
     pub(super) fn error(error: &dyn Error) -> Self {
-        Self::of(report::from_error(FailureKind::Operation, error))
+        Self::of(ErrorReport::of(FailureKind::Operation, error))
     }
 
     /// Makes one of what was intended and the error with its causes.
     pub(super) fn intent(intent: impl Into<String>, error: &dyn Error) -> Self {
-        let mut report = report::from_error(FailureKind::Operation, error);
+        let mut report = ErrorReport::of(FailureKind::Operation, error);
         report.chain.insert(0, intent.into());
         Self::of(report)
     }
@@ -121,7 +121,7 @@ impl Failure {
             Self::Status(code) => code,
             Self::Output(OutputError::Closed) => 0,
             Self::Output(error) => {
-                ui.error(&report::from_error(FailureKind::Operation, &error), None);
+                ui.error(&ErrorReport::of(FailureKind::Operation, &error), None);
                 1
             }
         }
@@ -146,7 +146,7 @@ impl From<OutputError> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let mut report = report::from_error(FailureKind::Operation, &error);
+        let mut report = ErrorReport::of(FailureKind::Operation, &error);
         report.hints = error.hints();
         Self::of(report)
     }

@@ -5,7 +5,6 @@ use clap::Args;
 use super::{
     failure::{Failure, INTERRUPTED},
     follow::{Follow, LOOK_INTERVAL, Selection},
-    observed,
     poll::{self, Interest},
     session::{Session, Target, service_names},
     terminal::Signals,
@@ -72,7 +71,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         let containers = follow.refresh()?;
         let is_over = !containers
             .iter()
-            .any(|container| selection.wants(container) && observed::is_live(&container.state));
+            .any(|container| selection.wants(container) && container.state.is_live());
         follow.print()?;
         if is_over {
             return follow.print_rest();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{failure::Failure, observed, session::Session};
+use super::{failure::Failure, session::Session};
 use crate::{
     model::ObservedContainer,
     observe,
@@ -41,9 +41,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     for (name, containers) in
         observe::projects(&session.settings.root).map_err(|error| Failure::error(&error))?
     {
-        let runs = containers
-            .iter()
-            .any(|container| observed::is_live(&container.state));
+        let runs = containers.iter().any(|container| container.state.is_live());
         let is_named = arguments
             .filter
             .as_ref()

@@ -1,30 +1,9 @@
 //! Choosing among the containers of a project.
 
 use compose_spec::model::ServiceName;
-use runtime::spec::ContainerState;
 
 use super::{failure::Failure, session::no_container};
 use crate::model::{ContainerRole, ObservedContainer};
-
-/// Returns whether a process of the container exists, or will again by its restart policy.
-pub(super) fn is_live(state: &ContainerState) -> bool {
-    match state {
-        ContainerState::Running { .. }
-        | ContainerState::Paused { .. }
-        | ContainerState::Restarting { .. } => true,
-        ContainerState::Created | ContainerState::Exited { .. } | ContainerState::Lost { .. } => {
-            false
-        }
-    }
-}
-
-/// Returns host pid of PID 1 when the process exists.
-pub(super) fn pid(state: &ContainerState) -> Option<i32> {
-    match state {
-        ContainerState::Running { pid, .. } | ContainerState::Paused { pid, .. } => Some(*pid),
-        _ => None,
-    }
-}
 
 /// Returns the replica number; `None` for a one-off.
 pub(super) fn replica(container: &ObservedContainer) -> Option<u32> {
@@ -68,7 +47,7 @@ pub(super) fn running_replica(
     sort(&mut containers);
     containers
         .into_iter()
-        .filter(|container| container.record.service == *service && pid(&container.state).is_some())
+        .filter(|container| container.record.service == *service && container.state.pid().is_some())
         .find(|container| match (index, replica(container)) {
             (Some(index), number) => number == Some(index),
             (None, number) => number.is_some(),

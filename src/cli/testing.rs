@@ -4,20 +4,17 @@ use std::{
     collections::{BTreeMap, HashMap},
     io::{self, Read, Write},
     os::unix::net::UnixListener,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use compose_spec::{FileKind, Files, Loaded, Request};
 use indexmap::IndexMap;
 use runtime::spec::{
-    CgroupPlace, ContainerSpec, ContainerState, ExitStatus, Health, LogPlace, Namespace,
-    Namespaces, Process, Resources, RestartPolicy, Rootfs, Seccomp, Security, StateRecord, Stdio,
-    StopPolicy,
+    ContainerSpec, ContainerState, ExitStatus, Health, Process, Rootfs, StateRecord,
 };
 
 use super::{
-    observed,
     session::Session,
     settings::{Flags, Settings, Terminals},
 };
@@ -105,60 +102,16 @@ pub(crate) fn running(since_ms: u64) -> ContainerState {
 }
 
 fn spec(id: &str) -> ContainerSpec {
+    let process = Process {
+        argv: vec!["docker-entrypoint.sh".into(), "redis-server".into()],
+        env: vec!["PATH=/bin".into(), "MODE=prod".into()],
+        cwd: "/data".into(),
+        user: "redis".into(),
+        groups: Vec::new(),
+    };
     ContainerSpec {
-        version: ContainerSpec::VERSION,
-        id: id.to_owned(),
         hostname: "web".into(),
-        domainname: None,
-        rootfs: Rootfs::Directory(PathBuf::from("/")),
-        rootfs_read_only: false,
-        process: Process {
-            argv: vec!["docker-entrypoint.sh".into(), "redis-server".into()],
-            env: vec!["PATH=/bin".into(), "MODE=prod".into()],
-            cwd: "/data".into(),
-            user: "redis".into(),
-            groups: Vec::new(),
-        },
-        init: false,
-        namespaces: Namespaces {
-            net: Namespace::Private,
-            pid: Namespace::Private,
-            ipc: Namespace::Private,
-            uts: Namespace::Private,
-            cgroup: Namespace::Private,
-        },
-        mounts: Vec::new(),
-        shm_size_bytes: 0,
-        cgroup: CgroupPlace {
-            parent: "stack/shop".into(),
-            name: id.to_owned(),
-        },
-        resources: Resources::default(),
-        rlimits: Vec::new(),
-        sysctls: Vec::new(),
-        oom_score_adj: None,
-        security: Security {
-            privileged: false,
-            capabilities: Vec::new(),
-            no_new_privs: false,
-            seccomp: Seccomp::Default,
-            mask_paths: true,
-        },
-        stdio: Stdio {
-            tty: false,
-            stdin: false,
-        },
-        restart: RestartPolicy::No,
-        probe: None,
-        stop: StopPolicy {
-            signal: 15,
-            grace_ms: 10_000,
-        },
-        log: LogPlace {
-            dir: None,
-            file_bytes_max: 0,
-            files_max: 1,
-        },
+        ..ContainerSpec::new(id, Rootfs::Directory("/".into()), process)
     }
 }
 
@@ -278,7 +231,7 @@ impl Host {
         let directory = self.root.container(&container.record.id);
         let mut monitors = self.monitors.lock().unwrap();
         store::write_json(&directory.join("record.json"), &container.record).unwrap();
-        if observed::is_live(&container.state) {
+        if container.state.is_live() {
             monitors
                 .entry(container.record.id.clone())
                 .or_insert_with(|| store::lock(&directory.join("monitor.lock")).unwrap());
@@ -297,7 +250,7 @@ impl Host {
             started_at_ms: None,
         };
         store::write_json(&directory.join("state.json"), &state).unwrap();
-        if !observed::is_live(&container.state) {
+        if !container.state.is_live() {
             drop(monitors.remove(&container.record.id));
         }
     }

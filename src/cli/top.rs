@@ -28,7 +28,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let target = session.target(&arguments.services)?;
     let services = service_names(&arguments.services)?;
     let mut containers = observed::of_services(session.containers(&target.project)?, &services);
-    containers.retain(|container| observed::pid(&container.state).is_some());
+    containers.retain(|container| container.state.pid().is_some());
     observed::sort(&mut containers);
     let host = Host::read().map_err(|error| Failure::intent("read /proc", &error))?;
     let mut table = Table::new([

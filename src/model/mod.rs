@@ -3,6 +3,7 @@
 //! Values only: no files, no clock, no tokio. Everything is serialisable, so that a bug report (an `Observed` and a
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
+mod chain;
 mod container;
 mod id;
 mod image;
@@ -13,6 +14,7 @@ mod subject;
 mod time;
 mod volume;
 
+pub use chain::chain;
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};

@@ -107,7 +107,10 @@ impl Draft {
         if let Some(step) = self.removes.get(&id) {
             return *step;
         }
-        let stop = is_live(container).then(|| self.stop(container, grace_ms, cause));
+        let stop = container
+            .state
+            .is_live()
+            .then(|| self.stop(container, grace_ms, cause));
         let action = Action::RemoveContainer {
             id: id.clone(),
             volumes,
@@ -180,13 +183,4 @@ impl Draft {
         self.awaits.push((step, container, key));
         step
     }
-}
-
-/// Tells whether a container has processes or will have some by itself.
-pub(super) fn is_live(container: &ObservedContainer) -> bool {
-    use runtime::spec::ContainerState as State;
-    matches!(
-        container.state,
-        State::Running { .. } | State::Paused { .. } | State::Restarting { .. }
-    )
 }

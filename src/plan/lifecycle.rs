@@ -9,7 +9,7 @@ use super::{
     Action, ContainerRef, LifecycleAction, LifecycleInputs, Plan, PlanError, StepId,
     depends::{Final, Finals, waits},
     down::{edges, stop_dependents_first},
-    graph::{Draft, is_live},
+    graph::Draft,
     lower::signal_number,
     networks,
 };
@@ -166,7 +166,7 @@ fn order_starts(
 }
 
 fn stop(chosen: &[&ObservedContainer], grace_ms: Option<u64>, cause: &str, draft: &mut Draft) {
-    for container in chosen.iter().filter(|container| is_live(container)) {
+    for container in chosen.iter().filter(|container| container.state.is_live()) {
         draft.stop(container, grace_ms, cause);
     }
     stop_dependents_first(chosen, draft);
@@ -188,7 +188,7 @@ fn restart(
                 .depends_on
                 .iter()
                 .filter(|(_, d)| d.restart);
-            is_live(container)
+            container.state.is_live()
                 && !services.contains(&container.record.service)
                 && restarts.any(|(name, _)| services.contains(name))
         };
@@ -258,7 +258,7 @@ fn remove(chosen: &[&ObservedContainer], (stop, volumes): (bool, bool), draft: &
     let going: Vec<&ObservedContainer> = chosen
         .iter()
         .copied()
-        .filter(|container| stop || !is_live(container))
+        .filter(|container| stop || !container.state.is_live())
         .collect();
     for container in &going {
         let volumes = if volumes {

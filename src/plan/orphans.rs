@@ -1,9 +1,6 @@
 //! Orphans: containers of services that the project no longer has, and one-offs that have ended.
 
-use super::{
-    Inputs, Mode,
-    graph::{Draft, is_live},
-};
+use super::{Inputs, Mode, graph::Draft};
 use crate::model::{ContainerRole, ObservedContainer};
 
 /// What happens to orphans.
@@ -26,7 +23,7 @@ pub(super) fn find<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Orphans<'a> {
             continue;
         }
         let is_orphan = match record.role {
-            ContainerRole::OneOff { .. } => !is_live(container) && has_ended(container),
+            ContainerRole::OneOff { .. } => !container.state.is_live() && has_ended(container),
             ContainerRole::Replica(_) => {
                 !inputs.project.services.contains_key(&record.service)
                     && !inputs.options.inactive_services.contains(&record.service)

@@ -9,7 +9,7 @@ use super::{
     addresses::Addresses,
     create::{Design, Request, Supplies, design, reserved},
     emit,
-    graph::{Draft, is_live},
+    graph::Draft,
     networks::{self, Networks},
     orphans::{self, Orphans},
     ports::Ports,
@@ -237,7 +237,7 @@ pub(super) fn stock<'c>(
         let owner = format!("a container of service `{}`", record.service);
         supplies.names.insert(record.name.clone(), owner);
         let starting = starts(container);
-        if starting || is_live(container) {
+        if starting || container.state.is_live() {
             errors.extend(supplies.ports.keep(container, starting));
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Subject;
+use crate::model::{Subject, chain};
 
 /// One line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,30 @@ pub struct ErrorReport {
     pub log: Vec<String>,
     /// Path in the project that the error is about (`services.web.ports[0]`): the CLI points at it.
     pub config_path: Option<String>,
+}
+
+impl ErrorReport {
+    /// Makes a report of an error: its message and those of its sources.
+    pub fn of(kind: FailureKind, error: &dyn std::error::Error) -> Self {
+        Self {
+            kind,
+            chain: chain(error),
+            hints: Vec::new(),
+            log: Vec::new(),
+            config_path: None,
+        }
+    }
+
+    /// Makes a report of a failure that no error value stands for.
+    pub fn operation(text: String) -> Self {
+        Self {
+            kind: FailureKind::Operation,
+            chain: vec![text],
+            hints: Vec::new(),
+            log: Vec::new(),
+            config_path: None,
+        }
+    }
 }
 
 /// Kind of a failure; the CLI's exit codes follow it.

@@ -38,7 +38,7 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     for record in records {
         let (state, _) =
             container::read_state(&context.root, &record.id).map_err(BootError::Containers)?;
-        if is_live(&state) {
+        if state.is_live() {
             live.push(record);
         }
     }
@@ -64,16 +64,6 @@ pub(super) fn projects(root: &Root) -> Result<BTreeSet<ProjectName>, BootError> 
         .into_iter()
         .chain(records.into_iter().map(|record| record.project))
         .collect())
-}
-
-/// Whether a state has a monitor.
-pub(super) fn is_live(state: &ContainerState) -> bool {
-    matches!(
-        state,
-        ContainerState::Running { .. }
-            | ContainerState::Paused { .. }
-            | ContainerState::Restarting { .. }
-    )
 }
 
 fn networks_in_use<'a>(

@@ -4,7 +4,7 @@ use compose_spec::model::{ImageSource, Project};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::project::{absorb, chain, operation_error};
+use super::project::absorb;
 use crate::{
     apply::{self, Context, Job},
     container, image,
@@ -25,7 +25,7 @@ pub(super) async fn call(context: &Context, request: Request, events: mpsc::Send
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
         other => Outcome {
-            errors: vec![operation_error(format!(
+            errors: vec![ErrorReport::operation(format!(
                 "call `{other:?}` is not one of images"
             ))],
             ..Outcome::default()
@@ -64,7 +64,7 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
         let ImageSource::Build { image, build } = &service.image else {
             if !request.services.is_empty() && named {
                 return Outcome {
-                    errors: vec![operation_error(format!(
+                    errors: vec![ErrorReport::operation(format!(
                         "service `{}` has no `build` section",
                         service.name
                     ))],
@@ -175,7 +175,7 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
         Ok(records) => records.into_iter().map(|record| record.image).collect(),
         Err(error) => {
             return Outcome {
-                errors: vec![operation_error(chain(&error))],
+                errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
                 ..outcome
             };
         }
@@ -200,12 +200,8 @@ fn tag(context: &Context, request: &ImageTagRequest) -> Outcome {
 }
 
 fn image_failure(error: &dyn std::error::Error) -> Outcome {
-    let report = ErrorReport {
-        kind: FailureKind::Image,
-        ..operation_error(chain(error))
-    };
     Outcome {
-        errors: vec![report],
+        errors: vec![ErrorReport::of(FailureKind::Image, error)],
         ..Outcome::default()
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     apply::Context,
     container::{self, Change, Live, Steps},
     image::ImageStore,
+    model::chain,
     network::{Changes, Fabric},
     store::{self, Root, StoreError},
 };
@@ -85,13 +86,7 @@ pub fn run(arguments: Arguments) -> i32 {
     match start(arguments) {
         Ok(()) => 0,
         Err(error) => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(inner) = source {
-                text = format!("{text}: {inner}");
-                source = inner.source();
-            }
-            error!("{text}");
+            error!("{}", chain(&error).join(": "));
             1
         }
     }

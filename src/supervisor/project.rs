@@ -10,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    boot::is_live,
     calls,
     desired::Desired,
     registry::{Current, Message},
 };
 use crate::{
     apply::{self, Context, Job, Report},
-    model::Observed,
+    model::{Observed, chain},
     observe,
     plan::{self, Mode, Plan, PlanError, UpOptions},
     protocol::{ErrorReport, Event, FailureKind, Outcome, StepState},
@@ -107,7 +106,7 @@ impl Task {
     /// Makes good what is missing, lost or broken, between calls.
     async fn enforce(&self) -> Result<Settled, ()> {
         let report = |error: &dyn std::error::Error| {
-            error!(project = %self.name, error = chain(error), "enforce");
+            error!(project = %self.name, error = chain(error).join(": "), "enforce");
         };
         if calls::unfinished_down(self)
             .await
@@ -142,7 +141,7 @@ impl Task {
         let containers =
             observe::project(&self.context.root, &self.name).map_err(|error| report(&error))?;
         Ok(
-            if containers.iter().any(|container| is_live(&container.state)) {
+            if containers.iter().any(|container| container.state.is_live()) {
                 Settled::Live
             } else {
                 Settled::Quiet
@@ -189,7 +188,7 @@ impl Task {
                 return outcome;
             }
         }
-        outcome.errors.push(operation_error(format!(
+        outcome.errors.push(ErrorReport::operation(format!(
             "project `{}` did not settle after {ROUNDS_MAX} plans",
             self.name
         )));
@@ -231,7 +230,7 @@ impl Task {
         });
         read.await
             .expect("reading does not panic")
-            .map_err(|error| vec![operation_error(chain(&error))])
+            .map_err(|error| vec![ErrorReport::of(FailureKind::Operation, &error)])
     }
 
     /// Tells the client what a plan would do, and does nothing.
@@ -265,16 +264,6 @@ pub(super) fn absorb(report: Report, outcome: &mut Outcome) -> bool {
     !report.failures.is_empty()
 }
 
-pub(super) fn operation_error(text: String) -> ErrorReport {
-    ErrorReport {
-        kind: FailureKind::Operation,
-        chain: vec![text],
-        hints: Vec::new(),
-        log: Vec::new(),
-        config_path: None,
-    }
-}
-
 pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
     let kind = match error.kind() {
         plan::PlanErrorKind::Conflict => FailureKind::Conflict,
@@ -283,19 +272,9 @@ pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
     };
     ErrorReport {
         kind,
-        chain: vec![chain(error)],
+        chain: vec![chain(error).join(": ")],
         hints: Vec::new(),
         log: Vec::new(),
         config_path: error.config_path(),
     }
-}
-
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

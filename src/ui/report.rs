@@ -25,20 +25,6 @@ pub fn exit_code(kind: FailureKind) -> u8 {
     }
 }
 
-/// Makes a report of an error: its message and those of its sources.
-pub fn from_error(kind: FailureKind, error: &dyn std::error::Error) -> ErrorReport {
-    let chain = std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect();
-    ErrorReport {
-        kind,
-        chain,
-        hints: Vec::new(),
-        log: Vec::new(),
-        config_path: None,
-    }
-}
-
 impl Ui {
     /// Prints an error. `place` is where in a file it comes from (`compose.yaml:12:5`), if that is known.
     pub fn error(&self, report: &ErrorReport, place: Option<&str>) {

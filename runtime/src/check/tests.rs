@@ -3,67 +3,22 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::spec::{
-    CgroupPlace, LogPlace, Mount, Propagation, Resources, RestartPolicy, Rlimit, Seccomp, Security,
-    Stdio, StopPolicy,
-};
+use crate::spec::{Mount, Propagation, Rlimit};
 
 fn spec() -> ContainerSpec {
-    ContainerSpec {
-        version: 1,
-        id: "abc".into(),
-        hostname: "web".into(),
-        domainname: None,
-        rootfs: Rootfs::Directory("/srv".into()),
-        rootfs_read_only: false,
-        process: Process {
-            argv: vec!["true".into()],
-            env: vec!["A=b".into()],
-            cwd: "/".into(),
-            user: String::new(),
-            groups: vec![],
-        },
-        init: false,
-        namespaces: Namespaces {
-            net: Namespace::Private,
-            pid: Namespace::Private,
-            ipc: Namespace::Private,
-            uts: Namespace::Private,
-            cgroup: Namespace::Private,
-        },
-        mounts: vec![],
-        shm_size_bytes: 1 << 26,
-        cgroup: CgroupPlace {
-            parent: "stack/shop".into(),
-            name: "abc".into(),
-        },
-        resources: Resources::default(),
-        rlimits: vec![],
-        sysctls: vec![],
-        oom_score_adj: None,
-        security: Security {
-            privileged: false,
-            capabilities: vec!["KILL".into()],
-            no_new_privs: false,
-            seccomp: Seccomp::Default,
-            mask_paths: true,
-        },
-        stdio: Stdio {
-            tty: false,
-            stdin: false,
-        },
-        restart: RestartPolicy::No,
-        probe: None,
-        stop: StopPolicy {
-            signal: 15,
-            grace_ms: 10_000,
-        },
-        log: LogPlace {
-            dir: None,
-            file_bytes_max: 1,
-            files_max: 1,
-        },
-    }
+    let process = Process {
+        argv: vec!["true".into()],
+        env: vec!["A=b".into()],
+        cwd: "/".into(),
+        user: String::new(),
+        groups: vec![],
+    };
+    let mut spec = ContainerSpec::new("abc", Rootfs::Directory("/srv".into()), process);
+    spec.hostname = "web".into();
+    spec.cgroup.parent = "stack/shop".into();
+    spec.security.capabilities = vec!["KILL".into()];
+    spec.log.file_bytes_max = 1;
+    spec
 }
 
 fn refusal(change: impl FnOnce(&mut ContainerSpec)) -> String {

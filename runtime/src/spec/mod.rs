@@ -3,6 +3,7 @@
 //! Nothing here refers to Compose, images or networks; every path is absolute and belongs to the host unless its
 //! documentation says "in the container". On disk it is `spec.json` in the container's directory.
 
+mod capabilities;
 mod health;
 mod limits;
 mod mounts;
@@ -12,10 +13,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
 pub use limits::{CgroupPlace, Resources, Rlimit};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};
 pub use state::{ContainerState, ExitStatus, Health, ProbeResult, StateRecord};
+
+/// Size of /dev/shm unless it is set, as Docker's.
+pub const SHM_BYTES_DEFAULT: u64 = 64 << 20;
+/// Time between the stop signal and SIGKILL unless it is set, as Compose's.
+pub const GRACE_MS_DEFAULT: u64 = 10_000;
 
 /// A container to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +76,55 @@ pub struct ContainerSpec {
 impl ContainerSpec {
     /// The schema version that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// Describes a container that asks for nothing beyond its process: private namespaces, Docker's default confinement, no limits, no
+    /// restart, no log.
+    pub fn new(id: impl Into<String>, rootfs: Rootfs, process: Process) -> Self {
+        let id = id.into();
+        Self {
+            version: Self::VERSION,
+            hostname: String::new(),
+            domainname: None,
+            rootfs,
+            rootfs_read_only: false,
+            process,
+            init: false,
+            namespaces: Namespaces::PRIVATE,
+            mounts: Vec::new(),
+            shm_size_bytes: SHM_BYTES_DEFAULT,
+            cgroup: CgroupPlace {
+                parent: "stack".to_owned(),
+                name: id.clone(),
+            },
+            id,
+            resources: Resources::default(),
+            rlimits: Vec::new(),
+            sysctls: Vec::new(),
+            oom_score_adj: None,
+            security: Security {
+                privileged: false,
+                capabilities: CAPABILITIES_DEFAULT.map(str::to_owned).to_vec(),
+                no_new_privs: false,
+                seccomp: Seccomp::Default,
+                mask_paths: true,
+            },
+            stdio: Stdio {
+                tty: false,
+                stdin: false,
+            },
+            restart: RestartPolicy::No,
+            probe: None,
+            stop: StopPolicy {
+                signal: libc::SIGTERM,
+                grace_ms: GRACE_MS_DEFAULT,
+            },
+            log: LogPlace {
+                dir: None,
+                file_bytes_max: 0,
+                files_max: 1,
+            },
+        }
+    }
 }
 
 /// A process of a container: the first one, an exec, or a probe.
@@ -99,6 +155,17 @@ pub struct Namespaces {
     pub uts: Namespace,
     /// Control group root.
     pub cgroup: Namespace,
+}
+
+impl Namespaces {
+    /// Every namespace new.
+    pub const PRIVATE: Self = Self {
+        net: Namespace::Private,
+        pid: Namespace::Private,
+        ipc: Namespace::Private,
+        uts: Namespace::Private,
+        cgroup: Namespace::Private,
+    };
 }
 
 /// One namespace of a container.

@@ -51,6 +51,26 @@ pub enum ContainerState {
     },
 }
 
+impl ContainerState {
+    /// Tells whether the container has processes, or will have some again by its restart policy: whether it has a monitor.
+    pub const fn is_live(&self) -> bool {
+        match self {
+            Self::Running { .. } | Self::Paused { .. } | Self::Restarting { .. } => true,
+            Self::Created | Self::Exited { .. } | Self::Lost { .. } => false,
+        }
+    }
+
+    /// Returns the host pid of PID 1 while the process exists.
+    pub const fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Running { pid, .. } | Self::Paused { pid, .. } => Some(*pid),
+            Self::Created | Self::Restarting { .. } | Self::Exited { .. } | Self::Lost { .. } => {
+                None
+            }
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitStatus {

@@ -13,11 +13,7 @@ use runtime::cgroup::JoinPlan;
 use runtime::check::check;
 use runtime::error::Error;
 use runtime::process::{LaunchIo, SockFilter, launch};
-use runtime::security::capabilities;
-use runtime::spec::{
-    CgroupPlace, ContainerSpec, LogPlace, Mount, MountKind, Namespace, Namespaces, Process,
-    Propagation, Resources, RestartPolicy, Rootfs, Seccomp, Security, Stdio, StopPolicy,
-};
+use runtime::spec::{ContainerSpec, Mount, MountKind, Process, Propagation, Rootfs};
 use rustix::process::{WaitId, WaitIdOptions};
 
 use crate::running::{Finished, Running};
@@ -99,60 +95,16 @@ impl World {
     pub(crate) fn spec(&self, commands: &[&str]) -> ContainerSpec {
         let mut argv = vec!["probe".to_owned()];
         argv.extend(commands.iter().map(ToString::to_string));
-        ContainerSpec {
-            version: ContainerSpec::VERSION,
-            id: "f00d".into(),
-            hostname: "web-1".into(),
-            domainname: None,
-            rootfs: Rootfs::Overlay {
-                lowers: vec![self.path("image")],
-                upper: self.path("upper"),
-                work: self.path("work"),
-                mount_point: self.path("root"),
-            },
-            rootfs_read_only: false,
-            process: process(argv),
-            init: false,
-            namespaces: Namespaces {
-                net: Namespace::Private,
-                pid: Namespace::Private,
-                ipc: Namespace::Private,
-                uts: Namespace::Private,
-                cgroup: Namespace::Private,
-            },
-            mounts: vec![],
-            shm_size_bytes: 64 << 20,
-            cgroup: CgroupPlace {
-                parent: "stack/test".into(),
-                name: "f00d".into(),
-            },
-            resources: Resources::default(),
-            rlimits: vec![],
-            sysctls: vec![],
-            oom_score_adj: None,
-            security: Security {
-                privileged: false,
-                capabilities: capabilities::DEFAULT.map(str::to_owned).to_vec(),
-                no_new_privs: false,
-                seccomp: Seccomp::Default,
-                mask_paths: true,
-            },
-            stdio: Stdio {
-                tty: false,
-                stdin: false,
-            },
-            restart: RestartPolicy::No,
-            probe: None,
-            stop: StopPolicy {
-                signal: 15,
-                grace_ms: 10_000,
-            },
-            log: LogPlace {
-                dir: None,
-                file_bytes_max: 1 << 20,
-                files_max: 2,
-            },
-        }
+        let rootfs = Rootfs::Overlay {
+            lowers: vec![self.path("image")],
+            upper: self.path("upper"),
+            work: self.path("work"),
+            mount_point: self.path("root"),
+        };
+        let mut spec = ContainerSpec::new("f00d", rootfs, process(argv));
+        spec.hostname = "web-1".into();
+        spec.cgroup.parent = "stack/test".into();
+        spec
     }
 
     /// Runs a container to its end.

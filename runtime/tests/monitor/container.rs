@@ -16,9 +16,7 @@ use runtime::{
         protocol::{Event, Ready, Request},
     },
     spec::{
-        CgroupPlace, ContainerSpec, ContainerState, LogPlace, Namespace, Namespaces, Probe,
-        ProbeTest, Process, Resources, RestartPolicy, Rootfs, Seccomp, Security, StateRecord,
-        Stdio as SpecStdio, StopPolicy,
+        CgroupPlace, ContainerSpec, ContainerState, Probe, ProbeTest, Process, Rootfs, StateRecord,
     },
 };
 
@@ -53,63 +51,23 @@ impl Container {
             std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
         }
         let parent = format!("stack-test-{}", std::process::id());
-        let spec = ContainerSpec {
-            version: ContainerSpec::VERSION,
-            id: "c".repeat(64),
-            hostname: "test".to_owned(),
-            domainname: None,
-            rootfs: Rootfs::Directory(rootfs),
-            rootfs_read_only: false,
-            process: shell(script),
-            init: false,
-            namespaces: Namespaces {
-                net: Namespace::Private,
-                pid: Namespace::Private,
-                ipc: Namespace::Private,
-                uts: Namespace::Private,
-                cgroup: Namespace::Private,
-            },
-            mounts: vec![],
-            shm_size_bytes: 1 << 20,
-            cgroup: CgroupPlace {
-                parent: parent.clone(),
-                name: files
-                    .path()
-                    .file_name()
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .replace('.', "t"),
-            },
-            resources: Resources::default(),
-            rlimits: vec![],
-            sysctls: vec![],
-            oom_score_adj: None,
-            security: Security {
-                privileged: false,
-                capabilities: ["CHOWN", "KILL", "SETUID", "SETGID"]
-                    .map(str::to_owned)
-                    .to_vec(),
-                no_new_privs: false,
-                seccomp: Seccomp::Default,
-                mask_paths: true,
-            },
-            stdio: SpecStdio {
-                tty: false,
-                stdin: false,
-            },
-            restart: RestartPolicy::No,
-            probe: None,
-            stop: StopPolicy {
-                signal: libc::SIGTERM,
-                grace_ms: 10_000,
-            },
-            log: LogPlace {
-                dir: Some(files.path().join("log")),
-                file_bytes_max: 0,
-                files_max: 1,
-            },
+        let mut spec = ContainerSpec::new("c".repeat(64), Rootfs::Directory(rootfs), shell(script));
+        spec.hostname = "test".into();
+        spec.shm_size_bytes = 1 << 20;
+        spec.cgroup = CgroupPlace {
+            parent: parent.clone(),
+            name: files
+                .path()
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace('.', "t"),
         };
+        spec.security.capabilities = ["CHOWN", "KILL", "SETUID", "SETGID"]
+            .map(str::to_owned)
+            .to_vec();
+        spec.log.dir = Some(files.path().join("log"));
         Container {
             files,
             spec,

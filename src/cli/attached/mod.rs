@@ -335,7 +335,7 @@ impl Work<'_> {
     fn is_over(&self, containers: &[ObservedContainer]) -> bool {
         !containers
             .iter()
-            .any(|container| self.is_waited_for(container) && observed::is_live(&container.state))
+            .any(|container| self.is_waited_for(container) && container.state.is_live())
     }
 
     fn must_abort(&self) -> bool {

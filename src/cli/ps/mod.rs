@@ -120,7 +120,7 @@ impl Arguments {
         if states.peek().is_some() {
             return states.any(|state| state == state_word(&container.state));
         }
-        self.all || (observed::is_live(&container.state) && observed::replica(container).is_some())
+        self.all || (container.state.is_live() && observed::replica(container).is_some())
     }
 }
 

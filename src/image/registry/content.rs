@@ -18,7 +18,7 @@ use crate::{
         manifest::{ACCEPT, Descriptor, MANIFEST_BYTES_MAX},
         reference::Reference,
     },
-    model::Digest,
+    model::{Digest, chain},
 };
 
 /// A repository on a registry and its mirrors.
@@ -46,12 +46,7 @@ impl std::fmt::Display for Failures {
             if number > 0 {
                 f.write_str("; then ")?;
             }
-            write!(f, "{error}")?;
-            let mut source = std::error::Error::source(error);
-            while let Some(inner) = source {
-                write!(f, ": {inner}")?;
-                source = inner.source();
-            }
+            f.write_str(&chain(error).join(": "))?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
         create::Design,
         depends::{self, Final, Finals, check_health},
         drift::namespace_owners,
-        graph::{Draft, is_live},
+        graph::Draft,
         networks,
         services::{Member, Verdict, Work},
         volumes,
@@ -186,7 +186,7 @@ impl<'a> Emission<'_, 'a> {
             _ => "not there".to_owned(),
         };
         let stopped = self.inputs.stopped.covers(&work.service.name, name);
-        let wanted = work.selected || replaces.is_some_and(is_live);
+        let wanted = work.selected || replaces.is_some_and(|container| container.state.is_live());
         let starts = wanted && !stopped && work.may_start && !self.inputs.options.no_start;
         (cause, starts)
     }

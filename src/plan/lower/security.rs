@@ -1,72 +1,9 @@
 //! Confinement: capabilities, security options, kernel parameters.
 
 use compose_spec::model::{Namespace, NetworkMode, Service};
-use runtime::spec::{Seccomp, Security};
+use runtime::spec::{CAPABILITIES, CAPABILITIES_DEFAULT, Seccomp, Security};
 
 use super::error::{Checks, Refusal};
-
-/// All capabilities by number (capabilities(7), Linux 6).
-const ALL: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
-/// Docker's default set.
-const DEFAULT: [&str; 14] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-];
 
 /// Lowers capabilities and security options.
 pub(super) fn lower(service: &Service, checks: &mut Checks<'_>) -> Security {
@@ -118,18 +55,19 @@ fn capabilities(service: &Service, checks: &mut Checks<'_>) -> Vec<String> {
     let drop = normalise(&service.cap_drop, "cap_drop", checks);
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     if service.privileged {
-        return owned(&ALL);
+        return owned(&CAPABILITIES);
     }
     let has = |set: &[&str], name: &str| set.contains(&name);
     let mut result: Vec<&str> = if has(&add, "ALL") {
-        ALL.iter()
+        CAPABILITIES
+            .iter()
             .copied()
             .filter(|name| !has(&drop, name))
             .collect()
     } else if has(&drop, "ALL") {
         add.clone()
     } else {
-        DEFAULT
+        CAPABILITIES_DEFAULT
             .iter()
             .copied()
             .filter(|name| !has(&drop, name))
@@ -137,7 +75,7 @@ fn capabilities(service: &Service, checks: &mut Checks<'_>) -> Vec<String> {
             .collect()
     };
     // By number, each once: the same set always reads the same.
-    result.sort_unstable_by_key(|name| ALL.iter().position(|known| known == name));
+    result.sort_unstable_by_key(|name| CAPABILITIES.iter().position(|known| known == name));
     result.dedup();
     owned(&result)
 }
@@ -149,7 +87,7 @@ fn normalise(names: &[String], field: &str, checks: &mut Checks<'_>) -> Vec<&'st
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
         if bare == "ALL" {
             known.push("ALL");
-        } else if let Some(found) = ALL.iter().find(|candidate| **candidate == bare) {
+        } else if let Some(found) = CAPABILITIES.iter().find(|candidate| **candidate == bare) {
             known.push(*found);
         } else {
             checks.refuse(

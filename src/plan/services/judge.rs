@@ -9,7 +9,6 @@ use crate::{
     plan::{
         Inputs, Mode, Recreate, depends,
         drift::{self, Drift},
-        graph::is_live,
         images::{self, Supplied},
         networks, volumes,
     },
@@ -22,7 +21,7 @@ pub(super) fn judge(
     container: &ObservedContainer,
 ) -> Verdict {
     let inputs = context.inputs;
-    let live = is_live(container);
+    let live = container.state.is_live();
     let stopped = inputs
         .stopped
         .covers(&work.service.name, &container.record.name);

@@ -9,7 +9,7 @@ use compose_spec::model::{Namespace, NetworkMode, Service, ServiceName};
 use self::judge::{blocked, judge};
 use super::{
     ContainerRef, Inputs, Joins, Mode, NamespaceOwner, PlanError, drift,
-    graph::{Draft, is_live},
+    graph::Draft,
     images::{self, Supplied},
     networks::Networks,
     scale, selection, volumes,
@@ -176,7 +176,7 @@ fn will_run(inputs: &Inputs<'_>, owner: &Work<'_>) -> bool {
         .first()
         .map(|first| (first.container, &first.verdict))
     {
-        Some((container, Verdict::Keep | Verdict::Unpause(_))) => is_live(container),
+        Some((container, Verdict::Keep | Verdict::Unpause(_))) => container.state.is_live(),
         Some((_, Verdict::Remove(_))) | None => starts && owner.will_exist(),
         Some((_, Verdict::Start(_) | Verdict::Restart(_) | Verdict::Recreate(_))) => starts,
     }

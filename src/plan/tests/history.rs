@@ -12,9 +12,7 @@ use super::{
     fixture::{With, project, scale, service},
     world::World,
 };
-use crate::plan::{
-    Recreate, Stopped, UpOptions, drift::namespace_owners, graph::is_live, image_reference,
-};
+use crate::plan::{Recreate, Stopped, UpOptions, drift::namespace_owners, image_reference};
 
 const SERVICES: [&str; 5] = ["a", "b", "c", "d", "anon"];
 
@@ -250,7 +248,7 @@ pub(super) fn happen(world: &mut World, wanted: Project, event: &Event) -> Proje
         }
         Event::Exit(at, code) => {
             if let Some(id) = nth(world, *at)
-                && is_live(world.container(&id))
+                && world.container(&id).state.is_live()
                 && world.container(&id).record.wanted.restart == RestartPolicy::No
             {
                 world.exit(&id, *code, false);
@@ -259,7 +257,7 @@ pub(super) fn happen(world: &mut World, wanted: Project, event: &Event) -> Proje
         Event::Reboot => {
             for container in &mut world.observed.containers {
                 container.network_intact = false;
-                if is_live(container) {
+                if container.state.is_live() {
                     container.state = State::Lost {
                         reason: "the machine was restarted".to_owned(),
                     };
@@ -291,7 +289,7 @@ pub(super) fn happen(world: &mut World, wanted: Project, event: &Event) -> Proje
                 .observed
                 .containers
                 .iter()
-                .filter(|c| c.record.service == service && is_live(c))
+                .filter(|c| c.record.service == service && c.state.is_live())
                 .map(|c| c.record.id.clone())
                 .collect();
             for id in ids {

@@ -9,8 +9,7 @@ use super::World;
 use crate::{
     model::{ContainerId, ObservedContainer, Timestamp},
     plan::{
-        ContainerRef, ImageInput, NamespaceOwner, NewContainer, StepId, depends::is_reached,
-        graph::is_live, lower,
+        ContainerRef, ImageInput, NamespaceOwner, NewContainer, StepId, depends::is_reached, lower,
     },
 };
 
@@ -96,7 +95,7 @@ impl World {
 
     pub(super) fn start(&mut self, project: &Project, id: &ContainerId) {
         let container = self.container(id).clone();
-        assert!(!is_live(&container), "start of a live container");
+        assert!(!container.state.is_live(), "start of a live container");
         for (name, dependency) in &container.record.wanted.depends_on {
             if !dependency.required || self.options.no_deps || self.stopped.services.contains(name)
             {

@@ -13,7 +13,7 @@ use crate::{
     model::{ContainerId, Observed, ObservedContainer, Timestamp},
     plan::{
         Action, ContainerRef, HostFacts, Inputs, Mode, Plan, StepId, Stopped, UpOptions,
-        depends::is_reached, display, graph::is_live, plan,
+        depends::is_reached, display, plan,
     },
 };
 
@@ -240,7 +240,10 @@ impl World {
                 };
             }
             Action::RemoveContainer { id, volumes } => {
-                assert!(!is_live(self.container(id)), "removal of a live container");
+                assert!(
+                    !self.container(id).state.is_live(),
+                    "removal of a live container"
+                );
                 self.observed.containers.retain(|c| c.record.id != *id);
                 self.observed
                     .volumes
@@ -339,7 +342,7 @@ impl World {
                 .record
                 .published
                 .iter()
-                .filter(|_| is_live(container))
+                .filter(|_| container.state.is_live())
             {
                 once(format!("port {} {:?}", port.host_port, port.protocol));
             }

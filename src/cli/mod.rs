@@ -3,6 +3,7 @@
 //! The process is synchronous and single-threaded, and it starts nothing but, where needed, the supervisor: `ps`, `logs`,
 //! `config`, `images`, `port` and `top` read the state root themselves.
 
+mod access;
 mod attach;
 mod attached;
 mod build;

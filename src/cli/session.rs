@@ -13,6 +13,7 @@ use compose_spec::{
 };
 
 use super::{
+    access,
     disk::Disk,
     failure::Failure,
     poll::{self, Interest},
@@ -133,7 +134,8 @@ impl<'a> Session<'a> {
                 self.ui.warn(note);
             }
         }
-        Ok(client::call(&self.settings.root, request)?)
+        let access = access::of(request, self.settings)?;
+        Ok(client::call(&self.settings.root, request, access.as_ref())?)
     }
 
     /// Sends a call and shows its progress to the end. A failed call is a failure; `loaded` tells where in the files its errors come from.

@@ -3,17 +3,24 @@
 //! Values only: no files, no clock, no tokio. Everything is serialisable, so that a bug report (an `Observed` and a
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
+mod access;
+pub mod base64;
 mod chain;
 mod container;
+pub mod docker_config;
 mod id;
 mod image;
 mod intent;
 mod network;
 mod observed;
+mod secret;
 mod subject;
 mod time;
 mod volume;
 
+pub use access::{
+    Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
+};
 pub use chain::chain;
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
@@ -21,6 +28,7 @@ pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
 pub use intent::{LifecycleAction, Recreate, RemoveImages};
 pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
+pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
 pub use volume::{Backing, UnsupportedBacking, VolumeRecord};

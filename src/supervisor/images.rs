@@ -1,6 +1,8 @@
 //! Calls that belong to no project: pull, build, load, tag and remove images.
 
-use compose_spec::model::{ImageSource, Project};
+use std::sync::Arc;
+
+use compose_spec::model::ImageSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +10,7 @@ use super::project::absorb;
 use crate::{
     apply::{self, Context, Job},
     container, image,
-    model::{ImageId, Subject, SubjectKind},
+    model::{ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
@@ -17,10 +19,19 @@ use crate::{
 };
 
 /// Carries out a call and answers it.
-pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
+pub(super) async fn call(
+    context: &Context,
+    request: Request,
+    access: Option<Arc<RegistryAccess>>,
+    events: mpsc::Sender<Event>,
+) {
+    let job = Job {
+        access,
+        ..Job::new(None, &events, &CancellationToken::new())
+    };
     let outcome = match request {
-        Request::Pull(request) => pull(context, request, &events).await,
-        Request::Build(request) => build(context, *request, &events).await,
+        Request::Pull(request) => pull(context, &job, request).await,
+        Request::Build(request) => build(context, &job, *request).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
@@ -36,7 +47,7 @@ pub(super) async fn call(context: &Context, request: Request, events: mpsc::Send
     }
 }
 
-async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -52,10 +63,10 @@ async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Eve
             cause: "asked for".to_owned(),
         });
     }
-    carry_out(context, None, plan, events).await
+    carry_out(context, job, plan).await
 }
 
-async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
     let project = request.project;
     let mut plan = Plan::default();
     let mut steps = Vec::new();
@@ -110,7 +121,11 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
             }
         }
     }
-    carry_out(context, Some(project), plan, events).await
+    let job = Job {
+        project: Some(Arc::new(project)),
+        ..job.clone()
+    };
+    carry_out(context, &job, plan).await
 }
 
 /// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
@@ -121,16 +136,9 @@ fn service_bases(contexts: &indexmap::IndexMap<String, String>) -> Vec<String> {
         .collect()
 }
 
-async fn carry_out(
-    context: &Context,
-    project: Option<Project>,
-    plan: Plan,
-    events: &mpsc::Sender<Event>,
-) -> Outcome {
-    let cancel = CancellationToken::new();
-    let job = Job::new(project, events, &cancel);
+async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
-    absorb(apply::apply(context, &job, plan).await, &mut outcome);
+    absorb(apply::apply(context, job, plan).await, &mut outcome);
     outcome
 }
 

@@ -31,6 +31,15 @@ pub use error::PullError;
 /// Indexes that may point to indexes.
 const INDEX_DEPTH_MAX: usize = 3;
 
+/// What happens during a pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullEvent {
+    /// A layer moved on.
+    Layer(PullProgress),
+    /// The user should know, although the pull goes on: a quota that runs low, a registry's own words.
+    Warning(String),
+}
+
 /// How far a layer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullProgress {
@@ -72,18 +81,20 @@ pub async fn pull(
     reference: &str,
     platform: Option<&str>,
     registries: &Registries,
-    progress: &(dyn Fn(PullProgress) + Sync),
+    tell: &(dyn Fn(PullEvent) + Sync),
 ) -> Result<ImageRecord, PullError> {
     let reference: Reference = reference.parse()?;
     let wanted = platform.map_or_else(|| Ok(Platform::host()), str::parse)?;
-    let repository = Repository::new(registries, &reference);
+    let warn = |text| tell(PullEvent::Warning(text));
+    let progress = |progress| tell(PullEvent::Layer(progress));
+    let repository = Repository::new(registries, &reference, &warn);
     let pull = Pull {
         store,
         registries,
         reference: &reference,
         wanted,
         repository,
-        progress,
+        progress: &progress,
     };
     // Boxed, because the futures of all layers are large and every caller would carry them.
     Box::pin(pull.run()).await

@@ -8,7 +8,7 @@ use hyper::{
 };
 
 use super::{
-    client::{Ask, Client},
+    client::{Ask, Client, Purpose, Target, Tell},
     error::RegistryError,
     settings::{Endpoint, Registries},
 };
@@ -55,9 +55,9 @@ impl std::fmt::Display for Failures {
 impl std::error::Error for Failures {}
 
 impl<'a> Repository<'a> {
-    pub(crate) fn new(registries: &'a Registries, reference: &Reference) -> Self {
+    pub(crate) fn new(registries: &'a Registries, reference: &Reference, tell: Tell<'a>) -> Self {
         Self {
-            client: Client::new(registries),
+            client: Client::new(registries, Purpose::Pull, tell),
             path: reference.repository().to_owned(),
             endpoints: registries.endpoints(reference.registry()),
         }
@@ -164,11 +164,8 @@ impl<'a> Repository<'a> {
         headers: HeaderMap,
     ) -> Ask<'b> {
         Ask {
-            method,
-            repository: &self.path,
-            kind,
-            what,
             headers,
+            ..Ask::new(method, &self.path, Target::Content { kind, what })
         }
     }
 }

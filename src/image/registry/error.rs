@@ -125,8 +125,10 @@ pub enum Denial {
     NoCredentials,
     /// It did not accept ours.
     BadCredentials,
-    /// A program keeps them, which is not run.
+    /// A program keeps them, and no command that could run it is behind this.
     Helper(String),
+    /// They are kept somewhere, but could not be had.
+    Problem(String),
     /// They would have to go over a connection that anybody can read.
     Unprotected,
 }
@@ -142,8 +144,9 @@ impl std::fmt::Display for Denial {
             }
             Self::Helper(name) => write!(
                 f,
-                "the credentials are kept by the program docker-credential-{name}, which is not run; put them into config.json"
+                "the credentials are kept by the program docker-credential-{name}, which only runs for a command; repeat it with `stack pull`"
             ),
+            Self::Problem(problem) => write!(f, "the credentials could not be had: {problem}"),
             Self::Unprotected => f.write_str("it wants credentials over an unprotected connection"),
         }
     }
@@ -232,7 +235,7 @@ pub(super) fn complaint(body: &[u8]) -> Complaint {
 }
 
 /// Text of strangers goes to a terminal: no control characters, no novel.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
         .take(300)

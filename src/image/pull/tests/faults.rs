@@ -202,8 +202,10 @@ async fn mirrors_fall_through_to_the_next() {
     put(&full, "7", &[layer("a", 1000)]);
     broken.fault("/", 100, Reply::Plain(500, vec![], vec![]));
     let gone = Fake::start().await.url();
-    let mirrors = [empty.url(), gone, broken.url(), full.url()].join(",");
-    world.registries = world.registries.clone().with_mirrors(&mirrors).unwrap();
+    for mirror in [empty.url(), gone, broken.url(), full.url()] {
+        let registries = world.registries.clone();
+        world.registries = registries.with_mirror("docker.io", &mirror).unwrap();
+    }
     let record = world.pull("redis:7").await.unwrap();
     assert_eq!(
         world.store.find("docker.io/library/redis:7").unwrap(),

@@ -26,6 +26,7 @@ struct World {
     store: ImageStore,
     registries: Registries,
     progress: Mutex<Vec<PullProgress>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -38,6 +39,7 @@ impl World {
             store,
             registries,
             progress: Mutex::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -46,7 +48,10 @@ impl World {
     }
 
     async fn pull_for(&self, name: &str, platform: Option<&str>) -> Result<ImageRecord, PullError> {
-        let report = |progress| self.progress.lock().unwrap().push(progress);
+        let report = |event| match event {
+            PullEvent::Layer(progress) => self.progress.lock().unwrap().push(progress),
+            PullEvent::Warning(text) => self.warnings.lock().unwrap().push(text),
+        };
         let pull = pull(&self.store, name, platform, &self.registries, &report);
         tokio::time::timeout(Duration::from_secs(120), pull)
             .await

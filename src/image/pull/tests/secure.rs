@@ -63,8 +63,10 @@ async fn certificates_are_checked_unless_the_settings_say_otherwise() {
     put(&fake, "1", &[layer("a", 100_000)]);
     // Nothing listens at the registry itself: only its mirror speaks TLS.
     let port = fake.address.port();
-    let mirror = format!("127.0.0.1:1=https://localhost:{port}");
-    let registries = world.registries.clone().with_mirrors(&mirror).unwrap();
+    let mirror = format!("https://localhost:{port}");
+    let registries = (world.registries.clone())
+        .with_mirror("127.0.0.1:1", &mirror)
+        .unwrap();
     let places = tempfile::tempdir().unwrap();
     let registries = registries.with_certificates(places.path());
     world.registries = registries.clone();
@@ -146,11 +148,11 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
         let (address, mut tasks) = proxy(fake.address).await;
         // A name that does not exist: only the proxy knows the way.
         let scheme = if secure { "https" } else { "http" };
-        let mirror = format!("127.0.0.1:1={scheme}://registry.invalid:5000");
+        let mirror = format!("{scheme}://registry.invalid:5000");
         let registries = world
             .registries
             .clone()
-            .with_mirrors(&mirror)
+            .with_mirror("127.0.0.1:1", &mirror)
             .unwrap()
             .with_insecure("registry.invalid:5000");
         world.registries = registries
@@ -168,7 +170,7 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
     }
     assert!(
         Registries::default()
-            .with_proxies(Some("http://u:secret@p:1"), None, None)
+            .with_proxies(Some("ftp://u:secret@p:1"), None, None)
             .unwrap_err()
             .to_string()
             .contains("`p:1`")

@@ -112,7 +112,7 @@ pub(super) async fn build(
 /// Reads how registries are reached: the machine's settings (`registries.toml` in a moved state root, else
 /// `/etc/stack/registries.toml`), and what the caller brought along. Work that no caller is behind uses root's own
 /// Docker configuration. Read for each piece of work, so that a change needs no restart.
-pub(super) fn registries(root: &Root, job: &Job) -> Result<Registries, SettingsError> {
+pub fn registries(root: &Root, job: &Job) -> Result<Registries, SettingsError> {
     let own = root.state().join("registries.toml");
     let registries = if own.exists() {
         Registries::read(&own)?

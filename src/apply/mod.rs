@@ -17,6 +17,7 @@ mod wait;
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
 pub use files::files_digests;
+pub use image::registries;
 pub use queue::{Report, apply};
 
 use crate::{model::Timestamp, network, plan::HostFacts};

@@ -15,6 +15,8 @@ mod failure;
 mod follow;
 mod images;
 mod lifecycle;
+mod login;
+mod logout;
 mod logs;
 mod ls;
 mod observed;
@@ -23,7 +25,9 @@ mod poll;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod run;
+mod search;
 mod session;
 mod settings;
 mod terminal;
@@ -83,6 +87,8 @@ enum Command {
     Images(images::Arguments),
     /// Send a signal to containers
     Kill(lifecycle::Kill),
+    Login(login::Arguments),
+    Logout(logout::Arguments),
     Logs(logs::Arguments),
     #[command(alias = "list")]
     Ls(ls::Arguments),
@@ -91,12 +97,14 @@ enum Command {
     Port(port::Arguments),
     Ps(ps::Arguments),
     Pull(pull::Arguments),
+    Push(push::Arguments),
     /// Stop and start containers as they are
     Restart(lifecycle::WithGrace),
     /// Remove stopped containers
     Rm(lifecycle::Remove),
     Run(run::Arguments),
     Scale(up::ScaleArguments),
+    Search(search::Arguments),
     /// Start containers that exist
     Start(lifecycle::Services),
     /// Stop containers, leave them in place
@@ -169,16 +177,20 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Image(command) => images::run_image(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Login(arguments) => login::run(session, arguments),
+        Command::Logout(arguments) => logout::run(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
         Command::Ls(arguments) => ls::run(session, arguments),
         Command::Pause(arguments) => lifecycle::pause(session, arguments),
         Command::Port(arguments) => port::run(session, arguments),
         Command::Ps(arguments) => ps::run(session, arguments),
         Command::Pull(arguments) => pull::run(session, arguments),
+        Command::Push(arguments) => push::run(session, arguments),
         Command::Restart(arguments) => lifecycle::restart(session, arguments),
         Command::Rm(arguments) => lifecycle::remove(session, arguments),
         Command::Run(arguments) => run::run(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
+        Command::Search(arguments) => search::run(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
         Command::Top(arguments) => top::run(session, arguments),

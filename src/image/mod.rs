@@ -17,6 +17,7 @@ mod manifest;
 mod pipeline;
 mod platform;
 mod pull;
+mod push;
 mod reference;
 mod registry;
 mod store;
@@ -28,10 +29,22 @@ pub use manifest::ManifestError;
 pub use pipeline::LayerError;
 pub use platform::{InvalidPlatform, Platform};
 pub use pull::{LayerPhase, PullError, PullEvent, PullProgress, pull};
+pub use push::{PushError, PushEvent, PushPhase, PushProgress, Pushed, all_tags, push};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{
-    CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SettingsError,
-    TlsError, TransportError,
+    CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SearchError,
+    SearchResult, SettingsError, TlsError, TransportError, login, search,
 };
 pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
 pub use unpack::{TarError, UnpackError};
+
+/// Unwraps what a blocking task returned; its panic goes on here.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
+        },
+    }
+}

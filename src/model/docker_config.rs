@@ -66,6 +66,16 @@ struct Entry {
     registry_token: Option<String>,
 }
 
+impl std::fmt::Debug for DockerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DockerConfig")
+            .field("auths", &self.auths.keys())
+            .field("store", &self.store)
+            .field("helpers", &self.helpers)
+            .finish()
+    }
+}
+
 impl DockerConfig {
     /// Reads the file's text.
     pub fn parse(bytes: &[u8]) -> Result<Self, DockerConfigError> {

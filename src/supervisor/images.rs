@@ -6,7 +6,7 @@ use compose_spec::model::ImageSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::project::absorb;
+use super::{project::absorb, registries};
 use crate::{
     apply::{self, Context, Job},
     container, image,
@@ -25,13 +25,13 @@ pub(super) async fn call(
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
 ) {
-    let job = Job {
-        access,
-        ..Job::new(None, &events, &CancellationToken::new())
-    };
+    let job = registries::job(access, &events);
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Build(request) => build(context, &job, *request).await,
+        Request::Push(request) => registries::push(context, &job, request).await,
+        Request::Login(request) => registries::login(context, &job, request).await,
+        Request::Search(request) => registries::search(context, &job, request).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),

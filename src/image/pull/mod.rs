@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::task::spawn_blocking;
 
 use super::{
-    config,
+    config, joined,
     manifest::{self, CONFIG_BYTES_MAX, Document, Manifest, ManifestError},
     pipeline::LayerError,
     platform::{self, Platform},
@@ -337,16 +337,5 @@ impl Pull<'_> {
             reference: self.reference.familiar(),
             source,
         }
-    }
-}
-
-/// Unwraps what a blocking task returned; its panic goes on here.
-fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
-        },
     }
 }

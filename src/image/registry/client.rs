@@ -176,7 +176,7 @@ impl<'a> Client<'a> {
             let status = answer.response.status().as_u16();
             if status != 401 || !answer.is_own || !may_prove {
                 self.tell_warnings(endpoint, answer.response.headers());
-                if matches!(status, 200..=299 | 416) {
+                if matches!(status, 200..=299) || status == 416 && ask.method == Method::GET {
                     return Ok(answer.response);
                 }
                 return Err(self

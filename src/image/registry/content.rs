@@ -54,6 +54,14 @@ impl std::fmt::Display for Failures {
 
 impl std::error::Error for Failures {}
 
+impl Failures {
+    /// Returns the next things to do: those of the registry itself, which was asked last.
+    pub fn hints(&self) -> Vec<String> {
+        let last = self.0.iter().rev().find_map(RegistryError::hint);
+        last.into_iter().collect()
+    }
+}
+
 impl<'a> Repository<'a> {
     pub(crate) fn new(registries: &'a Registries, reference: &Reference, tell: Tell<'a>) -> Self {
         Self {
@@ -197,11 +205,11 @@ fn check(
     Ok(())
 }
 
-fn accept() -> HeaderMap {
+pub(super) fn accept() -> HeaderMap {
     HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(ACCEPT))])
 }
 
-fn content_digest(response: &Response<Incoming>) -> Option<Digest> {
+pub(super) fn content_digest(response: &Response<Incoming>) -> Option<Digest> {
     response
         .headers()
         .get("docker-content-digest")?

@@ -42,10 +42,10 @@ pub(super) struct Part {
 
 /// Counts bytes on their way.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sent(Arc<AtomicU64>);
+pub(crate) struct Sent(Arc<AtomicU64>);
 
 impl Sent {
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -61,12 +61,9 @@ impl Default for Payload {
 }
 
 impl Payload {
-    /// Returns the number of bytes.
-    pub(super) fn length(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Part(part) => part.length,
-        }
+    /// Tells whether it is sent again without asking what of it has come.
+    pub(super) fn is_at_hand(&self) -> bool {
+        matches!(self, Self::Bytes(_))
     }
 
     /// Returns what counts the bytes that were sent.

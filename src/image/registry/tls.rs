@@ -159,10 +159,13 @@ fn malformed(path: &Path, error: &dyn std::error::Error) -> TlsError {
     }
 }
 
-/// Says why a handshake did not come about, in words that lead on; `None` when it is not about TLS.
-pub(super) fn explain(error: &io::Error) -> Option<String> {
-    let refusal = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(match refusal {
+/// Says why a handshake did not come about, in words that lead on.
+pub(super) fn explain(error: &io::Error) -> String {
+    let inner = error.get_ref();
+    let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return error.to_string();
+    };
+    match refusal {
         rustls::Error::InvalidCertificate(reason) => match reason {
             CertificateError::UnknownIssuer => {
                 "its certificate is of an authority that this machine does not trust".to_owned()
@@ -187,7 +190,36 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
         }
         rustls::Error::AlertReceived(alert) => format!("it refused the handshake: {alert:?}"),
         other => other.to_string(),
-    })
+    }
+}
+
+/// What may help against a refused handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Trust its authority.
+    Trust,
+    /// Do without TLS.
+    Plain,
+    /// Show a certificate of our own.
+    Client,
+    /// Nothing here.
+    None,
+}
+
+/// Finds what may help.
+pub(super) fn remedy(error: &io::Error) -> Remedy {
+    use rustls::AlertDescription as Alert;
+    let refusal = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match refusal {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Remedy::Trust,
+        Some(rustls::Error::InvalidMessage(_)) => Remedy::Plain,
+        Some(rustls::Error::AlertReceived(
+            Alert::CertificateRequired | Alert::BadCertificate | Alert::HandshakeFailure,
+        )) => Remedy::Client,
+        _ => Remedy::None,
+    }
 }
 
 /// Trusts any certificate: for registries that the settings call insecure.

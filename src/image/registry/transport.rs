@@ -28,7 +28,7 @@ use super::{
     proxy::{self, Proxy},
     resolve::{ResolveError, Resolver},
     settings::{HostCertificates, Registries, Timing},
-    tls::{self, TlsError},
+    tls::{self, Remedy, TlsError},
     url::Url,
 };
 
@@ -57,12 +57,12 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The certificate or the handshake was refused.
-    #[error("make a TLS connection to {host}{}", tls::explain(.source).map(|why| format!(": {why}")).unwrap_or_default())]
+    #[error("make a TLS connection to {host}: {}", tls::explain(.reason))]
     Tls {
         /// Host and port.
         host: String,
-        /// Why.
-        source: io::Error,
+        /// Why. Its text is part of ours, so it is no source of it.
+        reason: io::Error,
     },
     /// Certificates of this machine cannot be used.
     #[error("prepare TLS for {host}")]
@@ -101,11 +101,37 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// Returns the next thing to do about it.
+    pub(super) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Resolve { .. } => "check the name and this machine's network and DNS".to_owned(),
+            Self::Connect { .. } | Self::Silent { .. } => {
+                "check the network, and HTTPS_PROXY if there is a proxy".to_owned()
+            }
+            Self::Tls { host, reason } => {
+                let place = host.strip_suffix(":443").unwrap_or(host);
+                match tls::remedy(reason) {
+                    Remedy::Trust => format!(
+                        "if the registry is yours, put its authority into /etc/stack/certs.d/{place}/ca.crt"
+                    ),
+                    Remedy::Plain => format!(
+                        "if it speaks plain HTTP, say `insecure = true` in [registry.\"{place}\"] of /etc/stack/registries.toml"
+                    ),
+                    Remedy::Client => format!(
+                        "if it wants a certificate, put yours into /etc/stack/certs.d/{place}/client.cert and client.key"
+                    ),
+                    Remedy::None => return None,
+                }
+            }
+            _ => return None,
+        })
+    }
+
     /// Tells whether the same request may succeed in a moment.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Resolve { source, .. } => matches!(source, ResolveError::NoAnswer { .. }),
-            Self::Tls { source, .. } => !is_tls_refusal(source),
+            Self::Tls { reason, .. } => !is_tls_refusal(reason),
             Self::Certificates { .. } => false,
             Self::Connect { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
             Self::Http { .. } | Self::Silent { .. } | Self::Slow { .. } => true,
@@ -177,7 +203,8 @@ impl Transport {
                     self.keep(&key, sender);
                     return Ok(response);
                 }
-                Err(TransportError::Http { .. }) => {}
+                // What of a file has been taken must be asked for before it is sent again.
+                Err(TransportError::Http { .. }) if request.body().is_at_hand() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -278,9 +305,9 @@ impl Transport {
         host: &str,
         registries: &Registries,
     ) -> Result<Stream, TransportError> {
-        let refused = |source| TransportError::Tls {
+        let refused = |reason| TransportError::Tls {
             host: host.to_owned(),
-            source,
+            reason,
         };
         let config = self.tls_config(url, host, registries)?;
         let name = ServerName::try_from(url.host().to_owned());

@@ -2,7 +2,6 @@
 
 mod access;
 mod disk;
-mod fake;
 mod faults;
 mod images;
 mod real;
@@ -10,11 +9,16 @@ mod secure;
 
 use std::{io::Write, sync::Mutex, time::Duration};
 
-use fake::{Fake, Reply};
 use serde_json::json;
 
 use super::*;
-use crate::{image::unpack::tests::Tape, store::Root};
+use crate::{
+    image::{
+        registry::fake::{Fake, Reply},
+        unpack::tests::Tape,
+    },
+    store::Root,
+};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -73,7 +73,7 @@ async fn certificates_are_checked_unless_the_settings_say_otherwise() {
     let error = text(&world.pull("127.0.0.1:1/image:1").await.unwrap_err());
     assert!(
         error.contains(&format!(
-            "make a TLS connection to localhost:{port}: invalid peer certificate"
+            "make a TLS connection to localhost:{port}: its certificate is of an authority that this machine does not trust"
         )),
         "{error}"
     );

@@ -54,6 +54,8 @@ pub struct Registries {
     pub(super) timing: Timing,
     /// Layers moved at the same time.
     pub(in crate::image) parallel: usize,
+    /// Size of the pieces of an upload, and of the largest blob that goes in one; `None` = the usual ones. For tests.
+    pub(super) upload_piece: Option<u64>,
 }
 
 /// How long to wait and how often to try again.
@@ -127,6 +129,7 @@ impl Default for Registries {
             certificates: CERTIFICATES_PATHS.map(PathBuf::from).to_vec(),
             timing: Timing::default(),
             parallel: 4,
+            upload_piece: None,
         }
     }
 }
@@ -240,6 +243,13 @@ impl Registries {
     #[must_use]
     pub(in crate::image) fn with_insecure(mut self, host: &str) -> Self {
         self.entries.entry(host.to_owned()).or_default().insecure = true;
+        self
+    }
+
+    /// Uploads in small pieces, for tests.
+    #[cfg(test)]
+    pub(in crate::image) fn with_upload_piece(mut self, bytes: u64) -> Self {
+        self.upload_piece = Some(bytes);
         self
     }
 

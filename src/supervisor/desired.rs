@@ -6,7 +6,8 @@ use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    plan::Stopped,
+    container,
+    plan::{Stopped, UpOptions},
     store::{self, Root, StoreError},
 };
 
@@ -21,6 +22,12 @@ pub(super) struct Desired {
     pub(super) active: BTreeSet<ServiceName>,
     /// What the user stopped: the loop leaves it alone until `start` or `up`.
     pub(super) stopped: Stopped,
+    /// The `up` that is being carried out: a supervisor that was killed in between goes on with it. Without one the loop only keeps what there is.
+    #[serde(default)]
+    pub(super) unfinished: Option<UpOptions>,
+    /// The boot in which this was written; another one starts again what a reboot starts again. Empty = not known.
+    #[serde(default)]
+    pub(super) boot_id: String,
     /// Raised at every change.
     pub(super) generation: u64,
 }
@@ -35,6 +42,8 @@ impl Desired {
             project,
             active: BTreeSet::new(),
             stopped: Stopped::default(),
+            unfinished: None,
+            boot_id: String::new(),
             generation: 0,
         }
     }
@@ -47,6 +56,7 @@ impl Desired {
     /// Writes it, one generation on.
     pub(super) fn write(&mut self, root: &Root) -> Result<(), StoreError> {
         self.generation += 1;
+        self.boot_id = container::boot_id();
         store::write_json(&root.project(&self.project.name).join("desired.json"), self)
     }
 
@@ -56,6 +66,32 @@ impl Desired {
             self.project.services.clear();
         }
         self
+    }
+
+    /// Notes that an `up` that was cut off has been brought to its end, if there was one.
+    pub(super) fn finish(&self, root: &Root) -> Result<(), StoreError> {
+        if self.unfinished.is_none() {
+            return Ok(());
+        }
+        // What is on disk, not `self`: [`Self::kept`] may have taken services out.
+        match Self::read(root, &self.project.name)? {
+            Some(mut desired) => {
+                desired.unfinished = None;
+                desired.write(root)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Starts again what a reboot starts again, if there was one since this was written.
+    pub(super) fn note_boot(&mut self, root: &Root) -> Result<(), StoreError> {
+        if self.boot_id == container::boot_id() {
+            return Ok(());
+        }
+        if !self.boot_id.is_empty() {
+            self.stopped.forget_after_reboot(&self.project);
+        }
+        self.write(root)
     }
 
     /// Removes the desired state of a project.

@@ -117,26 +117,16 @@ impl Task {
         let desired =
             Desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
         if let Some(desired) = desired.map(Desired::kept) {
-            let desired = &desired;
-            let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
-            let work = Work {
-                desired,
-                options: UpOptions {
-                    mode: Mode::Enforce,
-                    services: desired.active.iter().cloned().collect(),
-                    ..UpOptions::default()
-                },
-                events,
-                cancel: self.leave.child_token(),
-            };
-            let drain = async { while unwatched.recv().await.is_some() {} };
-            let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+            let outcome = self.keep(&desired).await;
             for failure in &outcome.errors {
                 warn!(project = %self.name, error = failure.chain.join(": "), "enforce");
             }
             if !outcome.errors.is_empty() {
                 return Err(());
             }
+            desired
+                .finish(&self.context.root)
+                .map_err(|error| report(&error))?;
         }
         let containers =
             observe::project(&self.context.root, &self.name).map_err(|error| report(&error))?;
@@ -147,6 +137,25 @@ impl Task {
                 Settled::Quiet
             },
         )
+    }
+
+    /// Goes on with an `up` that was cut off, or makes good what is missing. Nobody watches.
+    async fn keep(&self, desired: &Desired) -> Outcome {
+        let enforce = || UpOptions {
+            mode: Mode::Enforce,
+            services: desired.active.iter().cloned().collect(),
+            ..UpOptions::default()
+        };
+        let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
+        let work = Work {
+            desired,
+            options: desired.unfinished.clone().unwrap_or_else(enforce),
+            events,
+            cancel: self.leave.child_token(),
+        };
+        let drain = async { while unwatched.recv().await.is_some() {} };
+        let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+        outcome
     }
 
     /// Observes, plans and applies until a plan is empty; `first` is the first plan, when it was made already.

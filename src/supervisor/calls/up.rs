@@ -75,6 +75,11 @@ pub(super) async fn up(
         return Ok(Outcome::default());
     }
     let options = work.options;
+    let has_work = first.graph.node_count() > 0;
+    desired.unfinished = has_work.then(|| UpOptions {
+        wait: false,
+        ..options.clone()
+    });
     desired.write(root)?;
     forget_unfinished_down(root, &task.name)?;
     let limit = Limit::start(cancel, request.wait_timeout_ms);
@@ -86,22 +91,25 @@ pub(super) async fn up(
     };
     let mut outcome = task.settle(work, Some(first)).await;
     limit.finish(&mut outcome);
-    if !outcome.errors.is_empty() {
-        forget_unmade(task, desired, &kept_before)?;
+    // A supervisor that leaves has not finished; the next one goes on.
+    if task.leave.is_cancelled() {
+        return Ok(outcome);
+    }
+    let has_failed = !outcome.errors.is_empty();
+    if has_failed && forget_unmade(task, &mut desired, &kept_before) {
+        Desired::remove(root, &task.name)?;
+    } else if desired.unfinished.take().is_some() || has_failed {
+        desired.write(root)?;
     }
     Ok(outcome)
 }
 
-/// After a failure: what this call could not even make is not wanted any more, so that the loop does not go on trying what the user was told has failed.
-fn forget_unmade(
-    task: &Task,
-    mut desired: Desired,
-    kept_before: &BTreeSet<ServiceName>,
-) -> Result<(), StoreError> {
-    let root = &task.context.root;
+/// After a failure: what this call could not even make is not wanted any more, so that the loop does not go on trying what the user was told has
+/// failed. Returns whether nothing is wanted then.
+fn forget_unmade(task: &Task, desired: &mut Desired, kept_before: &BTreeSet<ServiceName>) -> bool {
     // If they cannot be read, all counts as made.
-    let Ok(containers) = observe::project(root, &task.name) else {
-        return Ok(());
+    let Ok(containers) = observe::project(&task.context.root, &task.name) else {
+        return false;
     };
     let made = |service: &ServiceName| {
         containers
@@ -111,10 +119,7 @@ fn forget_unmade(
     desired
         .active
         .retain(|service| kept_before.contains(service) || made(service));
-    if desired.active.is_empty() && containers.is_empty() {
-        return Desired::remove(root, &task.name);
-    }
-    desired.write(root)
+    desired.active.is_empty() && containers.is_empty()
 }
 
 /// Adds what the client wants to what was wanted before: services that it does not name stay as they are.

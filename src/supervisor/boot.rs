@@ -6,7 +6,7 @@ use compose_spec::model::ProjectName;
 use runtime::{monitor::protocol::Request, spec::ContainerState};
 use tracing::{info, warn};
 
-use super::desired::{self, Desired};
+use super::desired;
 use crate::{
     apply::Context,
     container::{self, ContainerError},
@@ -59,10 +59,7 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
 /// Notices a reboot for every project, before the first look at one.
 pub(super) fn note_boot(root: &Root) -> Result<(), BootError> {
     for name in desired::wanted_projects(root).map_err(BootError::Projects)? {
-        let desired = Desired::read(root, &name).map_err(BootError::Projects)?;
-        if let Some(mut desired) = desired {
-            desired.note_boot(root).map_err(BootError::Projects)?;
-        }
+        desired::note_boot(root, &name).map_err(BootError::Projects)?;
     }
     Ok(())
 }

@@ -38,6 +38,8 @@ mod namespaces;
 mod overlay;
 #[path = "kernel/streams.rs"]
 mod streams;
+#[path = "kernel/unified.rs"]
+mod unified;
 
 use std::process::ExitCode;
 
@@ -74,5 +76,9 @@ fn main() -> ExitCode {
         measure::run();
         return ExitCode::SUCCESS;
     }
-    harness::main(GROUPS)
+    let mut groups = GROUPS.to_vec();
+    if unified::is_unified() {
+        groups.push(unified::TESTS);
+    }
+    harness::main(&groups)
 }

@@ -24,6 +24,8 @@ mod world;
 mod cgroups;
 #[path = "kernel/confinement.rs"]
 mod confinement;
+#[path = "kernel/escape.rs"]
+mod escape;
 #[path = "kernel/exec.rs"]
 mod exec;
 #[path = "kernel/failure.rs"]
@@ -47,6 +49,7 @@ use std::process::ExitCode;
 const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
+    escape::TESTS,
     exec::TESTS,
     failure::TESTS,
     hostile::TESTS,

@@ -32,11 +32,12 @@ pub use pull::{LayerPhase, PullError, PullEvent, PullProgress, pull};
 pub use push::{PushError, PushEvent, PushPhase, PushProgress, Pushed, all_tags, push};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{
-    CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SearchError,
-    SearchResult, SettingsError, TlsError, TransportError, login, search,
+    CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
+    ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
+    login, search,
 };
 pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
-pub use unpack::{TarError, UnpackError};
+pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
 
 /// Unwraps what a blocking task returned; its panic goes on here.
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {

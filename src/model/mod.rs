@@ -5,9 +5,10 @@
 
 mod access;
 pub mod base64;
-mod chain;
 mod container;
 pub mod docker_config;
+mod failure;
+mod host;
 mod id;
 mod image;
 mod intent;
@@ -21,11 +22,14 @@ mod volume;
 pub use access::{
     Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
 };
-pub use chain::chain;
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
+pub use failure::{FailureKind, chain};
+pub use host::HostFacts;
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
-pub use intent::{LifecycleAction, Recreate, RemoveImages};
+pub use intent::{
+    ChangedVolumes, DownOptions, LifecycleAction, Mode, Recreate, RemoveImages, UpOptions,
+};
 pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
 pub use secret::Secret;

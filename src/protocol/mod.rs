@@ -9,9 +9,9 @@ mod call;
 mod event;
 mod request;
 
-pub use crate::model::{LifecycleAction, Recreate, RemoveImages, Subject, SubjectKind};
+pub use crate::model::{FailureKind, LifecycleAction, Subject, SubjectKind};
 pub use call::{Call, MalformedCall};
-pub use event::{ErrorReport, Event, FailureKind, Found, Outcome, Progress, StepState};
+pub use event::{ErrorReport, Event, Found, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
     LifecycleRequest, LoginRequest, PullRequest, PushRequest, Request, RunRequest, SearchRequest,

@@ -14,6 +14,7 @@ mod challenge;
 mod client;
 mod content;
 mod credentials;
+mod download;
 mod error;
 #[cfg(test)]
 pub(super) mod fake;
@@ -32,6 +33,7 @@ pub(crate) use blob::Sink;
 pub use content::Failures;
 pub(crate) use content::Repository;
 pub use credentials::CredentialsError;
+pub use download::{DownloadError, Downloaded, download};
 pub use error::{Denial, RegistryError};
 pub(crate) use payload::Sent;
 pub use resolve::ResolveError;

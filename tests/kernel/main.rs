@@ -14,5 +14,6 @@
 mod bad_input;
 mod lifecycle;
 mod network;
+mod registry;
 mod support;
 mod survival;

@@ -131,7 +131,10 @@ async fn proxy(target: std::net::SocketAddr) -> (String, tokio::task::JoinSet<St
             upstream.write_all(head.as_bytes()).await.unwrap();
         }
         drop(copy_bidirectional(&mut stream, &mut upstream).await);
-        head.lines().next().unwrap().to_owned()
+        let wanted = |line: &&str| line.to_ascii_lowercase().starts_with("proxy-authorization");
+        let secret = head.lines().find(wanted).unwrap_or_default();
+        let secret = secret.split_once(": ").map_or("", |(_, value)| value);
+        format!("{} {secret}", head.lines().next().unwrap())
     });
     (address, tasks)
 }
@@ -146,6 +149,7 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
         let fake = Fake::start_with(tls).await;
         put(&fake, "1", &[layer("a", 1000)]);
         let (address, mut tasks) = proxy(fake.address).await;
+        let address = address.replace("http://", "http://me:se%40cret@");
         // A name that does not exist: only the proxy knows the way.
         let scheme = if secure { "https" } else { "http" };
         let mirror = format!("{scheme}://registry.invalid:5000");
@@ -156,7 +160,7 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
             .unwrap()
             .with_insecure("registry.invalid:5000");
         world.registries = registries
-            .with_proxies(Some(&address), Some(&address), Some("other"))
+            .with_proxies(Some(&address), Some(&address), Some("other,10.0.0.0/8"))
             .unwrap();
         world.pull("127.0.0.1:1/image:1").await.unwrap();
         drop(world);
@@ -166,7 +170,7 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
         } else {
             "GET http://registry.invalid:5000/v2/image/manifests/1 HTTP/1.1"
         };
-        assert_eq!(line, expected);
+        assert_eq!(line, format!("{expected} Basic bWU6c2VAY3JldA=="));
     }
     assert!(
         Registries::default()

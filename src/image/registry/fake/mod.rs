@@ -64,6 +64,8 @@ pub(in crate::image) enum Reply {
     Stall(usize),
     /// The right answer in small pieces with pauses.
     Drip,
+    /// The right answer, a byte at a time.
+    Trickle,
     /// The right answer without its length, and with more bytes at the end.
     Longer,
     /// The right answer without a look at the range that was asked for.
@@ -391,6 +393,17 @@ fn broken(fault: &Reply, bytes: &[u8], range: Option<&str>) -> Response<Body> {
             let cut = data(&rest[..*after.min(&rest.len())]);
             let frames = stream::iter([cut]).chain(stream::pending());
             (sized(response), BodyExt::boxed(StreamBody::new(frames)))
+        }
+        Reply::Trickle => {
+            let bytes: Vec<_> = rest.chunks(1).map(data).collect();
+            let frames = stream::iter(bytes).then(|frame| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                frame
+            });
+            (
+                sized(response),
+                BodyExt::boxed(StreamBody::new(Box::pin(SyncStream::new(frames)))),
+            )
         }
         Reply::Drip => {
             let pieces: Vec<_> = rest.chunks(rest.len() / 7 + 1).map(data).collect();

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use PushPhase::{Compressed, Compressing, Done, Exists};
+
 use super::*;
 use crate::{
     image::{
@@ -95,7 +97,6 @@ async fn a_built_image_is_pushed_once_and_can_be_pulled() {
     let pushed = world.push(&name).await.unwrap();
     let mut phases = world.phases();
     phases.sort_by_key(|phase| format!("{phase:?}"));
-    use PushPhase::{Compressed, Compressing, Done, Exists};
     assert_eq!(
         phases,
         [Compressed, Compressed, Compressing, Compressing, Done, Done]

@@ -161,6 +161,6 @@ services:
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("exited with status code 7"), "{text}");
     world.stack(&["wait", "job"]).fails(7);
-    world.stack(&["wait", "nobody"]).fails(1);
+    world.stack(&["wait", "nobody"]).fails(3);
     world.finish();
 }

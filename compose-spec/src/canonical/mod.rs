@@ -21,7 +21,7 @@ use crate::{
     env::Environment,
     locations::push_index,
     paths::Written,
-    schema::{Effect, Field, Kind, Section},
+    schema::{Effect, Field, Kind, List, Section, Short},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
 
@@ -125,9 +125,14 @@ impl Reader<'_> {
                 Value::Sequence(_) => self.wrong_form(&node, kind.expects()),
                 _ => self.kind(scalar, node),
             },
-            Kind::Short(_) if node.as_text().is_some_and(|text| self.is_open(text)) => {
+            Kind::Short(_) if self.is_model() && node.as_text().is_some_and(|text| text.contains('$')) => {
                 Some(any(node))
             }
+            // Single words that stand for a list or a number stay as written in a model.
+            Kind::Short(Short {
+                long: Kind::List(List { replace: true, .. }) | Kind::Int(..),
+                ..
+            }) if self.is_model() && node.as_text().is_some() => Some(any(node)),
             Kind::Short(short) => {
                 let node = (short.expand)(self, node)?;
                 self.kind(&short.long, node)
@@ -277,9 +282,14 @@ impl Reader<'_> {
         absolute
     }
 
+    /// Returns whether a model is read, in which variables are not replaced and values stay as written.
+    pub(crate) fn is_model(&self) -> bool {
+        !self.setting.passes.interpolation
+    }
+
     /// Returns whether a text is not known yet, because variables in it were not replaced.
     pub(crate) fn is_open(&self, text: &str) -> bool {
-        !self.setting.passes.interpolation && text.contains('$')
+        self.is_model() && text.contains('$')
     }
 }
 

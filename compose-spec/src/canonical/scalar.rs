@@ -58,7 +58,7 @@ impl Reader<'_> {
                 self.wrong_form(&node, kind.expects())
             };
         }
-        let model = !self.setting.passes.interpolation;
+        let model = self.is_model();
         if matches!(kind, Kind::Command) {
             return if model {
                 Some(any(node))

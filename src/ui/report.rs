@@ -79,6 +79,12 @@ fn joined(chain: &[String]) -> String {
     text
 }
 
+/// Returns `compose.yaml:12:5`, where a finding points.
+pub fn place(diagnostic: &Diagnostic, sources: &Sources) -> Option<String> {
+    let place = sources.location(diagnostic.primary.as_ref()?.span);
+    Some(format!("{}:{}:{}", place.file, place.line, place.column))
+}
+
 fn render(diagnostic: &Diagnostic, sources: &Sources, options: &UiOptions) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use compose_spec::{
-    Code, Configuration, Loaded, Passes,
+    Code, Configuration, Loaded, Location, Passes,
     model::{Project, ProjectName, ServiceName},
 };
 
@@ -202,13 +202,12 @@ pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result
     })
 }
 
-/// Returns `compose.yaml:12:5` for the path in the project that a report is about.
-fn place(loaded: &Loaded, report: &ErrorReport) -> Option<String> {
-    let location = loaded.locations.find(report.config_path.as_deref()?)?;
-    Some(format!(
-        "{}:{}:{}",
-        location.file, location.line, location.column
-    ))
+/// Returns where the path in the project that a report is about was written.
+fn place(loaded: &Loaded, report: &ErrorReport) -> Option<Location> {
+    loaded
+        .locations
+        .find(report.config_path.as_deref()?)
+        .cloned()
 }
 
 fn has_no_file(error: &compose_spec::LoadError) -> bool {

@@ -1,7 +1,13 @@
 //! What one value cannot show: references, cycles, contradictions.
 
 mod cycle;
+mod limits;
+mod ports;
 mod references;
+mod subnets;
+mod values;
+mod waiting;
+mod words;
 
 use std::collections::HashMap;
 
@@ -15,6 +21,9 @@ use crate::{
 pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
     references::check(tree, selection, sink);
     cycle::check(tree, sink);
+    ports::check(tree, sink);
+    subnets::check(tree, sink);
+    waiting::check(tree, sink);
     let mut names: HashMap<&str, (&str, Span)> = HashMap::new();
     for (name, entry) in tree.entries_at("services") {
         let service = &entry.value;
@@ -22,6 +31,8 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
         check_provider(name, service, sink);
         check_conflicts(name, service, sink);
         check_mounts(name, service, sink);
+        check_namespaces(name, service, sink);
+        values::check(name, service, sink);
         if let Some(node) = service.get("container_name")
             && let Some(container) = node.as_text()
             && let Some((other, place)) = names.insert(container, (name, node.span))
@@ -119,6 +130,48 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
     }
     if let Some(build) = service.get("build") {
         check_build(service, build, &mut conflict);
+    }
+}
+
+/// Returns how many replicas a service has, and where that is said.
+fn replicas(service: &Node) -> Option<(i64, Span)> {
+    let deploy = || service.get("deploy").and_then(|deploy| deploy.get("replicas"));
+    let node = service.get("scale").or_else(deploy)?;
+    Some((node.as_int()?, node.span))
+}
+
+/// A service in the network of another container has that container's ports, names and servers.
+fn check_namespaces(name: &str, service: &Node, sink: &mut Sink) {
+    let Some(mode) = service.get("network_mode") else {
+        return;
+    };
+    let text = mode.as_text().unwrap_or_default();
+    let Some(owner) = text.strip_prefix("service:").or(text.strip_prefix("container:")) else {
+        if let ("host", Some(ports)) = (text, service.get("ports"))
+            && !ports.items().is_empty()
+        {
+            let message = format!("`services.{name}.ports` has no effect");
+            let reason = "in the host's network every port is the host's own";
+            sink.push(Diagnostic::warning(Code::NoEffect, message).at(ports.span, reason));
+        }
+        return;
+    };
+    for key in ["ports", "hostname", "dns", "extra_hosts", "mac_address", "links"] {
+        let Some(node) = service.get(key) else {
+            continue;
+        };
+        if node.as_text().is_none() && node.items().is_empty() {
+            continue;
+        }
+        let message = format!(
+            "service `{name}`: `{key}` cannot be set in the network of another container"
+        );
+        sink.push(
+            Diagnostic::error(Code::Conflict, message)
+                .at(node.span, "")
+                .and(mode.span, "the network is not its own")
+                .help(format!("set `{key}` on `{owner}`")),
+        );
     }
 }
 

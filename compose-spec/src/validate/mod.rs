@@ -40,8 +40,9 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
             let message = format!("services `{other}` and `{name}` have one `container_name`");
             sink.push(
                 Diagnostic::error(Code::DuplicateName, message)
-                    .at(node.span, "")
-                    .and(place, "first here"),
+                    .at(node.span, "here again")
+                    .and(place, "first here")
+                    .help("without `container_name` names never collide"),
             );
         }
     }
@@ -82,8 +83,8 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         let message = format!("service `{name}`: {what}");
         sink.push(
             Diagnostic::error(Code::Conflict, message)
-                .at(second.span, "")
-                .and(first.span, ""),
+                .at(second.span, "this")
+                .and(first.span, "and this"),
         );
     };
     if let (Some(mode), Some(networks)) = (service.get("network_mode"), service.get("networks")) {
@@ -211,7 +212,7 @@ fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
         let target = text.split(':').next().unwrap_or_default();
         if !target.starts_with('/') {
             let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
-            sink.push(Diagnostic::error(Code::BadValue, message).at(tmpfs.span, ""));
+            sink.push(Diagnostic::error(Code::BadMount, message).at(tmpfs.span, ""));
         }
         if let Some(first) = targets.get(target) {
             let message = format!("service `{name}` mounts two things at one target");
@@ -240,7 +241,7 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
                     .and(first.span, ""),
             );
         }
-        [] if !external && !driver => {
+        [] if !external && !driver && !sink.is_damaged(&format!("{section}.{key}")) => {
             let wanted = match section {
                 "secrets" => "`file` or `environment`",
                 _ => "`file`, `environment` or `content`",
@@ -257,7 +258,13 @@ fn check_volume(key: &str, node: &Node, sink: &mut Sink) {
         && !matches!(driver.as_text(), Some("" | "local"))
     {
         let message = format!("`volumes.{key}`: the only volume driver is `local`");
-        sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
+        let mut diagnostic = Diagnostic::error(Code::Unsupported, message).at(driver.span, "");
+        if driver.as_text().is_some_and(|text| text.contains("nfs")) {
+            diagnostic = diagnostic.help(
+                "for NFS write `driver_opts: {type: nfs, o: \"addr=SERVER\", device: \":/PATH\"}`",
+            );
+        }
+        sink.push(diagnostic);
     }
     external_alone(
         "volumes",
@@ -278,7 +285,11 @@ fn check_network(key: &str, node: &Node, sink: &mut Sink) {
         )
     {
         let message = format!("`networks.{key}`: the network drivers are bridge, host and none");
-        sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
+        sink.push(
+            Diagnostic::error(Code::Unsupported, message)
+                .at(driver.span, "")
+                .did_you_mean(driver.as_text().unwrap_or_default(), ["bridge", "host", "none"]),
+        );
     }
     external_alone(
         "networks",

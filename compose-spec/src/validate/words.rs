@@ -171,6 +171,10 @@ pub(super) fn platform_fault(text: &str) -> Option<&'static str> {
 
 /// Returns what is wrong with the name of an image: `[REGISTRY/]REPOSITORY[:TAG][@DIGEST]`.
 pub(super) fn image_fault(text: &str) -> Option<&'static str> {
+    // What is left of a variable that could not be replaced was reported.
+    if text.contains('$') {
+        return None;
+    }
     if text.contains(char::is_whitespace) {
         return Some("there is a blank in it");
     }

@@ -12,6 +12,7 @@ mod disk;
 mod doctor;
 mod down;
 mod exec;
+mod explain;
 mod failure;
 mod follow;
 mod images;
@@ -84,6 +85,7 @@ enum Command {
     Doctor(doctor::Arguments),
     Down(down::Arguments),
     Exec(exec::Arguments),
+    Explain(explain::Arguments),
     /// Images of the store
     #[command(subcommand)]
     Image(images::ImageCommand),
@@ -178,6 +180,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
+        Command::Explain(arguments) => explain::run(session, arguments),
         Command::Image(command) => images::run_image(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),

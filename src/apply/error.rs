@@ -302,6 +302,7 @@ impl ApplyError {
                 vec![format!("look at {}", log.display())]
             }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
+            Self::Pull(error) => error.hints(),
             _ => Vec::new(),
         }
     }

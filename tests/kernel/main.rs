@@ -15,5 +15,6 @@ mod bad_input;
 mod files;
 mod lifecycle;
 mod network;
+mod registry;
 mod support;
 mod survival;

@@ -24,12 +24,16 @@ mod world;
 mod cgroups;
 #[path = "kernel/confinement.rs"]
 mod confinement;
+#[path = "kernel/devices.rs"]
+mod devices;
 #[path = "kernel/exec.rs"]
 mod exec;
 #[path = "kernel/failure.rs"]
 mod failure;
 #[path = "kernel/hostile.rs"]
 mod hostile;
+#[path = "kernel/images.rs"]
+mod images;
 #[path = "kernel/mounts.rs"]
 mod mounts;
 #[path = "kernel/namespaces.rs"]
@@ -38,6 +42,8 @@ mod namespaces;
 mod overlay;
 #[path = "kernel/streams.rs"]
 mod streams;
+#[path = "kernel/users.rs"]
+mod users;
 
 use std::process::ExitCode;
 
@@ -45,13 +51,16 @@ use std::process::ExitCode;
 const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
+    devices::TESTS,
     exec::TESTS,
     failure::TESTS,
     hostile::TESTS,
+    images::TESTS,
     mounts::TESTS,
     namespaces::TESTS,
     overlay::TESTS,
     streams::TESTS,
+    users::TESTS,
 ];
 
 fn main() -> ExitCode {

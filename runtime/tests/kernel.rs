@@ -26,6 +26,8 @@ mod cgroups;
 mod confinement;
 #[path = "kernel/devices.rs"]
 mod devices;
+#[path = "kernel/escape.rs"]
+mod escape;
 #[path = "kernel/exec.rs"]
 mod exec;
 #[path = "kernel/failure.rs"]
@@ -42,6 +44,8 @@ mod namespaces;
 mod overlay;
 #[path = "kernel/streams.rs"]
 mod streams;
+#[path = "kernel/unified.rs"]
+mod unified;
 #[path = "kernel/users.rs"]
 mod users;
 
@@ -52,6 +56,7 @@ const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
     devices::TESTS,
+    escape::TESTS,
     exec::TESTS,
     failure::TESTS,
     hostile::TESTS,
@@ -83,5 +88,9 @@ fn main() -> ExitCode {
         measure::run();
         return ExitCode::SUCCESS;
     }
-    harness::main(GROUPS)
+    let mut groups = GROUPS.to_vec();
+    if unified::is_unified() {
+        groups.push(unified::TESTS);
+    }
+    harness::main(&groups)
 }

@@ -9,6 +9,7 @@
 //! has the same id, because lines of history take the time of the cached layer.
 
 mod cache;
+mod change;
 pub mod dockerfile;
 mod document;
 mod error;
@@ -17,8 +18,10 @@ mod files;
 mod ignore;
 mod input;
 mod layers;
+mod lint;
 mod path;
 mod plan;
+mod review;
 mod runner;
 mod schedule;
 mod scope;
@@ -29,12 +32,15 @@ mod store;
 mod workspace;
 
 pub use cache::cached_layers;
+pub use change::{ChangeError, change_config};
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
 pub use files::{OverlayError, PlaceError, SelectError};
 pub use ignore::IgnoreError;
 pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
 pub use layers::{Layer, Layers, LayersError};
+pub use lint::{CheckOptionError, Finding, Rule};
+pub use review::check;
 pub use runner::{RunnerError, StepRunner};
 pub use solve::build;
 pub use store::{Pull, StoreLayers};

@@ -191,6 +191,9 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         log: limits::log(input, checks),
         hostname: host_name,
         mounts: mounts.all,
+        devices: Vec::new(),
+        device_rules: Vec::new(),
+        users: None,
     };
     if !checks.errors.is_empty() {
         return Err(std::mem::take(&mut checks.errors));

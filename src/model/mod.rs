@@ -3,6 +3,7 @@
 //! Values only: no files, no clock, no tokio. Everything is serialisable, so that a bug report (an `Observed` and a
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
+mod cdi;
 mod container;
 mod failure;
 mod host;
@@ -15,9 +16,10 @@ mod subject;
 mod time;
 mod volume;
 
+pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use failure::{FailureKind, chain};
-pub use host::HostFacts;
+pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
 pub use intent::{

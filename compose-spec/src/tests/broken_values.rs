@@ -295,10 +295,6 @@ services:
       --> compose.yaml:6:28
        |     deploy: {mode: global, placement: {constraints: [x]}}
        |                            ^^^^^^^^^ it concerns clusters of several machines
-    warning[S0306]: `services.a.blkio_config` has no effect
-      --> compose.yaml:7:5
-       |     blkio_config: {weight: 10}
-       |     ^^^^^^^^^^^^ this version does not implement it yet
     warning[S0307]: `services.a.tty`: `yes` is not a boolean in YAML 1.2
       --> compose.yaml:8:10
        |     tty: yes

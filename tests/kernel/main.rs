@@ -13,6 +13,7 @@
 
 mod attributes;
 mod bad_input;
+mod files;
 mod lifecycle;
 mod network;
 mod support;

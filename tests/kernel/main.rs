@@ -11,6 +11,7 @@
     reason = "helpers of tests are not in test functions: they start programs, wait, and end the test when something is wrong"
 )]
 
+mod attributes;
 mod bad_input;
 mod files;
 mod lifecycle;

@@ -109,6 +109,14 @@ pub(super) async fn build(
     })
 }
 
+/// Returns a reference with the digest that its registry has for it now.
+pub async fn pinned(root: &Root, job: &Job, reference: &str) -> Result<String, ApplyError> {
+    let registries = registries(root, job).map_err(ApplyError::Registries)?;
+    image::pinned(reference, &registries)
+        .await
+        .map_err(ApplyError::Pull)
+}
+
 /// Reads how registries are reached: the machine's settings (`registries.toml` in a moved state root, else
 /// `/etc/stack/registries.toml`), and what the caller brought along. Work that no caller is behind uses root's own
 /// Docker configuration. Read for each piece of work, so that a change needs no restart.

@@ -105,7 +105,7 @@ fn images(project: &Project, services: &[ServiceName]) -> (Vec<String>, Vec<Serv
                 image: Some(image), ..
             } if !images.contains(image) => images.push(image.clone()),
             ImageSource::Build { image: None, .. } => nameless.push(service.name.clone()),
-            ImageSource::Build { .. } | ImageSource::Pull { .. } => {}
+            ImageSource::Build { .. } | ImageSource::Pull { .. } | ImageSource::Provider(_) => {}
         }
     }
     (images, nameless)

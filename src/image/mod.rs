@@ -28,7 +28,7 @@ pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;
 pub use platform::{InvalidPlatform, Platform};
-pub use pull::{LayerPhase, PullError, PullEvent, PullProgress, pull};
+pub use pull::{LayerPhase, PullError, PullEvent, PullProgress, pinned, pull};
 pub use push::{PushError, PushEvent, PushPhase, PushProgress, Pushed, all_tags, push};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{

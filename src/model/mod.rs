@@ -5,6 +5,7 @@
 
 mod access;
 pub mod base64;
+mod cdi;
 mod container;
 pub mod docker_config;
 mod failure;
@@ -22,9 +23,10 @@ mod volume;
 pub use access::{
     Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
 };
+pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use failure::{FailureKind, chain};
-pub use host::HostFacts;
+pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
 pub use intent::{

@@ -2,6 +2,7 @@
 //!
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
+mod cdi;
 mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,14 +191,15 @@ fn image_references(project: &Project) -> BTreeSet<String> {
     project
         .services
         .values()
-        .map(|service| match &service.image {
+        .filter_map(|service| match &service.image {
             ImageSource::Pull { image }
             | ImageSource::Build {
                 image: Some(image), ..
-            } => image.clone(),
+            } => Some(image.clone()),
             ImageSource::Build { image: None, .. } => {
-                format!("{}-{}", project.name, service.name)
+                Some(format!("{}-{}", project.name, service.name))
             }
+            ImageSource::Provider(_) => None,
         })
         .collect()
 }

@@ -14,8 +14,8 @@ pub use call::{Call, MalformedCall};
 pub use event::{ErrorReport, Event, Found, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
-    LifecycleRequest, LoginRequest, PullRequest, PushRequest, Request, RunRequest, SearchRequest,
-    UpRequest,
+    LifecycleRequest, LoginRequest, PinRequest, PullRequest, PushRequest, Request, RunRequest,
+    SearchRequest, UpRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.

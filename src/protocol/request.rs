@@ -31,6 +31,8 @@ pub enum Request {
     Search(SearchRequest),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
+    /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
+    Pin(PinRequest),
     /// Remove images.
     ImageRemove(ImageRemoveRequest),
     /// Give an image another name.
@@ -94,6 +96,13 @@ pub struct PullRequest {
     pub images: Vec<(String, Option<String>)>,
     /// Pull even when the store has it.
     pub always: bool,
+}
+
+/// `stack config --resolve-image-digests`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRequest {
+    /// References as written.
+    pub images: Vec<String>,
 }
 
 /// `stack build`.

@@ -14,7 +14,7 @@ use crate::{
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
-        ImageTagRequest, Outcome, PullRequest, Request, StepState,
+        ImageTagRequest, Outcome, PinRequest, PullRequest, Request, StepState,
     },
 };
 
@@ -28,6 +28,7 @@ pub(super) async fn call(
     let job = registries::job(access, &events);
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
+        Request::Pin(request) => pin(context, &job, request).await,
         Request::Build(request) => build(context, &job, *request).await,
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
@@ -64,6 +65,20 @@ async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
         });
     }
     carry_out(context, job, plan).await
+}
+
+/// Asks for one digest after the other: a lock file is made seldom, and registries limit who asks in parallel.
+async fn pin(context: &Context, job: &Job, request: PinRequest) -> Outcome {
+    let mut outcome = Outcome::default();
+    for reference in &request.images {
+        match apply::pinned(&context.root, job, reference).await {
+            Ok(pinned) => outcome.names.push(pinned),
+            Err(error) => outcome
+                .errors
+                .push(ErrorReport::of(FailureKind::Image, &error)),
+        }
+    }
+    outcome
 }
 
 async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {

@@ -11,7 +11,9 @@
     reason = "helpers of tests are not in test functions: they start programs, wait, and end the test when something is wrong"
 )]
 
+mod attributes;
 mod bad_input;
+mod files;
 mod lifecycle;
 mod network;
 mod registry;

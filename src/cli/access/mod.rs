@@ -140,6 +140,10 @@ fn needed(request: &Request) -> Needed {
             let names = pull.images.iter().map(|(name, _)| registry_of(name));
             Needed::Named(names.map(str::to_owned).collect())
         }
+        Request::Pin(pin) => {
+            let names = pin.images.iter().map(|name| registry_of(name));
+            Needed::Named(names.map(str::to_owned).collect())
+        }
         Request::Push(push) => {
             let names = push.images.iter().map(|name| registry_of(name));
             Needed::Named(names.map(str::to_owned).collect())
@@ -166,6 +170,7 @@ fn of_project(project: &Project) -> Needed {
                 builds = true;
                 image.as_ref()
             }
+            ImageSource::Provider(_) => None,
         };
         named.extend(image.map(|image| registry_of(image).to_owned()));
     }

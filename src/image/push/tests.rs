@@ -223,7 +223,7 @@ async fn blobs_of_other_repositories_are_mounted() {
     );
     fake.fault("mount=", 1, ignored);
     world.push(&third).await.unwrap();
-    assert_eq!(world.phases().last(), Some(&PushPhase::Done));
+    assert_eq!(world.phases().last(), Some(&Done));
 }
 
 /// Pushes one layer of 100 kB in pieces of 30 kB through a fault and returns the log.

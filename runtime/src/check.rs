@@ -7,9 +7,13 @@ use std::path::Path;
 
 use crate::process::limits;
 use crate::process::user::{Id, UserSpec, UserSyntaxError};
+use crate::rootfs::exact;
 use crate::rootfs::tmpfs::TmpfsOptions;
 use crate::security::capabilities;
-use crate::spec::{ContainerSpec, MountKind, Namespace, Namespaces, Process, Rootfs};
+use crate::spec::{
+    CapabilitySets, ContainerSpec, ExactMount, ExactSource, MountKind, Namespace, Namespaces,
+    Process, Rootfs,
+};
 
 /// A description that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +96,14 @@ pub enum CheckError {
         /// The option.
         option: String,
     },
+    /// A mount flag that is unknown.
+    #[error("mount on `{target}` has unknown flag `{flag}`")]
+    MountFlag {
+        /// Where.
+        target: String,
+        /// The flag.
+        flag: String,
+    },
     /// A capability that does not exist.
     #[error("`{0}` is not a capability")]
     Capability(String),
@@ -160,8 +172,21 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     for (name, value) in &spec.sysctls {
         check_sysctl(name, value, &spec.namespaces)?;
     }
-    if let Err(name) = capabilities::Mask::of(&spec.security.capabilities) {
-        return Err(CheckError::Capability(name.to_owned()));
+    let mut sets = vec![&spec.security.capabilities];
+    if let Some(exact) = &spec.security.exact {
+        let CapabilitySets {
+            bounding,
+            permitted,
+            effective,
+            inheritable,
+            ambient,
+        } = &exact.capabilities;
+        sets.extend([bounding, permitted, effective, inheritable, ambient]);
+    }
+    for set in sets {
+        if let Err(name) = capabilities::Mask::of(set) {
+            return Err(CheckError::Capability(name.to_owned()));
+        }
     }
     Ok(Checked(spec))
 }
@@ -207,7 +232,10 @@ fn check_names(spec: &ContainerSpec) -> Result<(), CheckError> {
             });
         }
     }
-    let group = format!("{}/{}", spec.cgroup.parent, spec.cgroup.name);
+    let group = match spec.cgroup.parent.as_str() {
+        "" => spec.cgroup.name.clone(),
+        parent => format!("{parent}/{}", spec.cgroup.name),
+    };
     if !group.split('/').all(is_plain_name) {
         return Err(CheckError::Cgroup(group));
     }
@@ -270,6 +298,7 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
                     .iter()
                     .try_for_each(|path| no_nul("subpath", path))?;
             }
+            MountKind::Exact(exact) => check_exact(&mount.target, exact)?,
             MountKind::Tmpfs { options, .. } => {
                 TmpfsOptions::parse(options).map_err(|option| CheckError::TmpfsOption {
                     target: mount.target.clone(),
@@ -279,6 +308,30 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
         }
     }
     Ok(())
+}
+
+fn check_exact(target: &str, mount: &ExactMount) -> Result<(), CheckError> {
+    for names in [&mount.set, &mount.cleared, &mount.set_below] {
+        exact::flags(names).map_err(|flag| CheckError::MountFlag {
+            target: target.to_owned(),
+            flag: flag.to_owned(),
+        })?;
+    }
+    match &mount.source {
+        ExactSource::Bind { path, .. } => absolute("mount source", path),
+        ExactSource::Filesystem {
+            kind,
+            source,
+            options,
+        } => {
+            no_nul("filesystem type", kind)?;
+            no_nul("mount source", source)?;
+            options.iter().try_for_each(|(key, value)| {
+                no_nul("mount option", key)?;
+                no_nul("mount option", value)
+            })
+        }
+    }
 }
 
 fn check_limits(spec: &ContainerSpec) -> Result<(), CheckError> {

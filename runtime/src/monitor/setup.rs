@@ -28,7 +28,7 @@ use crate::{
     cgroup::{CgroupError, DeviceAccess, DeviceKind, DevicePolicy, DeviceRule},
     check::{CheckError, Checked, check},
     security::seccomp::{UnsupportedArchitecture, program},
-    spec::{ContainerSpec, MountKind, StateRecord},
+    spec::{ContainerSpec, ExactMount, ExactSource, MountKind, StateRecord},
 };
 
 /// Time that an earlier monitor of the container may take to leave after its end.
@@ -231,7 +231,11 @@ pub(super) fn device_policy(spec: &ContainerSpec) -> DevicePolicy {
     let mounted = spec.mounts.iter().filter_map(|mount| match &mount.kind {
         // A source that is missing is refused by the launch.
         MountKind::Bind { source, .. } => device_rule(&stat(source).ok()?, mount.read_only),
-        MountKind::Tmpfs { .. } => None,
+        MountKind::Exact(ExactMount {
+            source: ExactSource::Bind { path, .. },
+            ..
+        }) => device_rule(&stat(path).ok()?, false),
+        MountKind::Exact(_) | MountKind::Tmpfs { .. } => None,
     });
     DevicePolicy::Listed(mounted.collect())
 }

@@ -6,6 +6,7 @@
 mod cgroup_view;
 pub mod confine;
 mod devices;
+pub mod exact;
 pub mod mask;
 pub(crate) mod mounts;
 pub mod overlay;
@@ -91,7 +92,10 @@ impl Plan {
             } else {
                 None
             },
-            mask: is_masked.then(|| mask::Plan::of(subjects)),
+            mask: match &spec.security.exact {
+                Some(exact) => Some(mask::Plan::exactly(exact, subjects)?),
+                None => is_masked.then(|| mask::Plan::of(subjects)),
+            },
             is_read_only: spec.rootfs_read_only,
             working_directory: (cwd, subjects.add(&spec.process.cwd)),
         })
@@ -174,7 +178,7 @@ fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Error>
             Error::new(Step::Mount, "the standard mounts", errno)
         })?;
         Ok::<_, Error>(Source::New {
-            filesystem,
+            filesystem: std::borrow::Cow::Borrowed(filesystem),
             settings,
             attributes,
         })

@@ -3,6 +3,7 @@
 //! The parent opens everything that belongs to the host (bind sources as detached clones, which keep their propagation); the child makes
 //! the filesystems that belong to its namespaces and attaches all of them, each to a descriptor that was resolved inside the root.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -31,6 +32,8 @@ pub(crate) struct Prepared {
     entry: Entry,
     /// How far the target is trusted.
     trust: Trust,
+    /// Propagation that a new filesystem gets once it is attached; 0 = private.
+    propagation: u64,
     step: Step,
     subject: Subject,
 }
@@ -43,7 +46,7 @@ pub(crate) enum Source {
     /// A new instance.
     New {
         /// Type.
-        filesystem: &'static CStr,
+        filesystem: Cow<'static, CStr>,
         /// Key and value for the filesystem.
         settings: Vec<(CString, CString)>,
         /// Flags of the mount.
@@ -79,6 +82,7 @@ impl Prepared {
             target,
             entry,
             trust: Trust::Plain,
+            propagation: 0,
             step: Step::Mount,
             subject,
         }
@@ -86,6 +90,7 @@ impl Prepared {
 
     /// Prepares a mount of the user's.
     pub(crate) fn of(mount: &Mount, subjects: &mut Subjects) -> Result<Self, Error> {
+        let target_text = mount.target.clone();
         let (source, entry, step, text) = match &mount.kind {
             MountKind::Bind {
                 source, subpath, ..
@@ -108,6 +113,7 @@ impl Prepared {
                 };
                 (Source::Detached(tree), entry, Step::Bind, text)
             }
+            MountKind::Exact(mount) => super::exact::prepare(mount, &target_text)?,
             MountKind::Tmpfs {
                 size_bytes,
                 mode,
@@ -132,6 +138,10 @@ impl Prepared {
             target,
             entry,
             trust,
+            propagation: match &mount.kind {
+                MountKind::Exact(mount) => super::exact::late_propagation(mount),
+                _ => 0,
+            },
             step,
             subject: subjects.add(text),
         })
@@ -154,6 +164,16 @@ impl Prepared {
         };
         self.target(root)
             .and_then(|target| attach(mount, target.as_fd()))
+            .and_then(|()| match self.propagation {
+                0 => Ok(()),
+                propagation => change_mount(
+                    mount,
+                    &Change {
+                        propagation,
+                        ..Change::NONE
+                    },
+                ),
+            })
             .at(self.step, self.subject)
     }
 
@@ -220,7 +240,7 @@ pub(crate) fn clone_tree(place: BorrowedFd<'_>, is_recursive: bool) -> Result<Ow
     rustix::mount::open_tree(place, c"", flags)
 }
 
-fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(place)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
@@ -258,7 +278,7 @@ fn tmpfs(
     let mut attributes = options.attributes;
     attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
     Ok(Source::New {
-        filesystem: c"tmpfs",
+        filesystem: Cow::Borrowed(c"tmpfs"),
         settings: settings(&pairs)?,
         attributes,
     })
@@ -296,14 +316,7 @@ fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
         None => rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
     };
     let tree = clone_tree(place.as_fd(), *recursive)?;
-    let (propagation, recursive) = match propagation {
-        Propagation::Rprivate => (libc::MS_PRIVATE, true),
-        Propagation::Private => (libc::MS_PRIVATE, false),
-        Propagation::Rslave => (libc::MS_SLAVE, true),
-        Propagation::Slave => (libc::MS_SLAVE, false),
-        Propagation::Rshared => (libc::MS_SHARED, true),
-        Propagation::Shared => (libc::MS_SHARED, false),
-    };
+    let (propagation, recursive) = kernel_propagation(*propagation);
     change_mount(
         tree.as_fd(),
         &Change {
@@ -323,4 +336,16 @@ fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
         )?;
     }
     Ok(tree)
+}
+
+/// The kernel's flag, and whether it is for the mounts below too.
+pub(crate) fn kernel_propagation(propagation: Propagation) -> (u64, bool) {
+    match propagation {
+        Propagation::Rprivate => (libc::MS_PRIVATE, true),
+        Propagation::Private => (libc::MS_PRIVATE, false),
+        Propagation::Rslave => (libc::MS_SLAVE, true),
+        Propagation::Slave => (libc::MS_SLAVE, false),
+        Propagation::Rshared => (libc::MS_SHARED, true),
+        Propagation::Shared => (libc::MS_SHARED, false),
+    }
 }

@@ -4,6 +4,7 @@
 //! documentation says "in the container". On disk it is `spec.json` in the container's directory.
 
 mod capabilities;
+mod exact;
 mod health;
 mod limits;
 mod mounts;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
+pub use exact::{CapabilitySets, ExactMount, ExactSecurity, ExactSource};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
 pub use limits::{CgroupPlace, Resources, Rlimit};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};
@@ -107,6 +109,7 @@ impl ContainerSpec {
                 no_new_privs: false,
                 seccomp: Seccomp::Default,
                 mask_paths: true,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,
@@ -193,6 +196,9 @@ pub struct Security {
     pub seccomp: Seccomp,
     /// Hide kernel paths (/proc/kcore, /sys/firmware, …) and write-protect others (/proc/sys, …).
     pub mask_paths: bool,
+    /// Says it to the letter, for descriptions in another format.
+    #[serde(default)]
+    pub exact: Option<Box<ExactSecurity>>,
 }
 
 /// The system call filter of a container.

@@ -49,6 +49,8 @@ pub enum MountKind {
         /// Propagation of mounts below.
         propagation: Propagation,
     },
+    /// To the letter, for descriptions in another format; `read_only` is not looked at.
+    Exact(super::ExactMount),
     /// Memory.
     Tmpfs {
         /// Size in bytes; `None` = the kernel's default.

@@ -18,6 +18,7 @@ pub(super) fn lower(service: &Service, checks: &mut Checks<'_>) -> Security {
             Seccomp::Default
         },
         mask_paths: !service.privileged,
+        exact: None,
     };
     for (index, option) in service.security_opt.iter().enumerate() {
         apply_option(option, index, &mut security, checks);

@@ -37,6 +37,7 @@ fn lines(mounts: &[Mount]) -> String {
                 let below = subpath.as_ref().map(|path| format!(" below {path}"));
                 format!("{}{}", source.display(), below.unwrap_or_default())
             }
+            MountKind::Exact(_) => unreachable!("only OCI bundles have them"),
             MountKind::Tmpfs {
                 size_bytes,
                 mode,

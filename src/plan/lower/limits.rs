@@ -73,6 +73,7 @@ pub(super) fn resources(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> Reso
         cpuset_cpus: wanted.cpuset.clone().filter(|set| !set.is_empty()),
         // 0 is "no limit" to Docker.
         pids: wanted.pids.map(|pids| if pids == 0 { -1 } else { pids }),
+        ..Resources::default()
     }
 }
 

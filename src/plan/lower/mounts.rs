@@ -178,6 +178,7 @@ impl Mounts {
                 subpath: subpath.cloned(),
                 recursive: true,
                 propagation: Propagation::Rprivate,
+                writable_below: false,
             },
             read_only,
         });
@@ -345,6 +346,7 @@ impl Mounts {
                 subpath: None,
                 recursive: true,
                 propagation: Propagation::Rprivate,
+                writable_below: false,
             },
             read_only,
         });

@@ -37,7 +37,9 @@ fn lines(mounts: &[Mount]) -> String {
                 let below = subpath.as_ref().map(|path| format!(" below {path}"));
                 format!("{}{}", source.display(), below.unwrap_or_default())
             }
-            MountKind::Exact(_) => unreachable!("only OCI bundles have them"),
+            MountKind::Exact(_) | MountKind::Image { .. } => {
+                unreachable!("no service asks for them here")
+            }
             MountKind::Tmpfs {
                 size_bytes,
                 mode,

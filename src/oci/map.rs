@@ -78,11 +78,7 @@ pub(super) fn map(config: &Config, place: Place<'_>) -> Result<ContainerSpec, Ma
         spec.cgroup.parent = "stack-oci".into();
     }
     spec.resources = resources(&linux.resources.clone().unwrap_or_default())?;
-    spec.rlimits = described
-        .rlimits
-        .iter()
-        .map(rlimit)
-        .collect::<Result<_, _>>()?;
+    spec.rlimits = rlimits(&described.rlimits)?;
     spec.sysctls = linux.sysctl.clone().into_iter().collect();
     spec.oom_score_adj = described.oom_score_adj;
     spec.security.no_new_privs = described.no_new_privileges;
@@ -105,7 +101,10 @@ pub(super) fn map(config: &Config, place: Place<'_>) -> Result<ContainerSpec, Ma
 /// Maps a process: the first one, or that of an exec.
 pub(super) fn process(described: &config::Process) -> Result<Process, MapError> {
     let unsupported = [
-        ("process.apparmorProfile", is_set(&described.apparmor_profile)),
+        (
+            "process.apparmorProfile",
+            is_set(&described.apparmor_profile),
+        ),
         ("process.selinuxLabel", is_set(&described.selinux_label)),
         ("process.scheduler", described.scheduler.is_some()),
         ("process.ioPriority", described.io_priority.is_some()),
@@ -359,7 +358,9 @@ fn device_rules(rules: &[config::DeviceRule]) -> Result<Vec<DeviceRule>, MapErro
         let (major, minor) = (number(rule.major)?, number(rule.minor)?);
         let access = match rule.access.as_deref() {
             None | Some("") => DeviceAccess::ALL,
-            Some(text) => DeviceAccess::parse(text).ok_or_else(|| value("has an unknown access"))?,
+            Some(text) => {
+                DeviceAccess::parse(text).ok_or_else(|| value("has an unknown access"))?
+            }
         };
         let kinds = match rule.kind.as_deref() {
             Some("c" | "u") => &[DeviceKind::Character][..],
@@ -442,6 +443,11 @@ fn users(linux: &config::Linux) -> Result<Option<UserMap>, MapError> {
         uids: ranges(&linux.uid_mappings),
         gids: ranges(&linux.gid_mappings),
     }))
+}
+
+/// Maps resource limits.
+pub(super) fn rlimits(described: &[config::Rlimit]) -> Result<Vec<Rlimit>, MapError> {
+    described.iter().map(rlimit).collect()
 }
 
 fn rlimit(described: &config::Rlimit) -> Result<Rlimit, MapError> {

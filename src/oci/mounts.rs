@@ -36,9 +36,8 @@ fn map_one(mount: &config::Mount) -> Result<Mount, MapError> {
         // Relative destinations are deprecated, and start at the root.
         format!("/{}", mount.destination)
     };
-    let options = Options::parse(&mount.options).map_err(|option| {
-        value(option, "has an option that this runtime does not know")
-    })?;
+    let options = Options::parse(&mount.options)
+        .map_err(|option| value(option, "has an option that this runtime does not know"))?;
     let is_bind = options.bind.is_some() || mount.kind == "bind";
     let source = if is_bind {
         if let Some((key, _)) = options.data.first() {
@@ -198,7 +197,9 @@ mod tests {
             "/t",
             "tmpfs",
             "tmpfs",
-            &["nosuid", "suid", "ro", "rslave", "mode=755", "relatime", "rnodev"],
+            &[
+                "nosuid", "suid", "ro", "rslave", "mode=755", "relatime", "rnodev",
+            ],
         ));
         assert_eq!(found.set, ["ro"]);
         assert_eq!(found.cleared, ["nosuid"]);

@@ -333,6 +333,7 @@ impl StageRun<'_> {
                 no_new_privs: false,
                 seccomp: Seccomp::Default,
                 mask_paths: true,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,

@@ -217,6 +217,7 @@ mod tests {
                 subpath: subpath.map(str::to_owned),
                 recursive: true,
                 propagation: runtime::spec::Propagation::default(),
+                writable_below: false,
             },
             read_only: false,
         };

@@ -9,10 +9,13 @@
 //! has the same id, because lines of history take the time of the cached layer.
 
 mod cache;
+mod context;
 pub mod dockerfile;
 mod document;
+mod engine;
 mod error;
 mod event;
+mod explain;
 mod files;
 mod ignore;
 mod input;
@@ -26,9 +29,11 @@ mod solve;
 mod stage;
 mod steps;
 mod store;
+mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
+pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
 pub use files::{OverlayError, PlaceError, SelectError};
@@ -36,7 +41,7 @@ pub use ignore::IgnoreError;
 pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
 pub use layers::{Layer, Layers, LayersError};
 pub use runner::{RunnerError, StepRunner};
-pub use solve::build;
+pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};
 
 #[cfg(test)]

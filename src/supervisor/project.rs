@@ -275,6 +275,7 @@ pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
         chain: vec![chain(error).join(": ")],
         hints: Vec::new(),
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: error.config_path(),
     }
 }

@@ -9,6 +9,7 @@
 //! has the same id, because lines of history take the time of the cached layer.
 
 mod cache;
+mod change;
 mod context;
 pub mod dockerfile;
 mod document;
@@ -20,8 +21,10 @@ mod files;
 mod ignore;
 mod input;
 mod layers;
+mod lint;
 mod path;
 mod plan;
+mod review;
 mod runner;
 mod schedule;
 mod scope;
@@ -33,6 +36,7 @@ mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
+pub use change::{ChangeError, change_config};
 pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
@@ -40,6 +44,8 @@ pub use files::{OverlayError, PlaceError, SelectError};
 pub use ignore::IgnoreError;
 pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
 pub use layers::{Layer, Layers, LayersError};
+pub use lint::{CheckOptionError, Finding, Rule};
+pub use review::check;
 pub use runner::{RunnerError, StepRunner};
 pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};

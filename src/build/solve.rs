@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::AtomicUsize,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -21,6 +21,7 @@ use super::{
     input::{BuildInput, DockerfileSource},
     layers::Layers,
     plan::{Plan, Planner, check_platform, find_target},
+    review::{Reviewed, review},
     runner::StepRunner,
     schedule,
     scope::{Globals, is_proxy},
@@ -78,18 +79,19 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
         images: BTreeMap::new(),
     };
     let plan = planner.plan(target)?;
+    let findings = review(&Reviewed {
+        input,
+        dockerfile: &dockerfile,
+        ignore: &ignore,
+        globals: &globals,
+        platform: &platform,
+        layers: host.layers,
+    })?;
     let workspace = Workspace::create(&host.root.tmp()).map_err(BuildError::Workspace)?;
     let cache = Cache::open(host.root);
     let history = History::open(host.root, input, now_ms());
     // A failed stage stops the others, but not whoever shares the caller's token.
     let cancel = host.cancel.child_token();
-    let did_something = AtomicBool::new(false);
-    let progress = |event: BuildEvent| {
-        if let BuildEvent::Done { .. } | BuildEvent::Failed { .. } = event {
-            did_something.store(true, Ordering::Relaxed);
-        }
-        (host.progress)(event);
-    };
     let builder = Builder {
         input,
         dockerfile: &dockerfile,
@@ -100,7 +102,7 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
         workspace: &workspace,
         ignore: &ignore,
         epoch: epoch(input)?,
-        progress: &progress,
+        progress: host.progress,
         next_id: AtomicUsize::new(0),
         engine: host.engine,
         cancel: &cancel,
@@ -108,10 +110,15 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
     };
     let result = run(&builder, &plan);
     cache.save_contexts();
-    history.save(did_something.load(Ordering::Relaxed));
+    history.save();
     for path in cache.take_malformed() {
-        progress(BuildEvent::Warning {
+        (host.progress)(BuildEvent::Warning {
             text: format!("`{}` is not a valid record and was ignored", path.display()),
+        });
+    }
+    for finding in &findings {
+        (host.progress)(BuildEvent::Warning {
+            text: finding.to_string(),
         });
     }
     finish(&builder, &result?)
@@ -163,7 +170,7 @@ fn finish(builder: &Builder<'_>, state: &StageState) -> Result<ImageRecord, Buil
 }
 
 /// Reads the Dockerfile and the ignore file: the one beside the Dockerfile wins over that of the context.
-fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
+pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
     let (dockerfile, beside) = match &input.dockerfile {
         DockerfileSource::Inline(text) => (
             dockerfile::parse("dockerfile_inline", text.as_bytes())?,
@@ -212,13 +219,8 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     }
 }
 
-/// Reports what the parser noticed, and arguments that nothing declares.
+/// Reports arguments that nothing declares.
 fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
-    for warning in &dockerfile.warnings {
-        let place = dockerfile.source.place(warning.span);
-        let text = format!("{place}: {}", warning.text);
-        progress(BuildEvent::Warning { text });
-    }
     let stages = dockerfile
         .stages
         .iter()
@@ -246,7 +248,7 @@ fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
     }
 }
 
-fn platform(input: &BuildInput) -> Result<String, BuildError> {
+pub(super) fn platform(input: &BuildInput) -> Result<String, BuildError> {
     match &input.platform {
         None => Ok(host_platform().to_owned()),
         Some(text) => check_platform(text).map_err(|_failure| BuildError::Platform(text.clone())),
@@ -266,7 +268,7 @@ fn host_platform() -> &'static str {
     }
 }
 
-fn globals(
+pub(super) fn globals(
     dockerfile: &Dockerfile,
     input: &BuildInput,
     platform: &str,

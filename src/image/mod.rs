@@ -30,8 +30,8 @@ pub use platform::{InvalidPlatform, Platform};
 pub use pull::{LayerPhase, PullError, PullProgress, pull};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{
-    CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SettingsError,
-    TlsError, TransportError,
+    CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
+    ResolveError, SettingsError, TlsError, TransportError, download,
 };
-pub use store::{CommittedLayer, ImageError, ImageStore, Lease};
-pub use unpack::{TarError, UnpackError};
+pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
+pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};

@@ -11,6 +11,7 @@ mod copy;
 mod engine;
 mod fakes;
 mod fixture;
+mod lint;
 mod run;
 mod stages;
 mod store;

@@ -103,7 +103,13 @@ pub(super) async fn build(
             cancel: &cancel,
             progress: &told,
         };
-        Ok(build::build(&input, host))
+        let built = build::build(&input, host);
+        drop(layers);
+        // A cache that cannot be pruned is no reason to fail a build that worked.
+        if let Err(error) = build::prune_sometimes(&context.images, &context.root) {
+            tracing::warn!(%error, "the build cache was not pruned");
+        }
+        Ok(built)
     })
     .await
     .expect("a build does not panic");

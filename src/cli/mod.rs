@@ -6,6 +6,7 @@
 mod attach;
 mod attached;
 mod build;
+mod builder;
 mod config;
 mod disk;
 mod doctor;
@@ -73,6 +74,8 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Arguments),
+    #[command(subcommand)]
+    Builder(builder::BuilderCommand),
     #[command(alias = "convert")]
     Config(config::Arguments),
     Create(up::CreateArguments),
@@ -164,6 +167,7 @@ fn execute(command_line: CommandLine) -> u8 {
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Build(arguments) => build::run(session, arguments),
+        Command::Builder(command) => builder::run(session, command),
         Command::Config(arguments) => config::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),

@@ -3,6 +3,7 @@
 //! Values only: no files, no clock, no tokio. Everything is serialisable, so that a bug report (an `Observed` and a
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
+mod build_cache;
 mod container;
 mod failure;
 mod host;
@@ -15,6 +16,7 @@ mod subject;
 mod time;
 mod volume;
 
+pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use failure::{FailureKind, chain};
 pub use host::HostFacts;

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::project::absorb;
 use crate::{
     apply::{self, Context, Job},
+    build::prune as prune_build_cache,
     container, image,
-    model::{ImageId, Subject, SubjectKind},
+    model::{BuildCachePrune, ImageId, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
@@ -17,10 +18,16 @@ use crate::{
 };
 
 /// Carries out a call and answers it.
-pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
+pub(super) async fn call(
+    context: &Context,
+    request: Request,
+    events: mpsc::Sender<Event>,
+    leave: &CancellationToken,
+) {
     let outcome = match request {
-        Request::Pull(request) => pull(context, request, &events).await,
-        Request::Build(request) => build(context, *request, &events).await,
+        Request::Pull(request) => pull(context, request, &events, leave).await,
+        Request::Build(request) => build(context, *request, &events, leave).await,
+        Request::BuilderPrune(options) => builder_prune(context, options).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
@@ -36,7 +43,12 @@ pub(super) async fn call(context: &Context, request: Request, events: mpsc::Send
     }
 }
 
-async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn pull(
+    context: &Context,
+    request: PullRequest,
+    events: &mpsc::Sender<Event>,
+    leave: &CancellationToken,
+) -> Outcome {
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -52,10 +64,15 @@ async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Eve
             cause: "asked for".to_owned(),
         });
     }
-    carry_out(context, None, plan, events).await
+    carry_out(context, None, plan, (events, leave)).await
 }
 
-async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn build(
+    context: &Context,
+    request: BuildRequest,
+    events: &mpsc::Sender<Event>,
+    leave: &CancellationToken,
+) -> Outcome {
     let project = request.project;
     let mut plan = Plan::default();
     let mut steps = Vec::new();
@@ -110,7 +127,7 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
             }
         }
     }
-    carry_out(context, Some(project), plan, events).await
+    carry_out(context, Some(project), plan, (events, leave)).await
 }
 
 /// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
@@ -125,9 +142,10 @@ async fn carry_out(
     context: &Context,
     project: Option<Project>,
     plan: Plan,
-    events: &mpsc::Sender<Event>,
+    (events, leave): (&mpsc::Sender<Event>, &CancellationToken),
 ) -> Outcome {
-    let cancel = CancellationToken::new();
+    // A supervisor that leaves does not wait for the end of a long build.
+    let cancel = leave.child_token();
     let job = Job::new(project, events, &cancel);
     let mut outcome = Outcome::default();
     let work = apply::apply(context, &job, plan);
@@ -175,6 +193,24 @@ async fn load(
                 ..Outcome::default()
             }
         }
+        Err(error) => image_failure(&error),
+    }
+}
+
+/// Prunes the build cache.
+async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
+    let (store, root) = (context.images.clone(), context.root.clone());
+    let pruned = tokio::task::spawn_blocking(move || prune_build_cache(&store, &root, &options))
+        .await
+        .expect("pruning does not panic");
+    match pruned {
+        Ok(removed) => Outcome {
+            names: removed
+                .iter()
+                .map(|entry| format!("{} {}", entry.id, entry.size_bytes))
+                .collect(),
+            ..Outcome::default()
+        },
         Err(error) => image_failure(&error),
     }
 }

@@ -92,9 +92,9 @@ impl Registry {
             return;
         }
         let busy = Busy::new(&self.inner);
-        let context = self.inner.context.clone();
+        let (context, leave) = (self.inner.context.clone(), self.inner.leave.clone());
         drop(self.inner.tasks.spawn(async move {
-            images::call(&context, request, events).await;
+            images::call(&context, request, events, &leave).await;
             drop(busy);
         }));
     }
@@ -201,6 +201,7 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Run(run) => Some(run.project.name.clone()),
         Request::Pull(_)
         | Request::Build(_)
+        | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_) => None,

@@ -19,6 +19,7 @@ mod ingest;
 mod layer;
 mod merged;
 mod record;
+mod release;
 mod remove;
 mod settle;
 mod stream;

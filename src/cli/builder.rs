@@ -92,6 +92,10 @@ fn prune(session: &Session<'_>, options: BuildCachePrune, force: bool) -> Result
     } else {
         "the build cache that no image shares"
     };
+    if !force && !session.ui.options().interactive {
+        return Err(Failure::message("nobody can be asked whether to remove it")
+            .hint("--force does not ask"));
+    }
     if !force {
         let question = format!("Remove {what}?");
         let yes = session

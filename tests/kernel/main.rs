@@ -12,6 +12,8 @@
 )]
 
 mod bad_input;
+mod build;
+mod build_cases;
 mod lifecycle;
 mod network;
 mod support;

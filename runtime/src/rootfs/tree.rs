@@ -21,7 +21,7 @@ pub(crate) fn make(rootfs: &Rootfs) -> Result<OwnedFd, Error> {
             work,
             mount_point,
         } => overlay::mount(&Overlay {
-            lowers,
+            lowers: &overlay::without_repeats(lowers),
             upper,
             work,
             mount_point,

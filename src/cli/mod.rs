@@ -7,6 +7,7 @@ mod access;
 mod attach;
 mod attached;
 mod build;
+mod builder;
 mod config;
 mod cp;
 mod disk;
@@ -87,6 +88,8 @@ struct CommandLine {
 enum Command {
     Attach(attach::Arguments),
     Build(build::Arguments),
+    #[command(subcommand)]
+    Builder(builder::BuilderCommand),
     #[command(alias = "convert")]
     Config(config::Arguments),
     Cp(cp::Arguments),
@@ -219,6 +222,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
+        Command::Builder(command) => builder::run(session, command),
         Command::Config(arguments) => config::run(session, arguments),
         Command::Cp(arguments) => cp::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),

@@ -166,6 +166,7 @@ fn help_lists_every_command() {
           logout   Log out of a registry
           logs     View what services wrote
           ls       List the projects of this machine
+          oci      Run OCI bundles, as runc does; `stack oci --help` tells more
           pause    Freeze containers
           port     Print where a port of a service appears on the host
           ps       List the containers of the project

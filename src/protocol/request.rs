@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DownOptions, LifecycleAction, UpOptions};
+use crate::model::{BuildCachePrune, DownOptions, LifecycleAction, UpOptions};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Request {
     Login(LoginRequest),
     /// Search a registry.
     Search(SearchRequest),
+    /// Remove what is in the build cache. `Outcome::names` holds an id and the bytes it freed for each entry.
+    BuilderPrune(BuildCachePrune),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
     /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.

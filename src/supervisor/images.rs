@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::{project::absorb, registries};
 use crate::{
     apply::{self, Context, Job},
+    build::prune as prune_build_cache,
     container, image,
-    model::{ImageId, RegistryAccess, Subject, SubjectKind},
+    model::{BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
@@ -24,12 +25,15 @@ pub(super) async fn call(
     request: Request,
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
+    leave: &CancellationToken,
 ) {
-    let job = registries::job(access, &events);
+    // A supervisor that leaves does not wait for the end of a long build.
+    let job = registries::job(access, &events, &leave.child_token());
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,
         Request::Build(request) => build(context, &job, *request).await,
+        Request::BuilderPrune(options) => builder_prune(context, options).await,
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
         Request::Search(request) => registries::search(context, &job, request).await,
@@ -153,7 +157,17 @@ fn service_bases(contexts: &indexmap::IndexMap<String, String>) -> Vec<String> {
 
 async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
-    absorb(apply::apply(context, job, plan).await, &mut outcome);
+    let work = apply::apply(context, job, plan);
+    tokio::pin!(work);
+    // Nobody waits for the result of an interrupted client; what was finished stays in the store and in the cache.
+    let report = tokio::select! {
+        report = &mut work => report,
+        () = job.events.closed() => {
+            job.cancel.cancel();
+            work.await
+        }
+    };
+    absorb(report, &mut outcome);
     outcome
 }
 
@@ -188,6 +202,24 @@ async fn load(
                 ..Outcome::default()
             }
         }
+        Err(error) => image_failure(&error),
+    }
+}
+
+/// Prunes the build cache.
+async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
+    let (store, root) = (context.images.clone(), context.root.clone());
+    let pruned = tokio::task::spawn_blocking(move || prune_build_cache(&store, &root, &options))
+        .await
+        .expect("pruning does not panic");
+    match pruned {
+        Ok(removed) => Outcome {
+            names: removed
+                .iter()
+                .map(|entry| format!("{} {}", entry.id, entry.size_bytes))
+                .collect(),
+            ..Outcome::default()
+        },
         Err(error) => image_failure(&error),
     }
 }

@@ -15,7 +15,7 @@ use super::mounts::attach;
 use crate::check::plain_path;
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
-use crate::spec::{ContainerSpec, Device, Mount, MountKind, Propagation};
+use crate::spec::{ContainerSpec, Device, DeviceKind, ExactNode, Mount, MountKind, Propagation};
 
 /// Nodes that every container has: name, major and minor number; mode 666.
 const NODES: [(&CStr, u32, u32); 6] = [
@@ -95,6 +95,9 @@ impl Plan {
                 }
             }
         }
+        for node in spec.security.exact.iter().flat_map(|exact| &exact.nodes) {
+            plan.add_exact(node, subjects)?;
+        }
         for (host, target) in given(&spec.devices)? {
             if let Ok(name) = target.strip_prefix("/dev") {
                 plan.nodes
@@ -103,6 +106,31 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Adds a node by its numbers, in place of a default one of the same name.
+    fn add_exact(&mut self, node: &ExactNode, subjects: &mut Subjects) -> Result<(), Error> {
+        let refuse = || Error::new(Step::Device, node.path.display().to_string(), Errno::INVAL);
+        let name = node
+            .path
+            .strip_prefix("/dev")
+            .map_err(|_outside| refuse())?;
+        self.nodes
+            .retain(|known| known.path.to_bytes() != name.as_os_str().as_bytes());
+        self.nodes.push(Node {
+            path: c_text(name)?,
+            host: c_text(&node.path)?,
+            kind: match node.kind {
+                Some(DeviceKind::Character) => FileType::CharacterDevice,
+                Some(DeviceKind::Block) => FileType::BlockDevice,
+                None => FileType::Fifo,
+            },
+            mode: node.mode & 0o7777,
+            owner: Some((node.uid, node.gid)),
+            device: rustix::fs::makedev(node.major, node.minor),
+            subject: subjects.add(node.path.display().to_string()),
+        });
+        Ok(())
     }
 
     fn has(&self, name: &Path) -> bool {

@@ -57,8 +57,8 @@ use std::process::ExitCode;
 const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
-    escape::TESTS,
     devices::TESTS,
+    escape::TESTS,
     exec::TESTS,
     failure::TESTS,
     held::TESTS,

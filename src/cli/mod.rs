@@ -3,18 +3,24 @@
 //! The process is synchronous and single-threaded, and it starts nothing but, where needed, the supervisor: `ps`, `logs`,
 //! `config`, `images`, `port` and `top` read the state root themselves.
 
+mod access;
 mod attach;
 mod attached;
 mod build;
+mod builder;
 mod config;
+mod cp;
 mod disk;
 mod doctor;
 mod down;
 mod exec;
+mod explain;
 mod failure;
 mod follow;
 mod images;
 mod lifecycle;
+mod login;
+mod logout;
 mod logs;
 mod ls;
 mod observed;
@@ -23,9 +29,13 @@ mod poll;
 mod port;
 mod ps;
 mod pull;
+mod push;
+mod rehearse;
 mod run;
+mod search;
 mod session;
 mod settings;
+mod stats;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -33,6 +43,7 @@ mod top;
 mod up;
 mod values;
 mod version;
+mod wait;
 
 use std::{
     ffi::OsString,
@@ -75,19 +86,26 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Attach(attach::Arguments),
     Build(build::Arguments),
+    #[command(subcommand)]
+    Builder(builder::BuilderCommand),
     #[command(alias = "convert")]
     Config(config::Arguments),
+    Cp(cp::Arguments),
     Create(up::CreateArguments),
     Doctor(doctor::Arguments),
     Down(down::Arguments),
     Exec(exec::Arguments),
+    Explain(explain::Arguments),
     /// Images of the store
     #[command(subcommand)]
     Image(images::ImageCommand),
     Images(images::Arguments),
     /// Send a signal to containers
     Kill(lifecycle::Kill),
+    Login(login::Arguments),
+    Logout(logout::Arguments),
     Logs(logs::Arguments),
     #[command(alias = "list")]
     Ls(ls::Arguments),
@@ -99,14 +117,17 @@ enum Command {
     Port(port::Arguments),
     Ps(ps::Arguments),
     Pull(pull::Arguments),
+    Push(push::Arguments),
     /// Stop and start containers as they are
     Restart(lifecycle::WithGrace),
     /// Remove stopped containers
     Rm(lifecycle::Remove),
     Run(run::Arguments),
     Scale(up::ScaleArguments),
+    Search(search::Arguments),
     /// Start containers that exist
     Start(lifecycle::Services),
+    Stats(stats::Arguments),
     /// Stop containers, leave them in place
     Stop(lifecycle::WithGrace),
     Top(top::Arguments),
@@ -114,6 +135,7 @@ enum Command {
     Unpause(lifecycle::Services),
     Up(up::Arguments),
     Version(version::Arguments),
+    Wait(wait::Arguments),
 }
 
 /// What follows `oci`: the low-level runtime reads it itself, because it has flags of its own by the same names.
@@ -196,15 +218,21 @@ fn execute(command_line: CommandLine) -> u8 {
 
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
+        Command::Builder(command) => builder::run(session, command),
         Command::Config(arguments) => config::run(session, arguments),
+        Command::Cp(arguments) => cp::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
+        Command::Explain(arguments) => explain::run(session, arguments),
         Command::Image(command) => images::run_image(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Login(arguments) => login::run(session, arguments),
+        Command::Logout(arguments) => logout::run(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
         Command::Ls(arguments) => ls::run(session, arguments),
         Command::Oci(_) => Ok(()), // `execute` has run it.
@@ -212,16 +240,20 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Port(arguments) => port::run(session, arguments),
         Command::Ps(arguments) => ps::run(session, arguments),
         Command::Pull(arguments) => pull::run(session, arguments),
+        Command::Push(arguments) => push::run(session, arguments),
         Command::Restart(arguments) => lifecycle::restart(session, arguments),
         Command::Rm(arguments) => lifecycle::remove(session, arguments),
         Command::Run(arguments) => run::run(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
+        Command::Search(arguments) => search::run(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
+        Command::Stats(arguments) => stats::run(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
         Command::Top(arguments) => top::run(session, arguments),
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),
         Command::Version(arguments) => version::run(session, arguments),
+        Command::Wait(arguments) => wait::run(session, arguments),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Decompression told by magic, because media types and file names lie.
+//! Decompression told by magic, because media types and file names lie. Layers are gzip, zstd or plain; archives that people make are
+//! bzip2 and xz as well.
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
@@ -9,11 +10,13 @@ const MAGIC_BYTES: usize = 6;
 
 type Source<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// Reads the plain bytes of a source that is gzip, zstd or plain.
+/// Reads the plain bytes of a source, whatever compressed it.
 pub(super) enum Decoder<R: Read> {
     Plain(Source<R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<Source<R>>>>),
+    Bzip2(Box<bzip2::read::MultiBzDecoder<Source<R>>>),
+    Xz(Box<lzma_rust2::XzReader<BufReader<Source<R>>>>),
 }
 
 impl<R: Read> Decoder<R> {
@@ -24,12 +27,6 @@ impl<R: Read> Decoder<R> {
             .by_ref()
             .take(MAGIC_BYTES as u64)
             .read_to_end(&mut magic)?;
-        let unsupported = |name: &str| {
-            Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("{name} compression is not supported"),
-            ))
-        };
         let kind = magic.clone();
         let whole = Cursor::new(magic).chain(source);
         match kind[..] {
@@ -38,8 +35,13 @@ impl<R: Read> Decoder<R> {
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd(
                 Box::new(zstd::stream::read::Decoder::new(whole)?),
             )),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => unsupported("xz"),
-            [b'B', b'Z', b'h', ..] => unsupported("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Ok(Self::Xz(Box::new(lzma_rust2::XzReader::new(
+                BufReader::new(whole),
+                true,
+            )))),
+            [b'B', b'Z', b'h', ..] => Ok(Self::Bzip2(Box::new(bzip2::read::MultiBzDecoder::new(
+                whole,
+            )))),
             _ => Ok(Self::Plain(whole)),
         }
     }
@@ -51,6 +53,8 @@ impl<R: Read> Read for Decoder<R> {
             Self::Plain(source) => source.read(buffer),
             Self::Gzip(source) => source.read(buffer),
             Self::Zstd(source) => source.read(buffer),
+            Self::Bzip2(source) => source.read(buffer),
+            Self::Xz(source) => source.read(buffer),
         }
     }
 }
@@ -66,6 +70,10 @@ mod tests {
         writer.write_all(bytes).unwrap();
         writer.finish().unwrap()
     }
+
+    /// `one`, as the usual programs compress it.
+    const BZIP2: &[u8] = b"\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xbb\x70\x1b\x10\x00\x00\x01\x01\x00\x02\x01\xa0\x00\x21\x98\x19\x81\x61\x77\x24\x53\x85\x09\x0b\xb7\x01\xb1\x00";
+    const XZ: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x10\x00\x00\x00\xa8\x70\x8e\x86\x01\x00\x02\x6f\x6e\x65\x00\x00\x7e\xe5\x10\xc5\xd5\x6a\x6c\x9a\x00\x01\x1b\x03\x0b\x2f\xb9\x10\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
 
     #[test]
     fn every_format_is_read_to_its_end() {
@@ -85,6 +93,10 @@ mod tests {
             ([gzip(b"one"), gzip(b""), gzip(b"two")].concat(), b"onetwo"),
             (zstd(b"one"), b"one"),
             (skippable, b"onetwo"),
+            (BZIP2.to_vec(), b"one"),
+            (XZ.to_vec(), b"one"),
+            ([BZIP2, BZIP2].concat(), b"oneone"),
+            ([XZ, XZ].concat(), b"oneone"),
         ] {
             let mut read = Vec::new();
             Decoder::new(&bytes[..])
@@ -111,7 +123,14 @@ mod tests {
                 .read_to_end(&mut sink)
                 .is_err()
         );
-        assert!(Decoder::new(&b"\xfd7zXZ\0rest"[..]).is_err());
-        assert!(Decoder::new(&b"BZh91AY"[..]).is_err());
+        for broken in [
+            &b"\xfd7zXZ\0rest"[..],
+            b"BZh91AY",
+            &XZ[..XZ.len() - 4],
+            &BZIP2[..20],
+        ] {
+            let read = Decoder::new(broken).and_then(|mut decoder| decoder.read_to_end(&mut sink));
+            assert!(read.is_err(), "{broken:?}");
+        }
     }
 }

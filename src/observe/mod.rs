@@ -2,21 +2,28 @@
 //!
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
+mod cdi;
+mod host;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, Project, ProjectName};
 
 use crate::{
+    build::{self, HousekeepingError},
     container::{self, ContainerError},
     image::{ImageError, ImageStore},
     model::{
-        ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord, Observed,
-        ObservedContainer, PortUse, Timestamp, VolumeRecord,
+        BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
+        Observed, ObservedContainer, PortUse, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Root, StoreError},
     volume::{self, VolumeError},
 };
+
+pub use crate::build::sizes as build_cache_sizes;
+pub use host::{files_digests, host_facts};
 
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,11 @@ pub enum ObserveError {
     /// The host's routes and links.
     #[error("read the host's network")]
     Host(#[source] network::NetworkError),
+}
+
+/// Lists what the build cache holds, the least recently used first.
+pub fn build_cache(root: &Root) -> Result<Vec<BuildCacheEntry>, HousekeepingError> {
+    build::usage(&ImageStore::open(root), root)
 }
 
 /// Returns the containers of a project and what they do, oldest first. Their network counts as intact: only the supervisor checks it.
@@ -71,7 +83,6 @@ pub fn images(root: &Root) -> Result<Vec<ImageSummary>, ObserveError> {
 /// looked up too.
 pub fn observe(
     root: &Root,
-    images: &ImageStore,
     name: &ProjectName,
     named: Option<&Project>,
 ) -> Result<Observed, ObserveError> {
@@ -91,7 +102,7 @@ pub fn observe(
         .filter(|network| !wiring.has_bridge(network))
         .map(|network| network.name.clone())
         .collect();
-    let (images, images_fetched) = read_images(images, named)?;
+    let (images, images_fetched) = read_images(&ImageStore::open(root), named)?;
     Ok(Observed {
         containers,
         images,
@@ -187,14 +198,15 @@ fn image_references(project: &Project) -> BTreeSet<String> {
     project
         .services
         .values()
-        .map(|service| match &service.image {
+        .filter_map(|service| match &service.image {
             ImageSource::Pull { image }
             | ImageSource::Build {
                 image: Some(image), ..
-            } => image.clone(),
+            } => Some(image.clone()),
             ImageSource::Build { image: None, .. } => {
-                format!("{}-{}", project.name, service.name)
+                Some(format!("{}-{}", project.name, service.name))
             }
+            ImageSource::Provider(_) => None,
         })
         .collect()
 }

@@ -31,6 +31,7 @@ pub(super) enum BootError {
 
 /// Adopts every running container: its state, its endpoints, the sockets its monitor holds.
 pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
+    container::end_orphan_steps(&context.root).await;
     wipe_litter(&context.root);
     let records = container::read_all(&context.root).map_err(BootError::Containers)?;
     let networks = store::read_networks(&context.root).map_err(BootError::Networks)?;
@@ -52,6 +53,14 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     }
     if let Err(error) = context.fabric.settle().await {
         warn!(%error, "the packet filter is not as it should be");
+    }
+    Ok(())
+}
+
+/// Notices a reboot for every project, before the first look at one.
+pub(super) fn note_boot(root: &Root) -> Result<(), BootError> {
+    for name in desired::wanted_projects(root).map_err(BootError::Projects)? {
+        desired::note_boot(root, &name).map_err(BootError::Projects)?;
     }
     Ok(())
 }

@@ -19,12 +19,21 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("build", &["image", "container", "store", "model"]),
     (
         "observe",
-        &["image", "network", "volume", "container", "store", "model"],
+        &[
+            "build",
+            "image",
+            "network",
+            "volume",
+            "container",
+            "store",
+            "model",
+        ],
     ),
     (
         "apply",
         &[
             "plan",
+            "observe",
             "build",
             "image",
             "network",
@@ -51,7 +60,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         ],
     ),
     ("oci", &["plan"]),
-    ("client", &["protocol", "store"]),
+    ("client", &["model", "protocol", "store"]),
     ("ui", &["model", "protocol", "plan"]),
     (
         "cli",

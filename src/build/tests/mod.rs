@@ -8,8 +8,10 @@
 mod cache;
 mod config;
 mod copy;
+mod engine;
 mod fakes;
 mod fixture;
+mod lint;
 mod run;
 mod stages;
 mod store;

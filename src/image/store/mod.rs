@@ -18,9 +18,12 @@ mod index;
 mod ingest;
 mod layer;
 mod merged;
+mod outgoing;
 mod record;
+mod release;
 mod remove;
 mod settle;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod workspace;
@@ -49,7 +52,9 @@ use index::{ImageEntry, Index};
 pub use commit::CommittedLayer;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
+pub(crate) use outgoing::{Outgoing, OutgoingBlob};
 pub(crate) use record::NewImage;
+pub use stream::{LayerBlob, LayerStream};
 pub(crate) use workspace::Workspace;
 
 /// Images, layers and blobs below a state root. Cheap to clone; opening it touches nothing.

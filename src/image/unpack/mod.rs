@@ -26,7 +26,6 @@ use rustix::io::Errno;
 
 pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
 pub(crate) use files::{copy_file, is_whiteout, remove_any};
-pub(crate) use header::base64;
 pub(crate) use parents::{clean, open_directory};
 
 /// Ceilings against streams that unpack to more than anyone wants.
@@ -38,6 +37,17 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
     /// Most components of a path.
     pub(crate) depth: usize,
+    /// What names beginning with `.wh.` are.
+    pub(crate) whiteouts: Whiteouts,
+}
+
+/// What names beginning with `.wh.` are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whiteouts {
+    /// Removals from lower layers.
+    Layer,
+    /// Refused, and so are devices 0:0: in an archive that people unpack into an image they would remove its files unseen.
+    Refused,
 }
 
 impl Limits {
@@ -52,6 +62,15 @@ impl Limits {
             entries: 5_000_000,
             bytes: Self::BYTES_FLOOR.max(bytes.saturating_mul(Self::RATIO_MAX)),
             depth: 1024,
+            whiteouts: Whiteouts::Layer,
+        }
+    }
+
+    /// Returns the ceilings for an archive that is no layer.
+    fn for_archive(bytes: u64) -> Self {
+        Self {
+            whiteouts: Whiteouts::Refused,
+            ..Self::for_compressed(bytes)
         }
     }
 }
@@ -153,6 +172,40 @@ pub(crate) fn unpack(
         writer.apply(&entry, &mut reader)?;
     }
     writer.finish()
+}
+
+/// Unpacks an archive that is no layer, of `size` bytes as it lies there, into an empty directory.
+///
+/// # Errors
+///
+/// As for layers; and names that overlayfs takes for removals, and hard links to files that are not in the archive.
+pub fn unpack_archive(
+    source: impl Read,
+    directory: BorrowedFd<'_>,
+    size: u64,
+) -> Result<(), UnpackError> {
+    let decoder = super::decode::Decoder::new(source).map_err(TarError::Read)?;
+    let unpacked = unpack(decoder, directory, &Limits::for_archive(size))?;
+    match unpacked.external_links.first() {
+        Some(link) => Err(UnpackError::Refused {
+            entry: display(&link.path),
+            rule: "a hard link to a file that is not in the archive",
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Tells whether a source is a tar archive, compressed or not, by its first header. What cannot be read is none.
+pub fn is_archive(source: impl Read) -> bool {
+    let Ok(decoder) = super::decode::Decoder::new(source) else {
+        return false;
+    };
+    let mut block = Vec::with_capacity(header::BLOCK);
+    let read = decoder.take(header::BLOCK as u64).read_to_end(&mut block);
+    match (read, block.first_chunk()) {
+        (Ok(_), Some(block)) => header::Header(block).is_intact(),
+        _ => false,
+    }
 }
 
 /// Turns the bytes of a path into text for messages.

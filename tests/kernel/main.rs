@@ -13,8 +13,11 @@
 
 mod attributes;
 mod bad_input;
+mod build;
+mod build_cases;
 mod files;
 mod lifecycle;
 mod network;
+mod registry;
 mod support;
 mod survival;

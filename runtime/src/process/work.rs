@@ -269,7 +269,7 @@ pub(crate) fn reset_signals() -> Result<(), Errno> {
 
 pub(crate) fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Fault> {
     // What the process makes from here on gets the usual file modes.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let mut buffer = [0; libc::PATH_MAX as usize];
     let entered = rustix::process::chdir(plan.cwd.as_c_str())
         .and_then(|()| sys::files::working_directory(&mut buffer))
@@ -282,6 +282,21 @@ pub(crate) fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Fault> {
             }
         });
     entered.at(Step::WorkingDirectory, plan.names.cwd)
+}
+
+/// Says that everything so far is done, and waits for one byte. A hold that nobody is left to end is ended by SIGKILL.
+pub(crate) fn await_word(plan: &Plan<'_>) -> Result<(), Fault> {
+    let Some(gate) = &plan.gate else {
+        return Ok(());
+    };
+    report(plan.stage.as_fd(), Report::Ready);
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(gate, &mut byte) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome.map(drop).at(Step::Pipe, plan.names.process),
+        }
+    }
 }
 
 pub(crate) fn forbid_new_privileges(plan: &Plan<'_>) -> Result<(), Fault> {

@@ -63,6 +63,17 @@ pub struct Upper<'a> {
     pub work: &'a Path,
 }
 
+/// Leaves out lower occurrences of a layer that lies twice in an image: overlayfs takes a directory only once (ELOOP), and what the upper
+/// occurrence holds covers the lower one whole.
+pub fn without_repeats(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = std::collections::HashSet::new();
+    lowers
+        .iter()
+        .filter(|lower| seen.insert(*lower))
+        .cloned()
+        .collect()
+}
+
 /// How the kernel is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {

@@ -68,12 +68,25 @@ fn cases() -> Vec<Case> {
             collect(&path, &path, &mut files);
             let arguments = fs::read_to_string(path.join("arguments")).unwrap_or_default();
             let expected = path.join("expected.txt");
-            cases.push(Case { name, files: Project(files), arguments, expected });
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            cases.push(Case {
+                name,
+                files: Project(files),
+                arguments,
+                expected,
+            });
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             let text = fs::read(&path).unwrap();
             let files = BTreeMap::from([(Path::new(HOME).join("compose.yaml"), text)]);
             let expected = path.with_extension("txt");
-            cases.push(Case { name, files: Project(files), arguments: String::new(), expected });
+            cases.push(Case {
+                name,
+                files: Project(files),
+                arguments: String::new(),
+                expected,
+            });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -127,11 +140,21 @@ impl Case {
             }
             text.push_str(&plain(found, &error.sources));
             codes.push(found.code);
-            assert_eq!(short(found, &error.sources).lines().count(), 1, "{}", self.name);
+            assert_eq!(
+                short(found, &error.sources).lines().count(),
+                1,
+                "{}",
+                self.name
+            );
             assert_eq!(json(found, &error.sources)["code"], found.code.as_str());
         }
         let errors = error.diagnostics.iter();
-        assert!(errors.filter(|found| found.severity == Severity::Error).count() > 0);
+        assert!(
+            errors
+                .filter(|found| found.severity == Severity::Error)
+                .count()
+                > 0
+        );
         (text, codes)
     }
 }
@@ -176,6 +199,9 @@ fn every_code_of_an_error_has_a_broken_file() {
     ];
     let mut seen: Vec<Code> = cases().iter().flat_map(|case| case.findings().1).collect();
     seen.extend(others);
-    let missing: Vec<&Code> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
+    let missing: Vec<&Code> = Code::ALL
+        .iter()
+        .filter(|code| !seen.contains(code))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

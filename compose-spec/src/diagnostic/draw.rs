@@ -17,7 +17,10 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Diagnostic, Label, Severity, Sources, Span, text::{self, Cell}};
+use super::{
+    Diagnostic, Label, Severity, Sources, Span,
+    text::{self, Cell},
+};
 
 /// Columns when nothing is known about the reader.
 const WIDTH_DEFAULT: usize = 100;
@@ -163,7 +166,10 @@ impl Picture {
             Severity::Warning => ("warning", Paint::Warning),
         };
         self.paint(paint, &format!("{word}[{}]", diagnostic.code));
-        self.paint(Paint::Title, &format!(": {}", text::safe(&diagnostic.message)));
+        self.paint(
+            Paint::Title,
+            &format!(": {}", text::safe(&diagnostic.message)),
+        );
         self.out.push('\n');
     }
 

@@ -90,7 +90,7 @@ impl Plan {
                 let name = host.strip_prefix("/dev").unwrap_or(&host);
                 let is_own = |own: &&str| name.starts_with(own);
                 // Those of the container's own are made already. Devices come and go; one that went is not an error.
-                if !NOT_COPIED.iter().any(|own| is_own(&own)) && !plan.has(name) {
+                if !NOT_COPIED.iter().any(is_own) && !plan.has(name) {
                     plan.add(&host, name, keeps_owner, subjects).ok();
                 }
             }
@@ -255,7 +255,7 @@ fn given(devices: &[Device]) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
         let top = resolved(&device.source)?;
         let target = PathBuf::from(plain_path(&device.target));
         for node in nodes_below(&top)? {
-            let below = node.strip_prefix(&top).unwrap_or(Path::new(""));
+            let below = node.strip_prefix(&top).unwrap_or_else(|_| Path::new(""));
             let target = if below.as_os_str().is_empty() {
                 target.clone()
             } else {

@@ -89,6 +89,8 @@ mod tests {
             "NAME                   REQUIRED            DEFAULT VALUE       ALTERNATE VALUE\n\
              A_VERY_LONG_VARIABLE   false               1.2                 \n"
         );
-        assert!(object(&variables).starts_with("{\n    \"A_VERY_LONG_VARIABLE\": {\n        \"Name\""));
+        assert!(
+            object(&variables).starts_with("{\n    \"A_VERY_LONG_VARIABLE\": {\n        \"Name\"")
+        );
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     container::{self, Start, read_record},
     model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
     network::HeldSocket,
+    observe,
     plan::{
         ContainerRef, ImageInput, NewContainer,
         lower::{LowerInput, lower},
@@ -44,7 +45,7 @@ pub(super) async fn create(
         id: &id,
         image: &image,
         places: &places,
-        host: &super::host_facts(),
+        host: &observe::host_facts(),
         now: super::now(),
     })
     .map_err(|sources| ApplyError::Lower {

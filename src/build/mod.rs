@@ -9,6 +9,7 @@
 //! has the same id, because lines of history take the time of the cached layer.
 
 mod cache;
+mod change;
 pub mod dockerfile;
 mod document;
 mod error;
@@ -32,6 +33,7 @@ mod store;
 mod workspace;
 
 pub use cache::cached_layers;
+pub use change::{ChangeError, change_config};
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
 pub use files::{OverlayError, PlaceError, SelectError};

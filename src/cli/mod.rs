@@ -22,6 +22,7 @@ mod poll;
 mod port;
 mod ps;
 mod pull;
+mod rehearse;
 mod run;
 mod session;
 mod settings;

@@ -11,8 +11,8 @@ pub mod logs;
 mod spawn;
 mod step;
 
-pub use directory::{ContainerError, create, read_all, read_record, read_state, remove};
-pub use files::{FileSpec, write_files};
+pub use directory::{ContainerError, boot_id, create, read_all, read_record, read_state, remove};
+pub use files::{FileSpec, object_content, write_files};
 pub use link::{Link, LinkError};
 pub use live::{Change, Live, Status};
 pub use spawn::{SpawnError, Start, Started, spawn_monitor};

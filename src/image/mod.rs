@@ -33,5 +33,5 @@ pub use registry::{
     CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
     ResolveError, SettingsError, TlsError, TransportError, download,
 };
-pub use store::{CommittedLayer, ImageError, ImageStore, Lease};
+pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
 pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};

@@ -2,6 +2,8 @@
 //!
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
+mod host;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, Project, ProjectName};
@@ -17,6 +19,8 @@ use crate::{
     store::{self, Root, StoreError},
     volume::{self, VolumeError},
 };
+
+pub use host::{files_digests, host_facts};
 
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,6 @@ pub fn images(root: &Root) -> Result<Vec<ImageSummary>, ObserveError> {
 /// looked up too.
 pub fn observe(
     root: &Root,
-    images: &ImageStore,
     name: &ProjectName,
     named: Option<&Project>,
 ) -> Result<Observed, ObserveError> {
@@ -91,7 +94,7 @@ pub fn observe(
         .filter(|network| !wiring.has_bridge(network))
         .map(|network| network.name.clone())
         .collect();
-    let (images, images_fetched) = read_images(images, named)?;
+    let (images, images_fetched) = read_images(&ImageStore::open(root), named)?;
     Ok(Observed {
         containers,
         images,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Subject, chain};
+use crate::model::{FailureKind, Subject, chain};
 
 /// One line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,22 +115,4 @@ impl ErrorReport {
             config_path: None,
         }
     }
-}
-
-/// Kind of a failure; the CLI's exit codes follow it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// Anything else: exit code 1.
-    Operation,
-    /// Pull or build: 4.
-    Image,
-    /// A service did not become ready: 5.
-    Unhealthy,
-    /// Time is up: 6.
-    Timeout,
-    /// A port, name, subnet or lock is taken: 7.
-    Conflict,
-    /// The host cannot do it, or does not permit it: 8.
-    Unsupported,
 }

@@ -8,8 +8,8 @@
 mod event;
 mod request;
 
-pub use crate::model::{LifecycleAction, Recreate, RemoveImages, Subject, SubjectKind};
-pub use event::{ErrorReport, Event, FailureKind, Outcome, Progress, StepState};
+pub use crate::model::{FailureKind, LifecycleAction, Subject, SubjectKind};
+pub use event::{ErrorReport, Event, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
     LifecycleRequest, PullRequest, Request, RunRequest, UpRequest,

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use compose_spec::model::{Project, ProjectName, PullPolicy, ServiceName};
+use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{LifecycleAction, Recreate, RemoveImages};
+use crate::model::{DownOptions, LifecycleAction, UpOptions};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,39 +34,12 @@ pub enum Request {
 /// `stack up`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpRequest {
-    /// The whole project; services not in `services` are left as they are.
+    /// The whole project; services not in `options.services` are left as they are.
     pub project: Project,
-    /// Services named by the user; empty = all. Their dependencies come too unless `no_deps`.
-    pub services: Vec<ServiceName>,
-    /// Leave dependencies alone.
-    pub no_deps: bool,
-    /// Build before starting even when the image exists.
-    pub build: bool,
-    /// Never build.
-    pub no_build: bool,
-    /// Overrides every service's policy.
-    pub pull: Option<PullPolicy>,
-    /// When to recreate containers.
-    pub recreate: Recreate,
-    /// Do not carry anonymous volumes over.
-    pub renew_anonymous_volumes: bool,
-    /// Remove containers of services that the project no longer has.
-    pub remove_orphans: bool,
-    /// Services of the Compose file that profiles switch off: their containers are no orphans.
-    #[serde(default)]
-    pub inactive_services: Vec<ServiceName>,
-    /// Replica counts by service (`--scale`).
-    pub scale: BTreeMap<ServiceName, u32>,
-    /// Create but do not start.
-    pub no_start: bool,
-    /// Finish only when every service is ready: running, healthy or completed.
-    pub wait: bool,
+    /// How the user wants it. The supervisor sets `mode` and `since`.
+    pub options: UpOptions,
     /// Give up after this many milliseconds (0 = never).
     pub wait_timeout_ms: u64,
-    /// Grace of stops in milliseconds, in place of each service's.
-    pub grace_ms: Option<u64>,
-    /// Plan only: answer with the steps as `Waiting`, change nothing.
-    pub dry_run: bool,
 }
 
 /// `stack down`. Works without a Compose file.
@@ -74,20 +47,8 @@ pub struct UpRequest {
 pub struct DownRequest {
     /// Name of the project.
     pub project: ProjectName,
-    /// Services named by the user; empty = everything, networks included.
-    pub services: Vec<ServiceName>,
-    /// Services of the Compose file, to tell orphans; empty when there is no file (then nothing is an orphan).
-    pub known_services: Vec<ServiceName>,
-    /// Remove volumes: named ones of the file and anonymous ones.
-    pub volumes: bool,
-    /// Remove images.
-    pub images: RemoveImages,
-    /// Remove containers of services that the project does not have.
-    pub remove_orphans: bool,
-    /// Grace of stops in milliseconds.
-    pub grace_ms: Option<u64>,
-    /// Plan only.
-    pub dry_run: bool,
+    /// How the user wants it.
+    pub options: DownOptions,
 }
 
 /// `stack start|stop|restart|kill|rm|pause|unpause`.

@@ -136,6 +136,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let leave = CancellationToken::new();
     let registry = Registry::new(context.clone(), leave.clone());
     boot::adopt(&context).await.map_err(StartError::Adopt)?;
+    boot::note_boot(&root).map_err(StartError::Adopt)?;
     for name in boot::projects(&root).map_err(StartError::Adopt)? {
         registry.look(&name).await;
     }

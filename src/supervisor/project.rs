@@ -10,16 +10,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    calls,
-    desired::Desired,
+    calls, desired,
     registry::{Current, Message},
 };
 use crate::{
     apply::{self, Context, Job, Report},
     model::{Observed, chain},
     observe,
-    plan::{self, Mode, Plan, PlanError, UpOptions},
-    protocol::{ErrorReport, Event, FailureKind, Outcome, StepState},
+    plan::{self, Desired, Mode, Plan, PlanError, UpOptions},
+    protocol::{ErrorReport, Event, FailureKind, Outcome},
 };
 
 /// Plans in a row before the loop gives up: a plan that never empties is a bug, or somebody undoes our work as fast as we do it.
@@ -115,28 +114,16 @@ impl Task {
             return Ok(Settled::Quiet);
         }
         let desired =
-            Desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
+            desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
         if let Some(desired) = desired.map(Desired::kept) {
-            let desired = &desired;
-            let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
-            let work = Work {
-                desired,
-                options: UpOptions {
-                    mode: Mode::Enforce,
-                    services: desired.active.iter().cloned().collect(),
-                    ..UpOptions::default()
-                },
-                events,
-                cancel: self.leave.child_token(),
-            };
-            let drain = async { while unwatched.recv().await.is_some() {} };
-            let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+            let outcome = self.keep(&desired).await;
             for failure in &outcome.errors {
                 warn!(project = %self.name, error = failure.chain.join(": "), "enforce");
             }
             if !outcome.errors.is_empty() {
                 return Err(());
             }
+            desired::finish(&self.context.root, &self.name).map_err(|error| report(&error))?;
         }
         let containers =
             observe::project(&self.context.root, &self.name).map_err(|error| report(&error))?;
@@ -147,6 +134,25 @@ impl Task {
                 Settled::Quiet
             },
         )
+    }
+
+    /// Goes on with an `up` that was cut off, or makes good what is missing. Nobody watches.
+    async fn keep(&self, desired: &Desired) -> Outcome {
+        let enforce = || UpOptions {
+            mode: Mode::Enforce,
+            services: desired.active.iter().cloned().collect(),
+            ..UpOptions::default()
+        };
+        let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
+        let work = Work {
+            desired,
+            options: desired.unfinished.clone().unwrap_or_else(enforce),
+            events,
+            cancel: self.leave.child_token(),
+        };
+        let drain = async { while unwatched.recv().await.is_some() {} };
+        let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+        outcome
     }
 
     /// Observes, plans and applies until a plan is empty; `first` is the first plan, when it was made already.
@@ -203,8 +209,8 @@ impl Task {
     ) -> Result<Plan, Vec<ErrorReport>> {
         let project = &work.desired.project;
         let observed = self.observe(Some(project)).await?;
-        let files = apply::files_digests(project);
-        let host = apply::host_facts();
+        let files = observe::files_digests(project);
+        let host = observe::host_facts();
         let inputs = plan::Inputs {
             project,
             observed: &observed,
@@ -223,27 +229,12 @@ impl Task {
         &self,
         named: Option<&Project>,
     ) -> Result<Observed, Vec<ErrorReport>> {
-        let (root, images) = (self.context.root.clone(), self.context.images.clone());
-        let (name, named) = (self.name.clone(), named.cloned());
-        let read = tokio::task::spawn_blocking(move || {
-            observe::observe(&root, &images, &name, named.as_ref())
-        });
+        let (root, name, named) = (self.context.root.clone(), self.name.clone(), named.cloned());
+        let read =
+            tokio::task::spawn_blocking(move || observe::observe(&root, &name, named.as_ref()));
         read.await
             .expect("reading does not panic")
             .map_err(|error| vec![ErrorReport::of(FailureKind::Operation, &error)])
-    }
-
-    /// Tells the client what a plan would do, and does nothing.
-    pub(super) async fn show(&self, plan: &Plan, events: &mpsc::Sender<Event>) {
-        let job = Job::new(None, events, &self.leave);
-        for notice in &plan.notices {
-            job.warn(notice.clone()).await;
-        }
-        for step in plan.graph.node_weights() {
-            let text = plan::describe(step);
-            job.tell(&step.subject, StepState::Waiting { text }, None)
-                .await;
-        }
     }
 }
 
@@ -265,16 +256,8 @@ pub(super) fn absorb(report: Report, outcome: &mut Outcome) -> bool {
 }
 
 pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
-    let kind = match error.kind() {
-        plan::PlanErrorKind::Conflict => FailureKind::Conflict,
-        plan::PlanErrorKind::Unsupported => FailureKind::Unsupported,
-        plan::PlanErrorKind::Invalid => FailureKind::Operation,
-    };
     ErrorReport {
-        kind,
-        chain: vec![chain(error).join(": ")],
-        hints: Vec::new(),
-        log: Vec::new(),
         config_path: error.config_path(),
+        ..ErrorReport::of(error.kind(), error)
     }
 }

@@ -25,6 +25,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
         "apply",
         &[
             "plan",
+            "observe",
             "build",
             "image",
             "network",

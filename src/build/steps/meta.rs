@@ -4,12 +4,34 @@ use serde_json::json;
 
 use crate::build::{
     dockerfile::{CommandLine, Healthcheck, Instruction, InstructionKind, Pair, Word},
+    document::Document,
     error::StepFailure,
+    scope::Scope,
     stage::StageRun,
 };
 
+/// A config and the variables that its next instruction sees.
+pub(crate) struct Edit<'a> {
+    pub(crate) document: &'a mut Document,
+    pub(crate) scope: &'a mut Scope,
+}
+
 impl StageRun<'_> {
     pub(crate) fn meta(&mut self, instruction: &Instruction) -> Result<(), StepFailure> {
+        let document = &mut self.state.document;
+        let scope = &mut self.scope;
+        Edit { document, scope }.apply(instruction)
+    }
+
+    /// Returns the arguments of a command, with the shell in front of a line.
+    pub(super) fn arguments(&self, command: &CommandLine) -> Vec<String> {
+        arguments(&self.state.document, command)
+    }
+}
+
+impl Edit<'_> {
+    /// Applies an instruction that makes no layer.
+    pub(crate) fn apply(&mut self, instruction: &Instruction) -> Result<(), StepFailure> {
         let history = match &instruction.kind {
             InstructionKind::Env(pairs) => self.env(pairs)?,
             InstructionKind::Label(pairs) => self.label(pairs)?,
@@ -21,35 +43,35 @@ impl StageRun<'_> {
                 format!("ARG {}", shown.join(" "))
             }
             InstructionKind::Cmd(command) => {
-                let arguments = self.arguments(command);
-                self.state.document.set_cmd(&arguments);
+                let arguments = arguments(self.document, command);
+                self.document.set_cmd(&arguments);
                 format!("CMD {}", quoted(&arguments))
             }
             InstructionKind::Entrypoint(command) => {
-                let arguments = self.arguments(command);
-                self.state.document.set_entrypoint(&arguments);
+                let arguments = arguments(self.document, command);
+                self.document.set_entrypoint(&arguments);
                 format!("ENTRYPOINT {}", quoted(&arguments))
             }
             InstructionKind::Expose(words) => self.expose(words)?,
             InstructionKind::Volume(words) => self.volume(words)?,
             InstructionKind::User(word) => {
                 let user = self.scope.expand(&word.text)?;
-                self.state.document.set_text("User", &user);
+                self.document.set_text("User", &user);
                 format!("USER {user}")
             }
             InstructionKind::StopSignal(word) => self.stop_signal(word)?,
             InstructionKind::Shell(shell) => {
-                self.state.document.set_shell(shell);
+                self.document.set_shell(shell);
                 format!("SHELL [{}]", shell.join(" "))
             }
             InstructionKind::Healthcheck(check) => self.healthcheck(check),
             InstructionKind::Maintainer(author) => {
-                self.state.document.set_author(author);
+                self.document.set_author(author);
                 format!("MAINTAINER {author}")
             }
             InstructionKind::Onbuild(trigger) => {
                 // The reference builder keeps no history of it either.
-                self.state.document.add_trigger(trigger);
+                self.document.add_trigger(trigger);
                 return Ok(());
             }
             // These make layers and never come here.
@@ -58,7 +80,7 @@ impl StageRun<'_> {
             | InstructionKind::Add(_)
             | InstructionKind::Workdir(_) => return Ok(()),
         };
-        self.state.document.add_history(&history, None);
+        self.document.add_history(&history, None);
         Ok(())
     }
 
@@ -66,16 +88,16 @@ impl StageRun<'_> {
     fn env(&mut self, pairs: &[Pair]) -> Result<String, StepFailure> {
         let (expanded, history) = self.pairs("ENV", pairs)?;
         for (name, value) in &expanded {
-            self.state.document.set_env(name, value);
+            self.document.set_env(name, value);
         }
-        self.scope.set_env(self.state.document.env());
+        self.scope.set_env(self.document.env());
         Ok(history)
     }
 
     fn label(&mut self, pairs: &[Pair]) -> Result<String, StepFailure> {
         let (expanded, history) = self.pairs("LABEL", pairs)?;
         for (name, value) in &expanded {
-            self.state.document.set_label(name, value);
+            self.document.set_label(name, value);
         }
         Ok(history)
     }
@@ -96,19 +118,6 @@ impl StageRun<'_> {
         Ok((expanded, history))
     }
 
-    /// Returns the arguments of a command, with the shell in front of a line.
-    pub(super) fn arguments(&self, command: &CommandLine) -> Vec<String> {
-        match command {
-            CommandLine::Exec(arguments) => arguments.clone(),
-            CommandLine::Shell(line) if line.is_empty() => Vec::new(),
-            CommandLine::Shell(line) => {
-                let mut arguments = self.state.document.shell();
-                arguments.push(line.clone());
-                arguments
-            }
-        }
-    }
-
     fn expose(&mut self, words: &[Word]) -> Result<String, StepFailure> {
         let mut ports = Vec::new();
         for word in words {
@@ -121,7 +130,7 @@ impl StageRun<'_> {
             }
         }
         for port in &ports {
-            self.state.document.add_to_set("ExposedPorts", port);
+            self.document.add_to_set("ExposedPorts", port);
         }
         Ok(format!("EXPOSE [{}]", ports.join(" ")))
     }
@@ -137,7 +146,7 @@ impl StageRun<'_> {
                     rule: "can not be an empty string",
                 });
             }
-            self.state.document.add_to_set("Volumes", &volume);
+            self.document.add_to_set("Volumes", &volume);
             volumes.push(volume);
         }
         Ok(format!("VOLUME [{}]", volumes.join(" ")))
@@ -152,7 +161,7 @@ impl StageRun<'_> {
                 rule: "must be a signal name or a number from 1 to 64",
             });
         }
-        self.state.document.set_text("StopSignal", &signal);
+        self.document.set_text("StopSignal", &signal);
         Ok(format!("STOPSIGNAL {signal}"))
     }
 
@@ -166,7 +175,7 @@ impl StageRun<'_> {
             retries,
         } = check
         else {
-            self.state.document.set_health(json!({ "Test": ["NONE"] }));
+            self.document.set_health(json!({ "Test": ["NONE"] }));
             return "HEALTHCHECK NONE".to_owned();
         };
         let test: Vec<String> = match command {
@@ -194,8 +203,20 @@ impl StageRun<'_> {
         if *retries > 0 {
             health["Retries"] = (*retries).into();
         }
-        self.state.document.set_health(health);
+        self.document.set_health(health);
         format!("HEALTHCHECK {}", quoted(&test))
+    }
+}
+
+fn arguments(document: &Document, command: &CommandLine) -> Vec<String> {
+    match command {
+        CommandLine::Exec(arguments) => arguments.clone(),
+        CommandLine::Shell(line) if line.is_empty() => Vec::new(),
+        CommandLine::Shell(line) => {
+            let mut arguments = document.shell();
+            arguments.push(line.clone());
+            arguments
+        }
     }
 }
 

@@ -7,3 +7,5 @@ mod owner;
 mod run;
 mod transfer;
 mod workdir;
+
+pub(crate) use meta::Edit;

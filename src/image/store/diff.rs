@@ -43,10 +43,20 @@ pub(super) struct Written {
 
 /// Writes the stream of a directory, and takes overlayfs' bookkeeping off its files on the way.
 pub(super) fn write_stream(directory: &Path, out: &mut dyn Write) -> Result<Written, ImageError> {
+    stream(directory, out, true)
+}
+
+/// Writes the stream of a committed layer, which is only read.
+pub(super) fn read_stream(directory: &Path, out: &mut dyn Write) -> Result<Written, ImageError> {
+    stream(directory, out, false)
+}
+
+fn stream(directory: &Path, out: &mut dyn Write, strips: bool) -> Result<Written, ImageError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = open(directory, flags, Mode::empty()).map_err(failed)?;
     let mut stream = Stream {
         out,
+        strips,
         links: HashMap::new(),
         written: Written::default(),
     };
@@ -62,6 +72,8 @@ pub(super) fn write_stream(directory: &Path, out: &mut dyn Write) -> Result<Writ
 
 struct Stream<'a> {
     out: &'a mut dyn Write,
+    /// Whether overlayfs' bookkeeping is removed from the files.
+    strips: bool,
     /// First path of a file with several names.
     links: HashMap<(u64, u64), Vec<u8>>,
     written: Written,
@@ -121,7 +133,9 @@ impl Stream<'_> {
         path: &[u8],
         stat: &Stat,
     ) -> Result<(), ImageError> {
-        strip_marks(directory, name);
+        if self.strips {
+            strip_marks(directory, name);
+        }
         let kind = FileType::from_raw_mode(stat.st_mode);
         let mut fields = Fields {
             path,

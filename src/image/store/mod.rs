@@ -21,6 +21,7 @@ mod merged;
 mod record;
 mod remove;
 mod settle;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod workspace;
@@ -50,6 +51,7 @@ pub use commit::CommittedLayer;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use record::NewImage;
+pub use stream::{LayerBlob, LayerStream};
 pub(crate) use workspace::Workspace;
 
 /// Images, layers and blobs below a state root. Cheap to clone; opening it touches nothing.

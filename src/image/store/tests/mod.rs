@@ -1,6 +1,8 @@
 //! The store without registries: layers of the builder, names, removal. Needs root.
 #![expect(clippy::disallowed_methods, reason = "the oracle is a program")]
 
+mod stream;
+
 use std::{
     io::Write,
     os::unix::fs::{MetadataExt, PermissionsExt},

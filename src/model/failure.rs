@@ -1,6 +1,26 @@
-//! An error and what caused it, as text.
+//! What went wrong, as people are told it.
 
 use std::error::Error;
+
+use serde::{Deserialize, Serialize};
+
+/// Kind of a failure; the CLI's exit codes follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Anything else: exit code 1.
+    Operation,
+    /// Pull or build: 4.
+    Image,
+    /// A service did not become ready: 5.
+    Unhealthy,
+    /// Time is up: 6.
+    Timeout,
+    /// A port, name, subnet or lock is taken: 7.
+    Conflict,
+    /// The host cannot do it, or does not permit it: 8.
+    Unsupported,
+}
 
 /// Returns the messages of an error and its sources, outermost first.
 ///

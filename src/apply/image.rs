@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -78,6 +78,7 @@ pub(super) async fn build(
     let mut input = BuildInput::from_compose(section, tag).map_err(failed)?;
     input.platform.clone_from(&service.platform);
     let registries = registries(&context.root).map_err(ApplyError::Registries)?;
+    let registries = Arc::new(registries);
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
     let handle = Handle::current();
     let built = spawn_blocking(move || {
@@ -87,7 +88,7 @@ pub(super) async fn build(
             handle.block_on(pulled).map_err(LayersError::new)
         };
         let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
-        let runner = StepContainers::new(&context);
+        let runner = StepContainers::new(&context, Arc::clone(&registries), handle.clone());
         let told = |event| rows.tell(event);
         Ok(build::build(&input, &layers, &context.root, &runner, &told))
     })

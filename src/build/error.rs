@@ -7,12 +7,16 @@ use runtime::spec::ExitStatus;
 use super::{
     dockerfile::{ExpandError, Place, SyntaxError, SyntaxErrors},
     files::{OverlayError, PlaceError, SelectError},
+    git::GitError,
     ignore::IgnoreError,
     layers::LayersError,
     lint::{CheckOptionError, Finding},
     runner::RunnerError,
 };
-use crate::store::StoreError;
+use crate::{
+    image::{DownloadError, UnpackError},
+    store::StoreError,
+};
 
 /// A build failed.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +204,40 @@ pub enum StepFailure {
     /// A required secret was not given.
     #[error("secret `{0}` is required but was not given")]
     NoSecret(String),
+    /// A file could not be fetched.
+    #[error("fetch `{address}`")]
+    Download {
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: DownloadError,
+    },
+    /// A fetched file is not the one that was promised.
+    #[error("`{address}` has the checksum {found}, not {wanted}")]
+    Checksum {
+        /// Its address.
+        address: String,
+        /// What `--checksum` says.
+        wanted: String,
+        /// What came.
+        found: String,
+    },
+    /// A repository could not be had.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// An archive could not be unpacked.
+    #[error("unpack `{name}`")]
+    Unpack {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+    /// The ignore file of a named directory cannot be used.
+    #[error(transparent)]
+    NamedDirectory(Box<BuildError>),
     /// Scratch files could not be made.
     #[error("prepare the step")]
     Prepare(#[source] std::io::Error),

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use runtime::spec::Rlimit;
 use serde_json::Value;
 
-use super::error::BuildError;
+use super::{error::BuildError, ignore::Ignore, solve::read_file};
 
 /// One build.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub struct BuildInput {
     pub additional_contexts: IndexMap<String, NamedContext>,
     /// Secrets by id. Their values are in no key, layer or log.
     pub secrets: BTreeMap<String, Secret>,
+    /// Sockets of ssh agents by id.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// Time of the image and upper limit of all times in it, in seconds since the Unix epoch.
     pub source_date_epoch: Option<i64>,
 }
@@ -124,6 +126,7 @@ impl BuildInput {
             rlimits: Vec::new(),
             additional_contexts: IndexMap::new(),
             secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
             source_date_epoch: None,
         }
     }
@@ -187,6 +190,14 @@ impl BuildInput {
             }
         }
         Ok(input)
+    }
+}
+
+/// Reads the `.dockerignore` of a directory.
+pub(crate) fn read_ignore(directory: &Path) -> Result<Ignore, BuildError> {
+    match read_file(&directory.join(".dockerignore"))? {
+        Some(bytes) => Ok(Ignore::parse(".dockerignore", &bytes)?),
+        None => Ok(Ignore::default()),
     }
 }
 

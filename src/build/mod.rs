@@ -43,7 +43,7 @@ pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret
 pub use layers::{Layer, Layers, LayersError};
 pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
-pub use runner::{RunnerError, StepRunner};
+pub use runner::{RunnerError, StepRunner, Write};
 pub use solve::build;
 pub use store::{Pull, StoreLayers};
 

@@ -3,14 +3,21 @@
 //! Base images are fetched here, because their ONBUILD triggers are instructions and may read further stages. A base is resolved once per
 //! build, so all its uses see the same image.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use petgraph::{Direction, graphmap::DiGraphMap};
 use serde_json::Value;
 
 use super::{
-    dockerfile::{Dockerfile, Instruction, InstructionKind, Span, nearest, parse_trigger},
+    dockerfile::{
+        Dockerfile, Instruction, InstructionKind, Span, Transfer, Word, nearest, parse_trigger,
+    },
     error::{BuildError, StepError, StepFailure},
+    ignore::Ignore,
     input::{BuildInput, NamedContext},
     layers::Layers,
     scope::Globals,
@@ -30,6 +37,8 @@ pub(crate) enum Base {
     Scratch,
     Stage(usize),
     Image(Arc<BaseImage>),
+    /// The files of a directory, with nothing configured.
+    Directory(Arc<NamedDirectory>),
 }
 
 /// Where `--from` reads.
@@ -38,9 +47,17 @@ pub(crate) enum Origin {
     /// The build context.
     Context,
     /// A named directory.
-    Directory(PathBuf),
+    Directory(Arc<NamedDirectory>),
     Stage(usize),
     Image(Arc<BaseImage>),
+}
+
+/// A directory of the host that has a name in the build.
+#[derive(Debug)]
+pub(crate) struct NamedDirectory {
+    pub(crate) path: PathBuf,
+    /// Its own `.dockerignore`.
+    pub(crate) ignore: Ignore,
 }
 
 /// One instruction, with the origins that it names: that of COPY, or one for each mount of RUN.
@@ -168,6 +185,9 @@ impl Planner<'_> {
                 ..trigger
             });
         let mut steps = Vec::new();
+        if let Base::Directory(directory) = &base {
+            steps.push(whole_directory(stage, directory));
+        }
         for instruction in triggers.chain(stage.instructions.iter().cloned()) {
             let origins = self
                 .origins(&instruction, index, &platform)
@@ -230,16 +250,14 @@ impl Planner<'_> {
     fn named_base(&mut self, context: &NamedContext, platform: &str) -> Result<Base, StepFailure> {
         match context {
             NamedContext::Image(reference) => self.image(reference, platform).map(Base::Image),
-            NamedContext::Directory(_) => Err(StepFailure::Unsupported(
-                "FROM a named context that is a directory".to_owned(),
-            )),
+            NamedContext::Directory(path) => self.named_directory(path).map(Base::Directory),
         }
     }
 
     /// Returns the instructions that a base left for those who build on it.
     fn triggers(&self, base: &Base) -> Result<Vec<Instruction>, StepFailure> {
         let texts: Vec<String> = match base {
-            Base::Scratch => Vec::new(),
+            Base::Scratch | Base::Directory(_) => Vec::new(),
             Base::Image(image) => {
                 let triggers = image.config.pointer("/config/OnBuild");
                 let triggers = triggers.and_then(Value::as_array).into_iter().flatten();
@@ -312,12 +330,21 @@ impl Planner<'_> {
             };
         }
         match self.input.additional_contexts.get(from) {
-            Some(NamedContext::Directory(path)) => Ok(Origin::Directory(path.clone())),
+            Some(NamedContext::Directory(path)) => {
+                self.named_directory(path).map(Origin::Directory)
+            }
             Some(NamedContext::Image(reference)) => {
                 self.image(reference, platform).map(Origin::Image)
             }
             None => self.image(from, platform).map(Origin::Image),
         }
+    }
+
+    fn named_directory(&self, path: &Path) -> Result<Arc<NamedDirectory>, StepFailure> {
+        let ignore = super::input::read_ignore(path)
+            .map_err(|error| StepFailure::NamedDirectory(Box::new(error)))?;
+        let path = path.to_owned();
+        Ok(Arc::new(NamedDirectory { path, ignore }))
     }
 
     fn image(&mut self, reference: &str, platform: &str) -> Result<Arc<BaseImage>, StepFailure> {
@@ -361,6 +388,39 @@ fn needs(stage: &PlannedStage) -> Vec<usize> {
             _ => None,
         }))
         .collect()
+}
+
+/// A stage on a directory begins with a copy of it.
+fn whole_directory(
+    stage: &super::dockerfile::Stage,
+    directory: &Arc<NamedDirectory>,
+) -> PlannedStep {
+    let word = |text: &str| Word {
+        text: text.to_owned(),
+        span: stage.base.span,
+    };
+    let transfer = Transfer {
+        sources: vec![word(".")],
+        documents: Vec::new(),
+        destination: word("/"),
+        chown: None,
+        chmod: None,
+        link: false,
+        exclude: Vec::new(),
+    };
+    PlannedStep {
+        instruction: Instruction {
+            kind: InstructionKind::Copy(super::dockerfile::Copy {
+                transfer,
+                from: None,
+                parents: false,
+            }),
+            text: stage_line(stage),
+            span: stage.span,
+            comments: Vec::new(),
+        },
+        origins: vec![Origin::Directory(Arc::clone(directory))],
+    }
 }
 
 /// Returns a FROM line as it is shown.

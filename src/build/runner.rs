@@ -1,8 +1,15 @@
-//! Who runs the process of a RUN.
+//! Who does what steps need from outside of the builder: the process of a RUN, a file that ADD fetches.
+
+use std::io;
 
 use runtime::spec::{ContainerSpec, ExitStatus};
 
-/// Runs one container to its end.
+use crate::image::{DownloadError, Downloaded};
+
+/// Takes bytes as they come.
+pub type Write<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
+
+/// Does what steps need from outside.
 pub trait StepRunner: Sync {
     /// Runs it, hands over its output as it comes, and returns how it ended.
     fn run(
@@ -10,6 +17,14 @@ pub trait StepRunner: Sync {
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
     ) -> Result<ExitStatus, RunnerError>;
+
+    /// Fetches a file by its address. `authorization` is the value of that header.
+    fn download(
+        &self,
+        address: &str,
+        authorization: Option<&str>,
+        write: Write<'_>,
+    ) -> Result<Downloaded, DownloadError>;
 }
 
 /// The container could not be run.

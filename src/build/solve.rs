@@ -158,7 +158,8 @@ pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildErro
     Ok((dockerfile, Ignore::default()))
 }
 
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+/// Reads a small file; `None` = there is none.
+pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     let fail = |source| BuildError::Read {
         path: path.display().to_string(),
         source,

@@ -1,5 +1,6 @@
 //! What each instruction does to a stage.
 
+mod add;
 mod copy;
 mod meta;
 mod mounts;

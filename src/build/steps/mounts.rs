@@ -183,7 +183,7 @@ impl StageRun<'_> {
         }
         let root = match origin {
             Origin::Context if self.builder.ignore.is_empty() => self.builder.input.context.clone(),
-            Origin::Directory(path) => path.clone(),
+            Origin::Directory(directory) if directory.ignore.is_empty() => directory.path.clone(),
             _ => match self.origin_layers(origin).as_deref() {
                 Some([only]) => only.path.clone(),
                 _ => return Ok(None),

@@ -216,10 +216,6 @@ fn what_is_not_possible_yet_is_an_error_with_its_line() {
         ),
         ("RUN --device=a x", "RUN --device is not supported yet"),
         (
-            "ADD git@example.org:x /",
-            "ADD of `git@example.org:x` is not supported yet",
-        ),
-        (
             "ARG t=bad\nRUN --mount=type=$t,target=/x x",
             "unsupported mount type \"bad\"",
         ),

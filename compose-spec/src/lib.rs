@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod configuration;
 mod diagnostic;
 mod discover;
 pub mod emit;
@@ -41,6 +42,7 @@ mod tests;
 mod validate;
 mod yaml;
 
+pub use configuration::{Configuration, Passes, Variable, configuration, variables};
 pub use diagnostic::{
     Code, Diagnostic, Label, Location, Severity, Source, SourceId, Sources, Span, plain,
 };

@@ -1,13 +1,14 @@
 //! The pipeline as a table of contents.
 
 use std::{
-    collections::HashMap,
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     rc::Rc,
 };
 
 use crate::{
-    Files, LoadError, Loaded, Request,
+    Files, LoadError, Loaded, Passes, Request,
     canonical::{Budget, Reader, Setting},
     diagnostic::{Code, Diagnostic, Sink, SourceId, Sources, Span},
     discover,
@@ -15,7 +16,8 @@ use crate::{
     extends, include,
     interpolate::{Interpolator, Memory},
     locations::Locations,
-    merge, normalize, paths, profiles, project, render,
+    merge,
+    model::ProjectName, normalize, paths, profiles, project, render,
     schema::{Kind, TOP},
     validate,
     yaml::{self, Mapping, Node, Value},
@@ -31,10 +33,9 @@ pub(crate) static TOP_KIND: Kind = Kind::Section(&TOP);
 
 /// Loads a project: every error of its files at once, or the project.
 pub fn load(request: &Request, files: &dyn Files) -> Result<Loaded, LoadError> {
-    let mut context = Context::new(request, files);
+    let mut context = Context::new(request, Passes::default(), files);
     let outcome = pipeline(request, &mut context);
-    let Context { sources, sink, .. } = context;
-    let (errors, warnings) = sink.finish();
+    let (errors, warnings, sources) = context.finish();
     match outcome {
         Some(Outcome {
             project,
@@ -64,6 +65,39 @@ struct Outcome {
 }
 
 fn pipeline(request: &Request, context: &mut Context<'_>) -> Option<Outcome> {
+    let Read {
+        tree,
+        name,
+        origin,
+        selection,
+        locations,
+    } = read(request, context)?;
+    let project = project::build(&tree, &name, &origin, &mut context.sink);
+    let canonical = render::canonical(&selection.restrict(tree));
+    Some(Outcome {
+        project: project?,
+        canonical,
+        locations,
+    })
+}
+
+/// A project that is read and checked, as a tree.
+pub(crate) struct Read {
+    /// The canonical tree of active services.
+    pub(crate) tree: Node,
+    /// The project's name.
+    pub(crate) name: ProjectName,
+    /// Files, directory and variables.
+    pub(crate) origin: discover::Origin,
+    /// Which services are on.
+    pub(crate) selection: profiles::Selection,
+    /// Where each value was written.
+    pub(crate) locations: Locations,
+}
+
+/// Reads a project; `None` when there was an error.
+pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read> {
+    let passes = context.passes;
     let mut origin = discover::origin(request, context)?;
     let documents = read_documents(&origin.files, None, context);
     let name = discover::name(request, &origin, &documents, context)?;
@@ -77,20 +111,29 @@ fn pipeline(request: &Request, context: &mut Context<'_>) -> Option<Outcome> {
     };
     let mut tree = assemble(documents, place, &mut Vec::new(), context)?;
     merge::settle(&TOP, &mut tree, &mut context.sink);
-    normalize::normalize(&mut tree, &name, &origin, &mut context.sink);
+    normalize::normalize(&mut tree, &name, &origin, context);
     let locations = Locations::of(&tree, &context.sources);
-    let selection = profiles::select(&mut tree, request, &origin.environment, &mut context.sink);
-    validate::validate(&tree, &selection, &mut context.sink);
-    normalize::resolve_env_files(&mut tree, &origin.environment, context);
-    profiles::prune(&mut tree);
-    if context.sink.errors() > 0 {
-        return None;
+    context.profiles = profiles::of(&tree);
+    let selection = if passes.interpolation {
+        profiles::select(&mut tree, request, &origin.environment, &mut context.sink)
+    } else {
+        profiles::Selection::default()
+    };
+    if passes.consistency && passes.interpolation {
+        validate::validate(&tree, &selection, &mut context.sink);
     }
-    let project = project::build(&tree, &name, &origin, &mut context.sink);
-    let canonical = render::canonical(&selection.restrict(tree));
-    Some(Outcome {
-        project: project?,
-        canonical,
+    if passes.interpolation {
+        normalize::resolve_env_files(&mut tree, &origin.environment, context);
+        profiles::prune(&mut tree);
+    }
+    if !passes.path_resolution {
+        context.paths.borrow().restore(&mut tree, &origin.directory);
+    }
+    (context.sink.errors() == 0).then_some(Read {
+        tree,
+        name,
+        origin,
+        selection,
         locations,
     })
 }
@@ -110,6 +153,12 @@ pub(crate) struct Context<'a> {
     memory: Memory,
     /// Files that `extends` names, which many services may share.
     shared: HashMap<PathBuf, Rc<[Document]>>,
+    /// What is done.
+    pub(crate) passes: Passes,
+    /// Paths as they were written, when they are to be shown so.
+    pub(crate) paths: RefCell<paths::Written>,
+    /// Profiles of all services.
+    pub(crate) profiles: BTreeSet<String>,
     /// What short forms and `extends` may still multiply.
     pub(crate) budget: Budget,
     files_read: usize,
@@ -133,7 +182,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn new(request: &'a Request, files: &'a dyn Files) -> Self {
+    pub(crate) fn new(request: &'a Request, passes: Passes, files: &'a dyn Files) -> Self {
         Self {
             files,
             cwd: request.working_dir.clone(),
@@ -142,13 +191,25 @@ impl<'a> Context<'a> {
             stdin: request.stdin.as_deref(),
             memory: Memory::default(),
             shared: HashMap::new(),
+            passes,
+            paths: RefCell::default(),
+            profiles: BTreeSet::new(),
             budget: Budget::default(),
             files_read: 0,
         }
     }
 
+    /// Returns what was found, and the files that it points into.
+    pub(crate) fn finish(self) -> (Vec<Diagnostic>, Vec<Diagnostic>, Sources) {
+        let (errors, warnings) = self.sink.finish();
+        (errors, warnings, self.sources)
+    }
+
     /// Interpolates a tree.
     pub(crate) fn interpolate(&mut self, node: &mut Node, environment: &Environment) {
+        if !self.passes.interpolation {
+            return;
+        }
         Interpolator::new(environment, &self.sources, &mut self.sink, &mut self.memory).node(node);
     }
 
@@ -163,6 +224,8 @@ impl<'a> Context<'a> {
         let setting = Setting {
             base: place.directory,
             environment: place.environment,
+            passes: self.passes,
+            paths: &self.paths,
         };
         let reader = Reader::new(setting, &mut self.sink, &mut self.budget, path);
         reader.document(section, node)

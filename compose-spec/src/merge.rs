@@ -134,10 +134,10 @@ fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
     let mut places: HashMap<String, usize> = below
         .iter()
         .enumerate()
-        .map(|(place, item)| ((items.key)(item), place))
+        .map(|(place, item)| (item_key(items, item), place))
         .collect();
     for item in above {
-        match places.entry((items.key)(&item)) {
+        match places.entry(item_key(items, &item)) {
             std::collections::hash_map::Entry::Occupied(place) => below[*place.get()] = item,
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(below.len());
@@ -145,6 +145,11 @@ fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
             }
         }
     }
+}
+
+/// Short forms stay in a model that was not interpolated.
+fn item_key(items: &Items, item: &Node) -> String {
+    item.as_text().map_or_else(|| (items.key)(item), str::to_owned)
 }
 
 /// Adds the resources of `from` that `into` does not have: of two includes the first wins.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The outcome of the selection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Selection {
     /// Services that exist, but in no active profile.
     pub(crate) disabled: BTreeSet<String>,
@@ -74,6 +74,14 @@ pub(crate) fn select(
         disabled,
         named: closure(tree, &request.services),
     }
+}
+
+/// Returns the profiles of all services.
+pub(crate) fn of(tree: &Node) -> BTreeSet<String> {
+    tree.entries_at("services")
+        .flat_map(|(_, entry)| profiles(&entry.value))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn profiles(service: &Node) -> impl Iterator<Item = &str> {

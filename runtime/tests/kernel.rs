@@ -24,6 +24,8 @@ mod world;
 mod cgroups;
 #[path = "kernel/confinement.rs"]
 mod confinement;
+#[path = "kernel/escape.rs"]
+mod escape;
 #[path = "kernel/exec.rs"]
 mod exec;
 #[path = "kernel/failure.rs"]
@@ -38,6 +40,8 @@ mod namespaces;
 mod overlay;
 #[path = "kernel/streams.rs"]
 mod streams;
+#[path = "kernel/unified.rs"]
+mod unified;
 
 use std::process::ExitCode;
 
@@ -45,6 +49,7 @@ use std::process::ExitCode;
 const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
+    escape::TESTS,
     exec::TESTS,
     failure::TESTS,
     hostile::TESTS,
@@ -74,5 +79,9 @@ fn main() -> ExitCode {
         measure::run();
         return ExitCode::SUCCESS;
     }
-    harness::main(GROUPS)
+    let mut groups = GROUPS.to_vec();
+    if unified::is_unified() {
+        groups.push(unified::TESTS);
+    }
+    harness::main(&groups)
 }

@@ -8,6 +8,7 @@ mod attached;
 mod build;
 mod config;
 mod disk;
+mod doctor;
 mod down;
 mod exec;
 mod failure;
@@ -75,6 +76,7 @@ enum Command {
     #[command(alias = "convert")]
     Config(config::Arguments),
     Create(up::CreateArguments),
+    Doctor(doctor::Arguments),
     Down(down::Arguments),
     Exec(exec::Arguments),
     /// Images of the store
@@ -164,6 +166,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Build(arguments) => build::run(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
+        Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
         Command::Image(command) => images::run_image(session, command),

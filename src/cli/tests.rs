@@ -27,6 +27,7 @@ fn command_lines_of_docker_compose_are_understood() {
         "stack --dry-run up",
         "stack up --progress plain --ansi never",
         "stack create --build web",
+        "stack doctor --format json",
         "stack scale web=3",
         "stack down",
         "stack down -v --rmi local -t 1 --remove-orphans",
@@ -153,6 +154,7 @@ fn help_lists_every_command() {
           build    Build the images of services
           config   Check the Compose file and print it in canonical form
           create   Create the project's containers without starting them
+          doctor   Print what this host has of what containers need
           down     Stop and remove the project's containers and networks
           exec     Run a command in a running container
           image    Images of the store

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use super::{Reader, words};
+use super::{Reader, any, words};
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
     schema::{Items, List, Map, Pairs, Twice},
@@ -60,6 +60,11 @@ impl Reader<'_> {
             Value::Scalar(_) if items.single && node.as_text().is_some() => vec![node],
             _ => return self.wrong_form(&node, expects(items.single)),
         };
+        let is_open = |item: &Node| item.as_text().is_some_and(|text| self.is_open(text));
+        if written.iter().any(is_open) {
+            let as_written = written.into_iter().map(any).collect();
+            return Some(Node::new(Value::Sequence(as_written), span));
+        }
         let mut out: Vec<Node> = Vec::with_capacity(written.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (index, item) in written.into_iter().enumerate() {
@@ -234,13 +239,14 @@ impl Reader<'_> {
         (text, span): (Option<Rc<str>>, Span),
     ) {
         let value = match (pairs, text) {
-            (Pairs::Contexts, Some(text)) => Value::Text(self.context(&text)),
-            (Pairs::Ssh, Some(text)) if !text.is_empty() => Value::Text(self.absolute(&text)),
+            (Pairs::Contexts, Some(text)) => Value::Text(self.context(&text, span)),
+            (Pairs::Ssh, Some(text)) if !text.is_empty() => Value::Text(self.absolute(&text, span)),
             (Pairs::Ssh, None) if &*key != "default" => {
                 let _: Option<()> = self.bad_value(span, "only `default` may lack a key or socket");
                 return;
             }
             (_, Some(text)) => Value::Text(text),
+            (Pairs::Environment, None) if !self.resolves_environment() => Value::Null,
             (Pairs::Environment, None) => match self.setting.environment.get(&key) {
                 Some(value) => Value::Text(value.into()),
                 None => Value::Null,
@@ -248,6 +254,12 @@ impl Reader<'_> {
             (_, None) => Value::Text("".into()),
         };
         out.insert(key, key_span, Node::new(value, span));
+    }
+
+    /// Variables without a value come from the environment, unless neither pass that does so is wanted.
+    fn resolves_environment(&self) -> bool {
+        let passes = self.setting.passes;
+        passes.interpolation && (passes.normalization || passes.env_resolution)
     }
 
     /// Splits a command line.

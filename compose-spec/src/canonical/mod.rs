@@ -13,12 +13,14 @@ pub(crate) mod units;
 pub(crate) mod volumes;
 pub(crate) mod words;
 
-use std::{path::Path, rc::Rc};
+use std::{cell::RefCell, path::Path, rc::Rc};
 
 use crate::{
+    Passes,
     diagnostic::{Code, Diagnostic, Sink, Span},
     env::Environment,
     locations::push_index,
+    paths::Written,
     schema::{Effect, Field, Kind, Section},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
@@ -30,6 +32,10 @@ pub(crate) struct Setting<'a> {
     pub(crate) base: &'a Path,
     /// Variables for keys without a value and for `~`.
     pub(crate) environment: &'a Environment,
+    /// What is done.
+    pub(crate) passes: Passes,
+    /// Where paths are noted as they were written.
+    pub(crate) paths: &'a RefCell<Written>,
 }
 
 /// How many values short forms (port ranges) and `extends` may still make: both multiply what is written.
@@ -119,6 +125,9 @@ impl Reader<'_> {
                 Value::Sequence(_) => self.wrong_form(&node, kind.expects()),
                 _ => self.kind(scalar, node),
             },
+            Kind::Short(_) if node.as_text().is_some_and(|text| self.is_open(text)) => {
+                Some(any(node))
+            }
             Kind::Short(short) => {
                 let node = (short.expand)(self, node)?;
                 self.kind(&short.long, node)
@@ -252,14 +261,25 @@ impl Reader<'_> {
         None
     }
 
-    /// Returns a path made absolute, with `~` expanded and `.` and `..` resolved by name.
-    pub(crate) fn absolute(&self, path: &str) -> Rc<str> {
-        crate::paths::absolute(
-            self.setting.base,
-            self.setting.environment.get("HOME"),
-            path,
-        )
-        .into()
+    /// Returns a path made absolute, with `~` expanded and `.` and `..` resolved by name. `span` is that of the value.
+    pub(crate) fn absolute(&self, path: &str, span: Span) -> Rc<str> {
+        let Setting {
+            base,
+            environment,
+            paths,
+            ..
+        } = self.setting;
+        let absolute: Rc<str> =
+            crate::paths::absolute(base, environment.get("HOME"), path).into();
+        if !self.setting.passes.path_resolution {
+            paths.borrow_mut().note(span, &absolute, path, base);
+        }
+        absolute
+    }
+
+    /// Returns whether a text is not known yet, because variables in it were not replaced.
+    pub(crate) fn is_open(&self, text: &str) -> bool {
+        !self.setting.passes.interpolation && text.contains('$')
     }
 }
 

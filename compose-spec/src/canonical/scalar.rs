@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Reader, units};
+use super::{Reader, any, units};
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
     schema::{Kind, Rule},
@@ -37,6 +37,12 @@ impl Reader<'_> {
             Value::Sequence(_) if matches!(kind, Kind::Command) => return self.command_list(node),
             _ => return self.wrong_form(&node, kind.expects()),
         };
+        if self.is_open(&scalar.text) {
+            return Some(Node {
+                value: Value::Text(scalar.text),
+                ..node
+            });
+        }
         let resolved = scalar.resolve().ok()?;
         if matches!((kind, resolved), (Kind::Command, Resolved::Null)) {
             return Some(Node {
@@ -52,10 +58,20 @@ impl Reader<'_> {
                 self.wrong_form(&node, kind.expects())
             };
         }
+        let model = !self.setting.passes.interpolation;
         if matches!(kind, Kind::Command) {
-            return self.command_line(&scalar.text, node.span);
+            return if model {
+                Some(any(node))
+            } else {
+                self.command_line(&scalar.text, node.span)
+            };
         }
         let value = self.converted(kind, resolved, &scalar, node.span)?;
+        let value = if model && !matches!(kind, Kind::Path | Kind::Context) {
+            typed(&scalar)
+        } else {
+            value
+        };
         Some(Node { value, ..node })
     }
 
@@ -109,8 +125,8 @@ impl Reader<'_> {
                 return self.breaks_rule(rule, shown, span);
             }
             Kind::Path if text.is_empty() => return self.bad_value(span, "the path is empty"),
-            Kind::Path => Value::Text(self.absolute(&text)),
-            Kind::Context => Value::Text(self.context(&text)),
+            Kind::Path => Value::Text(self.absolute(&text, span)),
+            Kind::Context => Value::Text(self.context(&text, span)),
             _ => Value::Text(text),
         })
     }
@@ -194,7 +210,7 @@ impl Reader<'_> {
     }
 
     /// A build context: a path unless it names a remote or another service.
-    pub(super) fn context(&self, text: &str) -> Rc<str> {
+    pub(super) fn context(&self, text: &str, span: Span) -> Rc<str> {
         let remote = text.contains("://")
             || ["service:", "github.com/", "git@"]
                 .iter()
@@ -202,7 +218,7 @@ impl Reader<'_> {
         if remote {
             text.into()
         } else {
-            self.absolute(text)
+            self.absolute(text, span)
         }
     }
 }

@@ -144,7 +144,7 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let cleaned = paths::clean(Path::new(&target))
         .to_string_lossy()
         .into_owned();
-    let absolute = (kind == "bind").then(|| reader.absolute(&source));
+    let absolute = (kind == "bind").then(|| reader.absolute(&source, source_span));
     if let Some(fields) = node.as_mapping_mut() {
         fields.insert("target", target_span, Node::text(cleaned, target_span));
         if let Some(absolute) = absolute {

@@ -3,10 +3,13 @@
 
 mod env_files;
 
+use std::cell::RefCell;
+
 use crate::{
     canonical::short,
     diagnostic::{Code, Diagnostic, Sink, Span},
     discover::Origin,
+    load::Context,
     model::ProjectName,
     paths,
     yaml::{Mapping, Node, Value},
@@ -18,7 +21,9 @@ pub(crate) use env_files::resolve_env_files;
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
 
 /// Completes a tree in place.
-pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, sink: &mut Sink) {
+pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, context: &mut Context<'_>) {
+    let passes = context.passes;
+    let sink = &mut context.sink;
     let span = tree.span;
     let Some(top) = tree.as_mapping_mut() else {
         return;
@@ -31,10 +36,13 @@ pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, si
         );
     }
     top.set("name", Node::text(name.as_str(), span));
+    if !passes.normalization {
+        return empty_resources(top);
+    }
     let mut default_wanted = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_mapping_mut) {
         for (_, entry) in services.iter_mut() {
-            default_wanted |= service(&mut entry.value, origin);
+            default_wanted |= service(&mut entry.value, origin, &context.paths);
         }
     }
     if default_wanted {
@@ -48,9 +56,23 @@ pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, si
             resource(section, key, &mut entry.value, name, sink);
         }
     }
-    if let Some(volumes) = top.get_mut("volumes").and_then(Node::as_mapping_mut) {
+    if let Some(volumes) = top.get_mut("volumes").and_then(Node::as_mapping_mut)
+        && passes.path_resolution
+    {
         for (_, entry) in volumes.iter_mut() {
             bind_device(&mut entry.value, origin);
+        }
+    }
+}
+
+/// A resource without attributes is one all the same.
+fn empty_resources(top: &mut Mapping) {
+    for section in RESOURCES {
+        let resources = top.get_mut(section).and_then(Node::as_mapping_mut);
+        for (_, entry) in resources.into_iter().flat_map(Mapping::iter_mut) {
+            if entry.value.is_null() {
+                entry.value.value = Value::Mapping(Mapping::default());
+            }
         }
     }
 }
@@ -70,7 +92,7 @@ fn add_default_network(top: &mut Mapping, span: Span) {
 }
 
 /// Completes one service; returns whether it is on the network `default`, which needs no definition.
-fn service(node: &mut Node, origin: &Origin) -> bool {
+fn service(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
     let image = node.get("image").cloned();
@@ -95,6 +117,7 @@ fn service(node: &mut Node, origin: &Origin) -> bool {
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut) {
         let directory = origin.directory.to_string_lossy();
         if build.get("context").is_none() {
+            paths.borrow_mut().note(span, &directory, ".", &origin.directory);
             build.set("context", Node::text(&*directory, span));
         }
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {

@@ -70,6 +70,7 @@ fn run(name: &str, rest: &str) -> Outcome {
         "orphans" => processes::orphans(rest),
         "await" => processes::await_signal(rest),
         "sleep" => processes::sleep(),
+        "spy" => processes::spy(),
         "exit" => processes::exit(rest),
         "die" => processes::die(rest),
         _ => Ok("unknown command".to_owned()),

@@ -149,7 +149,8 @@ fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
 
 /// Short forms stay in a model that was not interpolated.
 fn item_key(items: &Items, item: &Node) -> String {
-    item.as_text().map_or_else(|| (items.key)(item), str::to_owned)
+    item.as_text()
+        .map_or_else(|| (items.key)(item), str::to_owned)
 }
 
 /// Adds the resources of `from` that `into` does not have: of two includes the first wins.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use runtime::spec::{ContainerSpec, ExitStatus};
 
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::{
@@ -37,8 +38,9 @@ impl StepRunner for StepContainers {
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError> {
-        self.steps.run(spec, output).map_err(|error| {
+        self.steps.run(spec, output, cancel).map_err(|error| {
             let code = match &error {
                 StepsError::Spawn(SpawnError::Refused { code, .. })
                 | StepsError::Refused { code, .. } => *code,

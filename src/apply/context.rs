@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
+    build::Engine,
     container::{Live, Steps},
     image::ImageStore,
     model::Subject,
@@ -29,6 +30,8 @@ pub struct Context {
     pub live: Live,
     /// Runs build steps.
     pub steps: Steps,
+    /// What builds share.
+    pub engine: Engine,
     /// The `stack` program, for monitors.
     pub program: PathBuf,
     /// Command line that starts a supervisor, for monitors.

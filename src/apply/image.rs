@@ -9,9 +9,11 @@ use std::{
 use compose_spec::model::{ImageSource, Service};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use super::{ApplyError, Context, Job, builder::StepContainers, queue::Done};
+use super::{
+    ApplyError, Context, Job, build_rows::BuildRows, builder::StepContainers, queue::Done,
+};
 use crate::{
-    build::{self, BuildEvent, BuildInput, LayersError, StoreLayers},
+    build::{self, BuildHost, BuildInput, LayersError, StoreLayers},
     container,
     image::{self, LayerPhase, PullProgress, Registries, SettingsError},
     model::{ImageId, Subject, SubjectKind},
@@ -80,17 +82,29 @@ pub(super) async fn build(
     let registries = registries(&context.root).map_err(ApplyError::Registries)?;
     let registries = Arc::new(registries);
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
+    let cancel = job.cancel.clone();
     let handle = Handle::current();
     let built = spawn_blocking(move || {
         let pull = |reference: &str, platform: &str| {
             let platform = Some(platform);
             let pulled = image::pull(&context.images, reference, platform, &registries, &|_| {});
-            handle.block_on(pulled).map_err(LayersError::new)
+            handle
+                .block_on(cancel.run_until_cancelled(pulled))
+                .ok_or_else(|| LayersError::new("cancelled"))?
+                .map_err(LayersError::new)
         };
         let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
         let runner = StepContainers::new(&context, Arc::clone(&registries), handle.clone());
         let told = |event| rows.tell(event);
-        Ok(build::build(&input, &layers, &context.root, &runner, &told))
+        let host = BuildHost {
+            layers: &layers,
+            root: &context.root,
+            runner: &runner,
+            engine: &context.engine,
+            cancel: &cancel,
+            progress: &told,
+        };
+        Ok(build::build(&input, host))
     })
     .await
     .expect("a build does not panic");
@@ -201,134 +215,5 @@ impl<'a> LayerRows<'a> {
             last.insert(layer, Instant::now());
         }
         due
-    }
-}
-
-/// Progress rows of the steps of a build, and their output by lines.
-struct BuildRows {
-    events: tokio::sync::mpsc::Sender<Event>,
-    service: String,
-    steps: Mutex<HashMap<usize, Running>>,
-}
-
-/// A step of a build that runs.
-struct Running {
-    subject: Subject,
-    unfinished_line: Vec<u8>,
-}
-
-impl BuildRows {
-    fn new(job: &Job, service: &Service) -> Self {
-        Self {
-            events: job.events.clone(),
-            service: service.name.as_str().to_owned(),
-            steps: Mutex::default(),
-        }
-    }
-
-    fn tell(&self, event: BuildEvent) {
-        let mut steps = self.steps.lock().expect("no holder of this lock panics");
-        match event {
-            BuildEvent::Started { step } => {
-                let name = format!(
-                    "{} [{} {}/{}] {}",
-                    self.service, step.stage, step.number, step.total, step.text
-                );
-                let subject = Subject {
-                    kind: SubjectKind::BuildStep,
-                    name,
-                };
-                let text = "running".to_owned();
-                self.send(
-                    &subject,
-                    StepState::Working {
-                        text,
-                        current: None,
-                        total: None,
-                    },
-                    None,
-                );
-                steps.insert(
-                    step.id,
-                    Running {
-                        subject,
-                        unfinished_line: Vec::new(),
-                    },
-                );
-            }
-            BuildEvent::Cached { step } => {
-                if let Some(running) = steps.remove(&step) {
-                    self.send(
-                        &running.subject,
-                        StepState::Done {
-                            text: "cached".to_owned(),
-                        },
-                        None,
-                    );
-                }
-            }
-            BuildEvent::Output { step, bytes } => {
-                if let Some(running) = steps.get_mut(&step) {
-                    running.unfinished_line.extend_from_slice(&bytes);
-                    self.lines(running);
-                }
-            }
-            BuildEvent::Done { step, elapsed } => {
-                if let Some(mut running) = steps.remove(&step) {
-                    self.last_line(&mut running);
-                    let took = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-                    let state = StepState::Done {
-                        text: "done".to_owned(),
-                    };
-                    self.send(&running.subject, state, Some(took));
-                }
-            }
-            BuildEvent::Failed { step } => {
-                if let Some(mut running) = steps.remove(&step) {
-                    self.last_line(&mut running);
-                    let state = StepState::Failed {
-                        text: "failed".to_owned(),
-                    };
-                    self.send(&running.subject, state, None);
-                }
-            }
-            BuildEvent::Warning { text } => self.post(Event::Warning { text }),
-        }
-    }
-
-    fn lines(&self, running: &mut Running) {
-        while let Some(end) = running
-            .unfinished_line
-            .iter()
-            .position(|byte| *byte == b'\n')
-        {
-            let line: Vec<u8> = running.unfinished_line.drain(..=end).collect();
-            self.post(Event::Output {
-                source: self.service.clone(),
-                line: String::from_utf8_lossy(&line).trim_end().to_owned(),
-            });
-        }
-    }
-
-    fn last_line(&self, running: &mut Running) {
-        if !running.unfinished_line.is_empty() {
-            running.unfinished_line.push(b'\n');
-            self.lines(running);
-        }
-    }
-
-    fn send(&self, subject: &Subject, state: StepState, took_ms: Option<u64>) {
-        self.post(Event::Step(Progress {
-            subject: subject.clone(),
-            state,
-            took_ms,
-        }));
-    }
-
-    /// The builder's threads may block: a slow client slows the build, it does not lose its output.
-    fn post(&self, event: Event) {
-        if self.events.blocking_send(event).is_err() {
-            tracing::debug!("nobody watches");
-        }
     }
 }

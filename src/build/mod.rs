@@ -10,10 +10,13 @@
 
 mod cache;
 mod change;
+mod context;
 pub mod dockerfile;
 mod document;
+mod engine;
 mod error;
 mod event;
+mod explain;
 mod files;
 mod git;
 mod ignore;
@@ -30,10 +33,12 @@ mod solve;
 mod stage;
 mod steps;
 mod store;
+mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
 pub use change::{ChangeError, change_config};
+pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
 pub use files::{OverlayError, PlaceError, SelectError};
@@ -44,7 +49,7 @@ pub use layers::{Layer, Layers, LayersError};
 pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
 pub use runner::{RunnerError, StepRunner, Write};
-pub use solve::build;
+pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};
 
 #[cfg(test)]

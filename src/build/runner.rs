@@ -3,6 +3,7 @@
 use std::io;
 
 use runtime::spec::{ContainerSpec, ExitStatus};
+use tokio_util::sync::CancellationToken;
 
 use crate::image::{DownloadError, Downloaded};
 
@@ -11,11 +12,12 @@ pub type Write<'a> = &'a mut (dyn FnMut(&[u8]) -> io::Result<()> + Send);
 
 /// Does what steps need from outside.
 pub trait StepRunner: Sync {
-    /// Runs it, hands over its output as it comes, and returns how it ended.
+    /// Runs it, hands over its output as it comes, and returns how it ended. Once `cancel` is cancelled it is killed.
     fn run(
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError>;
 
     /// Fetches a file by its address. `authorization` is the value of that header.

@@ -238,6 +238,7 @@ pub(super) fn no_container(service: &ServiceName) -> Failure {
         chain: vec![format!("service `{service}` has no running container")],
         hints: vec![format!("stack up -d {service}"), "stack ps -a".into()],
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: None,
     })
 }

@@ -8,6 +8,7 @@ use runtime::{
     spec::{ContainerSpec, ContainerState, ExitStatus, Rootfs},
 };
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::{Link, LinkError, SpawnError, Start, spawn_monitor};
 use crate::store::Root;
@@ -52,13 +53,14 @@ impl Steps {
         }
     }
 
-    /// Runs a step to its end; `output` gets what it prints, as it comes.
+    /// Runs a step to its end; `output` gets what it prints, as it comes. When `cancel` is cancelled all its processes are killed.
     ///
     /// The overlay directories named by the spec must exist; its mount point is replaced by one in the step's own directory.
     pub fn run(
         &self,
         mut spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, StepsError> {
         fs::create_dir_all(self.root.tmp()).map_err(StepsError::Directory)?;
         let directory = tempfile::Builder::new()
@@ -78,7 +80,7 @@ impl Steps {
             await_attach: true,
             supervisor: Vec::<OsString>::new(),
         };
-        self.follow(&start, output)
+        self.follow(&start, output, cancel)
     }
 
     /// Waits for one thing at a time, so that `output` is called outside the runtime and may block.
@@ -86,6 +88,7 @@ impl Steps {
         &self,
         start: &Start,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, StepsError> {
         let wait = &self.handle;
         wait.block_on(spawn_monitor(start))
@@ -96,10 +99,25 @@ impl Steps {
         };
         wait.block_on(link.send(&Request::Attach { stdin: false }, &[]))
             .map_err(StepsError::Link)?;
+        let mut killed = false;
         loop {
-            let (tag, payload) = wait
-                .block_on(link.receive_frame())
-                .map_err(StepsError::Link)?;
+            let received = if killed {
+                Some(wait.block_on(link.receive_frame()))
+            } else {
+                wait.block_on(cancel.run_until_cancelled(link.receive_frame()))
+            };
+            let Some(received) = received else {
+                // The end is waited for all the same: until then the step's mounts are in use.
+                killed = true;
+                let kill = Request::Stop {
+                    signal: Some(libc::SIGKILL),
+                    grace_ms: Some(0),
+                };
+                wait.block_on(link.send(&kill, &[]))
+                    .map_err(StepsError::Link)?;
+                continue;
+            };
+            let (tag, payload) = received.map_err(StepsError::Link)?;
             if tag != Frame::Event as u8 {
                 output(&payload);
                 continue;
@@ -111,6 +129,8 @@ impl Steps {
                 } => {
                     return Ok(status);
                 }
+                // A step that had not begun refuses to be stopped, and then ends by itself.
+                Event::Failed { .. } if killed => {}
                 Event::Failed { message, code } => {
                     return Err(StepsError::Refused { message, code });
                 }

@@ -9,11 +9,11 @@ mod event;
 mod request;
 
 pub use crate::model::{FailureKind, LifecycleAction, Subject, SubjectKind};
-pub use event::{ErrorReport, Event, Outcome, Progress, StepState};
+pub use event::{BuildProgress, BuildState, ErrorReport, Event, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
     LifecycleRequest, PullRequest, Request, RunRequest, UpRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -130,7 +130,17 @@ async fn carry_out(
     let cancel = CancellationToken::new();
     let job = Job::new(project, events, &cancel);
     let mut outcome = Outcome::default();
-    absorb(apply::apply(context, &job, plan).await, &mut outcome);
+    let work = apply::apply(context, &job, plan);
+    tokio::pin!(work);
+    // Nobody waits for the result of an interrupted client; what was finished stays in the store and in the cache.
+    let report = tokio::select! {
+        report = &mut work => report,
+        () = events.closed() => {
+            cancel.cancel();
+            work.await
+        }
+    };
+    absorb(report, &mut outcome);
     outcome
 }
 

@@ -34,6 +34,9 @@ impl Ui {
         if let Some(place) = place {
             self.say(&format!("  --> {place}"));
         }
+        for line in &report.excerpt {
+            self.say(line);
+        }
         let skipped = report.log.len().saturating_sub(LOG_LINES_MAX);
         if !report.log.is_empty() {
             self.say("last log lines:");
@@ -175,6 +178,7 @@ mod tests {
             ],
             hints: vec!["stack logs web".into()],
             log: (0..30).map(|n| format!("line {n}")).collect(),
+            excerpt: Vec::new(),
             config_path: None,
         };
         ui.error(&report, Some("compose.yaml:4:9"));

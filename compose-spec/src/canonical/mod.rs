@@ -269,8 +269,7 @@ impl Reader<'_> {
             paths,
             ..
         } = self.setting;
-        let absolute: Rc<str> =
-            crate::paths::absolute(base, environment.get("HOME"), path).into();
+        let absolute: Rc<str> = crate::paths::absolute(base, environment.get("HOME"), path).into();
         if !self.setting.passes.path_resolution {
             paths.borrow_mut().note(span, &absolute, path, base);
         }

@@ -21,7 +21,12 @@ pub(crate) use env_files::resolve_env_files;
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
 
 /// Completes a tree in place.
-pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, context: &mut Context<'_>) {
+pub(crate) fn normalize(
+    tree: &mut Node,
+    name: &ProjectName,
+    origin: &Origin,
+    context: &mut Context<'_>,
+) {
     let passes = context.passes;
     let sink = &mut context.sink;
     let span = tree.span;
@@ -117,7 +122,9 @@ fn service(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) ->
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut) {
         let directory = origin.directory.to_string_lossy();
         if build.get("context").is_none() {
-            paths.borrow_mut().note(span, &directory, ".", &origin.directory);
+            paths
+                .borrow_mut()
+                .note(span, &directory, ".", &origin.directory);
             build.set("context", Node::text(&*directory, span));
         }
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {

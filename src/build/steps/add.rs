@@ -165,6 +165,7 @@ impl StageRun<'_> {
         Ok(Part {
             tree: source.tree,
             items,
+            origin: None,
             is_archive: unpack,
         })
     }
@@ -260,6 +261,7 @@ fn local_parts(
         parts.push(Part {
             tree: source.tree.try_clone()?,
             items: vec![item],
+            origin: Some(Origin::Context),
             is_archive,
         });
     }
@@ -277,6 +279,7 @@ fn whole(directory: &Path, exclude: &Ignore) -> Result<Part, StepFailure> {
     Ok(Part {
         tree: source.tree,
         items,
+        origin: None,
         is_archive: false,
     })
 }
@@ -307,6 +310,7 @@ pub(super) fn unpacked(part: Part, room: &StepRoom, number: usize) -> Result<Par
     Ok(Part {
         tree: source.tree,
         items,
+        origin: None,
         is_archive: true,
     })
 }

@@ -27,6 +27,8 @@ pub(super) struct Source {
 pub(super) struct Part {
     pub(super) tree: Tree,
     pub(super) items: Vec<Item>,
+    /// Where they come from; `None` = the step's own room.
+    pub(super) origin: Option<Origin>,
     /// The one item is an archive whose contents are written.
     pub(super) is_archive: bool,
 }
@@ -46,7 +48,7 @@ impl Work<'_> {
     /// Makes a key of what the files are.
     pub(super) fn key(&self, content: &Value) -> Key {
         let request = self.request;
-        Key::of(&json!({
+        Key::of(json!({
             "step": "copy",
             "on": self.on,
             "link": request.link,
@@ -101,6 +103,7 @@ impl StageRun<'_> {
         let part = Part {
             tree: source.tree,
             items,
+            origin: Some(origin.clone()),
             is_archive: false,
         };
         self.write_parts(context, &work, keys, vec![part])
@@ -145,7 +148,11 @@ impl StageRun<'_> {
         let mut digests = Vec::new();
         for part in &parts {
             let kind = if part.is_archive { "archive" } else { "files" };
-            digests.push(json!([kind, digest(&part.tree, &part.items)?]));
+            let digest = match &part.origin {
+                Some(origin) => self.digest(origin, &part.tree, &part.items)?,
+                None => digest(&part.tree, &part.items, None)?,
+            };
+            digests.push(json!([kind, digest]));
         }
         let content = work.key(&json!(["by content", digests]));
         if let Some(hit) = self.take_cached(context, &content, &work.created_by)? {
@@ -238,7 +245,7 @@ impl StageRun<'_> {
         let source = self.source(origin)?;
         let exclude = Ignore::default();
         let items = source.selector(&exclude, false).select(path)?;
-        let digest = digest(&source.tree, &items)?;
+        let digest = self.digest(origin, &source.tree, &items)?;
         Ok((source.tree, items, digest.as_str().to_owned()))
     }
 }

@@ -116,13 +116,17 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         let mut tail = Vec::new();
-        let result = self.builder.runner.run(spec, &mut |bytes| {
+        let mut tell = |bytes: &[u8]| {
             keep_tail(&mut tail, bytes);
             (self.builder.progress)(BuildEvent::Output {
                 step: context.step.id,
                 bytes: bytes.to_vec(),
             });
-        });
+        };
+        let builder = self.builder;
+        let result = builder.runner.run(spec, &mut tell, builder.cancel);
+        // What a killed step says of its end is not why it ended.
+        self.refuse_cancelled()?;
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(LINES_MAX);
@@ -215,7 +219,7 @@ impl StageRun<'_> {
             .iter()
             .map(|host| [host.host.as_str(), host.address.as_str()])
             .collect();
-        Key::of(&json!({
+        Key::of(json!({
             "step": "run",
             "on": self.state.chain(),
             "argv": command.argv,

@@ -9,6 +9,7 @@ mod add;
 mod cache;
 mod config;
 mod copy;
+mod engine;
 mod fakes;
 mod fixture;
 mod lint;

@@ -69,6 +69,12 @@ impl std::hash::Hash for Key {
     }
 }
 
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.digest.fmt(f)
+    }
+}
+
 impl Key {
     /// Digests a document. The caller writes its fields always in the same order.
     pub(crate) fn of(document: serde_json::Value) -> Self {

@@ -17,11 +17,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     cache::Key,
+    context::replace,
     input::{BuildInput, DockerfileSource},
 };
 use crate::{
     model::Digest,
-    store::{Root, read_json, write_json},
+    store::{Root, read_json},
 };
 
 const VERSION: u32 = 1;
@@ -50,6 +51,8 @@ struct Record {
     version: u32,
     /// When the build began, ms since 1970.
     began_ms: u64,
+    /// Digest of the keys of all steps.
+    keys: String,
     steps: Vec<Step>,
 }
 
@@ -132,12 +135,16 @@ impl History {
         Some(words(&names, || files(last.began_ms)))
     }
 
-    /// Keeps what this build was made of. A build that did nothing says nothing new.
-    pub(crate) fn save(&self, did_something: bool) {
-        if !did_something && self.path.exists() {
+    /// Keeps what this build was made of, unless that is known.
+    pub(crate) fn save(&self) {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<String> = steps.iter().map(|noted| noted.key.to_string()).collect();
+        all.sort();
+        let keys = hash(&all.join("\n"));
+        let last = self.last.get_or_init(|| self.read());
+        if last.as_ref().is_some_and(|last| last.keys == keys) {
             return;
         }
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let steps = steps
             .iter()
             .map(|noted| Step {
@@ -150,9 +157,11 @@ impl History {
         let record = Record {
             version: VERSION,
             began_ms: self.began_ms,
+            keys,
             steps,
         };
-        if let Err(error) = write_json(&self.path, &record) {
+        let text = serde_json::to_vec(&record).unwrap_or_default();
+        if let Err(error) = replace(&self.path, &text) {
             tracing::warn!(%error, "what the build was made of was not noted");
         }
     }

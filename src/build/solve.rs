@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::AtomicUsize,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -92,13 +92,6 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
     let history = History::open(host.root, input, now_ms());
     // A failed stage stops the others, but not whoever shares the caller's token.
     let cancel = host.cancel.child_token();
-    let did_something = AtomicBool::new(false);
-    let progress = |event: BuildEvent| {
-        if let BuildEvent::Done { .. } | BuildEvent::Failed { .. } = event {
-            did_something.store(true, Ordering::Relaxed);
-        }
-        (host.progress)(event);
-    };
     let builder = Builder {
         input,
         dockerfile: &dockerfile,
@@ -109,7 +102,7 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
         workspace: &workspace,
         ignore: &ignore,
         epoch: epoch(input)?,
-        progress: &progress,
+        progress: host.progress,
         next_id: AtomicUsize::new(0),
         engine: host.engine,
         cancel: &cancel,
@@ -117,14 +110,14 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
     };
     let result = run(&builder, &plan);
     cache.save_contexts();
-    history.save(did_something.load(Ordering::Relaxed));
+    history.save();
     for path in cache.take_malformed() {
-        progress(BuildEvent::Warning {
+        (host.progress)(BuildEvent::Warning {
             text: format!("`{}` is not a valid record and was ignored", path.display()),
         });
     }
     for finding in &findings {
-        progress(BuildEvent::Warning {
+        (host.progress)(BuildEvent::Warning {
             text: finding.to_string(),
         });
     }

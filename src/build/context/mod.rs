@@ -236,6 +236,9 @@ impl ContextIndex {
             born => born,
         };
         let bytes = write(&self.owner, born, entries.into_iter());
+        if let Some(directory) = self.file.parent() {
+            prune(directory, KEEP)?;
+        }
         replace(&self.file, &bytes)
     }
 }
@@ -291,10 +294,10 @@ fn read(file: &Path) -> Option<Vec<u8>> {
     fs::read(file).ok()
 }
 
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file as a whole, without waiting for the disk: for what a crash may tear or lose.
+pub(super) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
-    prune(directory, KEEP)?;
     let mut temporary = tempfile::Builder::new()
         .prefix(".new-")
         .tempfile_in(directory)?;

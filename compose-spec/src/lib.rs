@@ -19,6 +19,7 @@
 
 mod canonical;
 mod configuration;
+mod context;
 mod diagnostic;
 mod discover;
 pub mod emit;

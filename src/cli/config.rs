@@ -131,6 +131,8 @@ pub(super) fn image(project: &Project, source: &ImageSource, service: &str) -> S
         | ImageSource::Build {
             image: Some(image), ..
         } => image.clone(),
-        ImageSource::Build { image: None, .. } => format!("{}-{service}", project.name),
+        ImageSource::Build { image: None, .. } | ImageSource::Provider(_) => {
+            format!("{}-{service}", project.name)
+        }
     }
 }

@@ -6,7 +6,7 @@ use compose_spec::{Loaded, model::ServiceName};
 use super::{
     failure::Failure,
     rehearse,
-    session::{Session, Target, inactive_services, service_names},
+    session::{Session, Target, service_names},
     values,
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
 
 /// Every service of the Compose files: the containers of others are orphans.
 fn known_services(loaded: &Loaded) -> Vec<ServiceName> {
-    let mut names = inactive_services(loaded);
+    let mut names = loaded.inactive.clone();
     names.extend(loaded.project.services.keys().cloned());
     names
 }

@@ -4,6 +4,7 @@ mod broken;
 mod broken_values;
 mod compose;
 mod discovery;
+mod elements;
 mod hostile;
 mod model;
 mod output;

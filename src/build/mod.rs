@@ -8,11 +8,14 @@
 //! What surprises: the overlays of the builder itself are never attached to any mount table; an image that is built again from the cache
 //! has the same id, because lines of history take the time of the cached layer.
 
+mod bases;
 mod cache;
 mod change;
+mod compose;
 mod context;
 pub mod dockerfile;
 mod document;
+mod emulation;
 mod engine;
 mod error;
 mod event;
@@ -33,11 +36,13 @@ mod solve;
 mod stage;
 mod steps;
 mod store;
+mod unpacked;
 mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
 pub use change::{ChangeError, change_config};
+pub use compose::Surroundings;
 pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
@@ -51,6 +56,7 @@ pub use review::check;
 pub use runner::{RunnerError, StepRunner, Write};
 pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};
+pub use unpacked::UnpackedContext;
 
 #[cfg(test)]
 mod tests;

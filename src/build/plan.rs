@@ -3,22 +3,17 @@
 //! Base images are fetched here, because their ONBUILD triggers are instructions and may read further stages. A base is resolved once per
 //! build, so all its uses see the same image.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use petgraph::{Direction, graphmap::DiGraphMap};
 use serde_json::Value;
 
 use super::{
-    dockerfile::{
-        Dockerfile, Instruction, InstructionKind, Span, Transfer, Word, nearest, parse_trigger,
-    },
+    bases::whole_directory,
+    dockerfile::{Dockerfile, Instruction, Span, nearest},
     error::{BuildError, StepError, StepFailure},
     ignore::Ignore,
-    input::{BuildInput, NamedContext},
+    input::BuildInput,
     layers::Layers,
     scope::Globals,
 };
@@ -119,7 +114,7 @@ pub(crate) fn find_target(
         })
 }
 
-fn names(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
+pub(super) fn names(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
     dockerfile
         .stages
         .iter()
@@ -214,165 +209,6 @@ impl Planner<'_> {
             last_output: Vec::new(),
         }))
     }
-
-    fn base(&mut self, index: usize, platform: &str) -> Result<Base, StepFailure> {
-        let stage = &self.dockerfile.stages[index];
-        if let Some(name) = &stage.name
-            && let Some(context) = self.input.additional_contexts.get(name)
-        {
-            return self.named_base(context, platform);
-        }
-        let base = self.globals.expand(&stage.base.text)?.text;
-        if base.is_empty() {
-            return Err(StepFailure::Value {
-                what: "base name",
-                value: stage.base.text.clone(),
-                rule: "should not be blank",
-            });
-        }
-        let lower = base.to_lowercase();
-        // The last stage of this name before this one.
-        let earlier = self.dockerfile.stages[..index]
-            .iter()
-            .rposition(|stage| stage.name.as_deref() == Some(lower.as_str()));
-        if let Some(earlier) = earlier {
-            return Ok(Base::Stage(earlier));
-        }
-        if base == "scratch" {
-            return Ok(Base::Scratch);
-        }
-        match self.input.additional_contexts.get(&base) {
-            Some(context) => self.named_base(context, platform),
-            None => self.image(&base, platform).map(Base::Image),
-        }
-    }
-
-    fn named_base(&mut self, context: &NamedContext, platform: &str) -> Result<Base, StepFailure> {
-        match context {
-            NamedContext::Image(reference) => self.image(reference, platform).map(Base::Image),
-            NamedContext::Directory(path) => self.named_directory(path).map(Base::Directory),
-        }
-    }
-
-    /// Returns the instructions that a base left for those who build on it.
-    fn triggers(&self, base: &Base) -> Result<Vec<Instruction>, StepFailure> {
-        let texts: Vec<String> = match base {
-            Base::Scratch | Base::Directory(_) => Vec::new(),
-            Base::Image(image) => {
-                let triggers = image.config.pointer("/config/OnBuild");
-                let triggers = triggers.and_then(Value::as_array).into_iter().flatten();
-                triggers
-                    .filter_map(|trigger| trigger.as_str().map(str::to_owned))
-                    .collect()
-            }
-            Base::Stage(index) => self.dockerfile.stages[*index]
-                .instructions
-                .iter()
-                .filter_map(|instruction| match &instruction.kind {
-                    InstructionKind::Onbuild(trigger) => Some(trigger.clone()),
-                    _ => None,
-                })
-                .collect(),
-        };
-        let mut instructions = Vec::new();
-        for trigger in texts {
-            let parsed = parse_trigger(&trigger, self.dockerfile.escape());
-            instructions.extend(parsed.map_err(|source| StepFailure::Trigger { trigger, source })?);
-        }
-        Ok(instructions)
-    }
-
-    fn origins(
-        &mut self,
-        instruction: &Instruction,
-        index: usize,
-        platform: &str,
-    ) -> Result<Vec<Origin>, StepFailure> {
-        match &instruction.kind {
-            InstructionKind::Copy(copy) => {
-                let from = copy.from.as_ref().map(|word| word.text.as_str());
-                Ok(vec![self.origin(from, index, platform)?])
-            }
-            InstructionKind::Run(run) => run
-                .mounts
-                .iter()
-                .map(|mount| self.origin(mount.from(), index, platform))
-                .collect(),
-            InstructionKind::Add(_) => Ok(vec![Origin::Context]),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    fn origin(
-        &mut self,
-        from: Option<&str>,
-        index: usize,
-        platform: &str,
-    ) -> Result<Origin, StepFailure> {
-        let Some(from) = from else {
-            return Ok(Origin::Context);
-        };
-        let lower = from.to_lowercase();
-        let stages = &self.dockerfile.stages;
-        let named =
-            |stage: &super::dockerfile::Stage| stage.name.as_deref() == Some(lower.as_str());
-        if let Some(earlier) = stages[..index].iter().rposition(named) {
-            return Ok(Origin::Stage(earlier));
-        }
-        if stages[index..].iter().any(named) {
-            return Err(StepFailure::LaterStage(from.to_owned()));
-        }
-        if let Ok(number) = from.parse::<usize>() {
-            return match number {
-                _ if number < index => Ok(Origin::Stage(number)),
-                _ if number < stages.len() => Err(StepFailure::LaterStage(from.to_owned())),
-                _ => Err(StepFailure::StageNumber(number)),
-            };
-        }
-        match self.input.additional_contexts.get(from) {
-            Some(NamedContext::Directory(path)) => {
-                self.named_directory(path).map(Origin::Directory)
-            }
-            Some(NamedContext::Image(reference)) => {
-                self.image(reference, platform).map(Origin::Image)
-            }
-            None => self.image(from, platform).map(Origin::Image),
-        }
-    }
-
-    fn named_directory(&self, path: &Path) -> Result<Arc<NamedDirectory>, StepFailure> {
-        let ignore = super::input::read_ignore(path)
-            .map_err(|error| StepFailure::NamedDirectory(Box::new(error)))?;
-        let path = path.to_owned();
-        Ok(Arc::new(NamedDirectory { path, ignore }))
-    }
-
-    fn image(&mut self, reference: &str, platform: &str) -> Result<Arc<BaseImage>, StepFailure> {
-        let key = (platform.to_owned(), reference.to_owned());
-        if let Some(image) = self.images.get(&key) {
-            return Ok(Arc::clone(image));
-        }
-        let fetch = || {
-            let found = if self.input.pull {
-                None
-            } else {
-                self.layers.find(reference, platform)?
-            };
-            let record = match found {
-                Some(record) => record,
-                None => self.layers.pull(reference, platform)?,
-            };
-            let config = self.layers.config(&record)?;
-            Ok(Arc::new(BaseImage { record, config }))
-        };
-        let image = fetch().map_err(|source| StepFailure::Image {
-            reference: reference.to_owned(),
-            suggestion: nearest(reference, names(self.dockerfile)),
-            source,
-        })?;
-        self.images.insert(key, Arc::clone(&image));
-        Ok(image)
-    }
 }
 
 /// Returns the stages that a stage reads.
@@ -388,39 +224,6 @@ fn needs(stage: &PlannedStage) -> Vec<usize> {
             _ => None,
         }))
         .collect()
-}
-
-/// A stage on a directory begins with a copy of it.
-fn whole_directory(
-    stage: &super::dockerfile::Stage,
-    directory: &Arc<NamedDirectory>,
-) -> PlannedStep {
-    let word = |text: &str| Word {
-        text: text.to_owned(),
-        span: stage.base.span,
-    };
-    let transfer = Transfer {
-        sources: vec![word(".")],
-        documents: Vec::new(),
-        destination: word("/"),
-        chown: None,
-        chmod: None,
-        link: false,
-        exclude: Vec::new(),
-    };
-    PlannedStep {
-        instruction: Instruction {
-            kind: InstructionKind::Copy(super::dockerfile::Copy {
-                transfer,
-                from: None,
-                parents: false,
-            }),
-            text: stage_line(stage),
-            span: stage.span,
-            comments: Vec::new(),
-        },
-        origins: vec![Origin::Directory(Arc::clone(directory))],
-    }
 }
 
 /// Returns a FROM line as it is shown.

@@ -257,7 +257,7 @@ pub(super) fn platform(input: &BuildInput) -> Result<String, BuildError> {
 }
 
 /// Returns the platform of this program, as images name it.
-fn host_platform() -> &'static str {
+pub(super) fn host_platform() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "linux/amd64",
         "aarch64" => "linux/arm64",

@@ -33,6 +33,7 @@ pub(super) struct Arguments {
 /// Images of the store
 #[derive(Debug, Subcommand)]
 pub(super) enum ImageCommand {
+    Build(Box<super::build::image::Arguments>),
     /// Load images from an archive or an OCI layout directory
     Load {
         /// The archive (.tar, .tar.gz, .tar.zst) or directory; `-` is not supported
@@ -115,6 +116,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
 
 pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result<(), Failure> {
     let (name, request, quiet) = match command {
+        ImageCommand::Build(arguments) => return super::build::image::run(session, arguments),
         ImageCommand::Ls { format, quiet } => return list(session, format, *quiet),
         ImageCommand::Load { input, quiet } => {
             let path = session.settings.working_dir.join(input);
@@ -148,7 +150,10 @@ pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result
     let verb = match command {
         ImageCommand::Load { quiet: false, .. } => "Loaded image: ",
         ImageCommand::Rm { .. } => "Removed: ",
-        ImageCommand::Load { .. } | ImageCommand::Ls { .. } | ImageCommand::Tag { .. } => "",
+        ImageCommand::Build(_)
+        | ImageCommand::Load { .. }
+        | ImageCommand::Ls { .. }
+        | ImageCommand::Tag { .. } => "",
     };
     if let ImageCommand::Tag { .. } = command {
         return Ok(());

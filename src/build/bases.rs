@@ -51,7 +51,7 @@ impl Planner<'_> {
             NamedContext::Image(reference) => self.image(reference, platform).map(Base::Image),
             NamedContext::Built(reference) => self.built(reference, platform).map(Base::Image),
             NamedContext::Layout { path, .. } => Err(not_loaded(path)),
-            NamedContext::Directory(path) => self.named_directory(path).map(Base::Directory),
+            NamedContext::Directory(path) => Self::named_directory(path).map(Base::Directory),
         }
     }
 
@@ -131,7 +131,7 @@ impl Planner<'_> {
         }
         match self.input.additional_contexts.get(from) {
             Some(NamedContext::Directory(path)) => {
-                self.named_directory(path).map(Origin::Directory)
+                Self::named_directory(path).map(Origin::Directory)
             }
             Some(NamedContext::Image(reference)) => {
                 self.image(reference, platform).map(Origin::Image)
@@ -144,7 +144,7 @@ impl Planner<'_> {
         }
     }
 
-    fn named_directory(&self, path: &Path) -> Result<Arc<NamedDirectory>, StepFailure> {
+    fn named_directory(path: &Path) -> Result<Arc<NamedDirectory>, StepFailure> {
         let ignore = super::input::read_ignore(path)
             .map_err(|error| StepFailure::NamedDirectory(Box::new(error)))?;
         let path = path.to_owned();

@@ -103,7 +103,7 @@ impl GitSource {
         let is_git = remote.starts_with("git://")
             || remote.starts_with("ssh://")
             || is_scp(remote)
-            || (web && remote.trim_end_matches('/').ends_with(".git"));
+            || (web && remote.trim_end_matches('/').strip_suffix(".git").is_some());
         is_git.then(|| Self::of_parts(remote, fragment, query))
     }
 

@@ -83,7 +83,7 @@ impl Tree {
             )
         })?;
         Ok(Self {
-            root: confine::Root::from_fd(fd, &self.name.display().to_string()),
+            root: confine::Root::from_fd(fd, self.name.display().to_string()),
             name: self.name.clone(),
         })
     }

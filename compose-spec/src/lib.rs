@@ -33,6 +33,7 @@ mod merge;
 pub mod model;
 mod normalize;
 mod paths;
+mod plain_yaml;
 mod profiles;
 mod project;
 mod render;
@@ -45,8 +46,10 @@ mod yaml;
 
 pub use configuration::{Configuration, Passes, Variable, configuration, variables};
 pub use diagnostic::{
-    Code, Diagnostic, Label, Location, Severity, Source, SourceId, Sources, Span, plain,
+    Code, Diagnostic, Drawing, Label, Location, Severity, Source, SourceId, Sources, Span, json,
+    plain, short,
 };
 pub use load::load;
 pub use locations::Locations;
+pub use plain_yaml::plain_yaml;
 pub use request::{FileKind, Files, LoadError, Loaded, Request};

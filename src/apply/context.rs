@@ -11,7 +11,7 @@ use crate::{
     build::Engine,
     container::{Live, Steps},
     image::ImageStore,
-    model::Subject,
+    model::{RegistryAccess, Subject},
     network::Fabric,
     protocol::{Event, Progress, StepState},
     store::Root,
@@ -51,6 +51,8 @@ pub struct Job {
     pub attach_one_offs: bool,
     /// Memory limit of RUN steps in bytes; `None` = none.
     pub build_memory_bytes: Option<u64>,
+    /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
+    pub access: Option<Arc<RegistryAccess>>,
 }
 
 impl Job {
@@ -66,6 +68,7 @@ impl Job {
             cancel: cancel.clone(),
             attach_one_offs: false,
             build_memory_bytes: None,
+            access: None,
         }
     }
 

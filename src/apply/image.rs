@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -19,13 +20,15 @@ use crate::{
         Surroundings, UnpackedContext,
     },
     container,
-    image::{self, ImageStore, LayerPhase, PullProgress, Registries, SettingsError},
+    image::{self, ImageStore, LayerPhase, PullEvent, PullProgress, Registries, SettingsError},
     model::{ImageId, Subject, SubjectKind},
     plan::image_reference,
     protocol::{Event, Progress, StepState},
     store::Root,
 };
 
+/// Root's Docker configuration, for what the supervisor does on its own.
+const ROOT_CREDENTIALS: &str = "/root/.docker/config.json";
 /// Shortest time between two reports of one layer's bytes.
 const BYTES_REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -49,16 +52,15 @@ pub(super) async fn pull(
     }
     job.working(subject, "pulling").await;
     let layers = LayerRows::new(job, reference);
-    let registries = registries(&context.root).map_err(ApplyError::Registries)?;
-    let record = image::pull(
-        &context.images,
-        reference,
-        platform,
-        &registries,
-        &|progress| layers.tell(&progress),
-    )
-    .await
-    .map_err(ApplyError::Pull)?;
+    let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
+    let tell = |event| match event {
+        PullEvent::Layer(progress) => layers.tell(&progress),
+        // A client that reads too slowly for its queue of a thousand events misses a warning, not the pull.
+        PullEvent::Warning(text) => drop(job.events.try_send(Event::Warning { text })),
+    };
+    let record = image::pull(&context.images, reference, platform, &registries, &tell)
+        .await
+        .map_err(ApplyError::Pull)?;
     Ok(Done {
         text: Some("pulled".to_owned()),
         name: Some(record.id.as_str().to_owned()),
@@ -87,15 +89,21 @@ pub(super) async fn build(
             tracing::debug!("nobody watches");
         }
     }
-    let registries = registries(&context.root).map_err(ApplyError::Registries)?;
+    let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
     let registries = Arc::new(registries);
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
+    let warnings = job.events.clone();
     let cancel = job.cancel.clone();
     let handle = Handle::current();
     let built = spawn_blocking(move || {
         let pull = |reference: &str, platform: &str| {
             let platform = Some(platform);
-            let pulled = image::pull(&context.images, reference, platform, &registries, &|_| {});
+            let tell = |event| {
+                if let PullEvent::Warning(text) = event {
+                    drop(warnings.try_send(Event::Warning { text }));
+                }
+            };
+            let pulled = image::pull(&context.images, reference, platform, &registries, &tell);
             handle
                 .block_on(cancel.run_until_cancelled(pulled))
                 .ok_or_else(|| LayersError::new("cancelled"))?
@@ -116,7 +124,13 @@ pub(super) async fn build(
             cancel: &cancel,
             progress: &told,
         };
-        Ok(build::build(&input, host))
+        let built = build::build(&input, host);
+        drop(layers);
+        // A cache that cannot be pruned is no reason to fail a build that worked.
+        if let Err(error) = build::prune_sometimes(&context.images, &context.root) {
+            tracing::warn!(%error, "the build cache was not pruned");
+        }
+        Ok(built)
     })
     .await
     .expect("a build does not panic");
@@ -202,16 +216,28 @@ pub async fn check(
     Ok(findings.iter().map(ToString::to_string).collect())
 }
 
-/// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.
-/// They are read for each pull, so that a change needs no restart.
-fn registries(root: &Root) -> Result<Registries, SettingsError> {
-    let own = root.state().join("registries.json");
+/// Returns a reference with the digest that its registry has for it now.
+pub async fn pinned(root: &Root, job: &Job, reference: &str) -> Result<String, ApplyError> {
+    let registries = registries(root, job).map_err(ApplyError::Registries)?;
+    image::pinned(reference, &registries)
+        .await
+        .map_err(ApplyError::Pull)
+}
+
+/// Reads how registries are reached: the machine's settings (`registries.toml` in a moved state root, else
+/// `/etc/stack/registries.toml`), and what the caller brought along. Work that no caller is behind uses root's own
+/// Docker configuration. Read for each piece of work, so that a change needs no restart.
+pub fn registries(root: &Root, job: &Job) -> Result<Registries, SettingsError> {
+    let own = root.state().join("registries.toml");
     let registries = if own.exists() {
         Registries::read(&own)?
     } else {
         Registries::system()?
     };
-    Ok(registries.with_credentials(std::path::Path::new("/root/.docker/config.json")))
+    match &job.access {
+        Some(access) => registries.for_caller(access),
+        None => Ok(registries.with_credentials(Path::new(ROOT_CREDENTIALS))),
+    }
 }
 
 /// Removes an image that no container uses.

@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/build/steps/<hex>.json    key of a step -> its layer
 //! <root>/build/mounts/<hex>/       directories of RUN --mount=type=cache
+//! <root>/build/locks/<hex>         who uses such a directory
 //! <root>/build/contexts/<hex>.index  what files of a context hold (see `context`)
 //! <root>/build/last/<hex>.json     what a build was made of the last time (see `explain`)
 //! ```
@@ -145,6 +146,14 @@ impl Cache {
         &self.mounts
     }
 
+    pub(super) fn steps(&self) -> &Path {
+        &self.steps
+    }
+
+    pub(super) fn contexts(&self) -> &Path {
+        &self.contexts
+    }
+
     /// Returns the index of a context directory, the same for all steps of the build.
     pub(crate) fn context(&self, directory: &Path) -> Arc<ContextIndex> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,6 +225,11 @@ impl Cache {
     fn path(&self, key: &Key) -> PathBuf {
         self.steps.join(format!("{}.json", key.digest.hex()))
     }
+}
+
+/// Returns the lock that everyone shares who uses a cache mount. It lies beside what it protects, because that is removed as a whole.
+pub(super) fn mount_lock(mounts: &Path, hex: &str) -> PathBuf {
+    mounts.with_file_name("locks").join(hex)
 }
 
 /// The cache could not be read.

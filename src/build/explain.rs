@@ -35,7 +35,6 @@ pub(crate) struct History {
     path: PathBuf,
     last: OnceLock<Option<Record>>,
     steps: Mutex<Vec<Noted>>,
-    began_ms: u64,
 }
 
 #[derive(Debug)]
@@ -49,8 +48,8 @@ struct Noted {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     version: u32,
-    /// When the build began, ms since 1970.
-    began_ms: u64,
+    /// When the build ended, ms since 1970: what files held by then, it has seen.
+    ended_ms: u64,
     /// Digest of the keys of all steps.
     keys: String,
     steps: Vec<Step>,
@@ -66,7 +65,7 @@ struct Step {
 }
 
 impl History {
-    pub(crate) fn open(root: &Root, input: &BuildInput, began_ms: u64) -> Self {
+    pub(crate) fn open(root: &Root, input: &BuildInput) -> Self {
         let dockerfile = match &input.dockerfile {
             DockerfileSource::Path(path) => path.display().to_string(),
             // The text itself is what may have changed.
@@ -82,7 +81,6 @@ impl History {
             path: directory.join(format!("{}.json", hash(&name))),
             last: OnceLock::new(),
             steps: Mutex::default(),
-            began_ms,
         }
     }
 
@@ -132,11 +130,11 @@ impl History {
                 .filter(|name| !now.contains_key(*name))
                 .map(String::as_str),
         );
-        Some(words(&names, || files(last.began_ms)))
+        Some(words(&names, || files(last.ended_ms)))
     }
 
     /// Keeps what this build was made of, unless that is known.
-    pub(crate) fn save(&self) {
+    pub(crate) fn save(&self, ended_ms: u64) {
         let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<String> = steps.iter().map(|noted| noted.key.to_string()).collect();
         all.sort();
@@ -156,7 +154,7 @@ impl History {
             .collect();
         let record = Record {
             version: VERSION,
-            began_ms: self.began_ms,
+            ended_ms,
             keys,
             steps,
         };

@@ -141,7 +141,9 @@ mod tests {
                 begun.fetch_add(1, Ordering::SeqCst);
                 if stage == 1 { Err("no") } else { Ok(()) }
             },
-            || drop(stopped.fetch_add(1, Ordering::SeqCst)),
+            || {
+                stopped.fetch_add(1, Ordering::SeqCst);
+            },
         );
         assert_eq!(result, Err("no"));
         assert_eq!(stopped.load(Ordering::SeqCst), 1);

@@ -89,7 +89,7 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
     })?;
     let workspace = Workspace::create(&host.root.tmp()).map_err(BuildError::Workspace)?;
     let cache = Cache::open(host.root);
-    let history = History::open(host.root, input, now_ms());
+    let history = History::open(host.root, input);
     // A failed stage stops the others, but not whoever shares the caller's token.
     let cancel = host.cancel.child_token();
     let builder = Builder {
@@ -110,7 +110,7 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
     };
     let result = run(&builder, &plan);
     cache.save_contexts();
-    history.save();
+    history.save(now_ms());
     for path in cache.take_malformed() {
         (host.progress)(BuildEvent::Warning {
             text: format!("`{}` is not a valid record and was ignored", path.display()),

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -159,9 +159,12 @@ impl<'a> Builder<'a> {
         if layers.is_empty() {
             return vec![self.workspace.empty().to_owned()];
         }
+        // overlayfs takes a directory only once; of a layer that lies twice in an image the upper one covers the lower.
+        let mut seen = BTreeSet::new();
         layers
             .iter()
             .rev()
+            .filter(|layer| seen.insert(&layer.path))
             .map(|layer| layer.path.clone())
             .collect()
     }
@@ -191,10 +194,16 @@ impl<'a> Builder<'a> {
 /// Returns the layers of an image, the lowest first.
 pub(crate) fn image_layers(image: &super::plan::BaseImage) -> Vec<Layer> {
     let record = &image.record;
+    // Layers below an opaque root are not mounted and have no path: what stands for them is hidden as they are.
+    let hidden = record.diff_ids.len().saturating_sub(record.layers.len());
+    let lowest = record.layers.last();
+    let paths = std::iter::repeat_n(lowest, hidden)
+        .flatten()
+        .chain(record.layers.iter().rev());
     record
         .diff_ids
         .iter()
-        .zip(record.layers.iter().rev())
+        .zip(paths)
         .map(|(diff_id, path)| Layer {
             diff_id: diff_id.clone(),
             path: path.clone(),

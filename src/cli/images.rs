@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{
     failure::Failure,
-    observed,
+    observed, pull, push,
     session::{Session, service_names},
 };
 use crate::{
@@ -53,6 +53,8 @@ pub(super) enum ImageCommand {
         #[arg(short, long)]
         quiet: bool,
     },
+    Pull(pull::ImageArguments),
+    Push(push::ImageArguments),
     /// Remove images
     #[command(alias = "remove")]
     Rm {
@@ -118,6 +120,8 @@ pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result
     let (name, request, quiet) = match command {
         ImageCommand::Build(arguments) => return super::build::image::run(session, arguments),
         ImageCommand::Ls { format, quiet } => return list(session, format, *quiet),
+        ImageCommand::Pull(arguments) => return pull::run_image(session, arguments),
+        ImageCommand::Push(arguments) => return push::run_image(session, arguments),
         ImageCommand::Load { input, quiet } => {
             let path = session.settings.working_dir.join(input);
             (
@@ -153,6 +157,8 @@ pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result
         ImageCommand::Build(_)
         | ImageCommand::Load { .. }
         | ImageCommand::Ls { .. }
+        | ImageCommand::Pull(_)
+        | ImageCommand::Push(_)
         | ImageCommand::Tag { .. } => "",
     };
     if let ImageCommand::Tag { .. } = command {

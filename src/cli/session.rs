@@ -9,11 +9,12 @@ use std::{
 };
 
 use compose_spec::{
-    Code, Loaded,
+    Code, Configuration, Loaded, Location, Passes,
     model::{Build, ImageSource, Project, ProjectName, ServiceName},
 };
 
 use super::{
+    access,
     disk::Disk,
     failure::Failure,
     poll::{self, Interest},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     client,
-    model::ObservedContainer,
+    model::{ObservedContainer, RegistryAccess},
     observe,
     protocol::{ErrorReport, Event, FailureKind, Outcome, Request},
     ui::{
@@ -71,7 +72,28 @@ impl<'a> Session<'a> {
         Ok(loaded)
     }
 
+    /// Reads the Compose files for showing them; the warnings are the caller's.
+    pub(super) fn configuration(
+        &self,
+        services: &[String],
+        passes: Passes,
+    ) -> Result<Configuration, Failure> {
+        compose_spec::configuration(&self.request(services)?, passes, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))
+    }
+
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
+        let mut loaded = compose_spec::load(&self.request(services)?, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))?;
+        for service in loaded.project.services.values_mut() {
+            if let ImageSource::Build { build, .. } = &mut service.image {
+                fill_agents(build, &self.settings.environment);
+            }
+        }
+        Ok(loaded)
+    }
+
+    fn request(&self, services: &[String]) -> Result<compose_spec::Request, Failure> {
         let flags = &self.settings.flags;
         let stdin = if self.settings.reads_stdin() {
             let mut text = Vec::new();
@@ -82,7 +104,7 @@ impl<'a> Session<'a> {
         } else {
             None
         };
-        let request = compose_spec::Request {
+        Ok(compose_spec::Request {
             working_dir: self.settings.working_dir.clone(),
             project_directory: flags.project_directory.clone(),
             project_name: flags.project_name.clone(),
@@ -92,15 +114,7 @@ impl<'a> Session<'a> {
             environment: self.settings.environment.clone(),
             profiles: flags.profiles.clone(),
             services: services.to_vec(),
-        };
-        let mut loaded = compose_spec::load(&request, &Disk)
-            .map_err(|error| Failure::Compose(Box::new(error)))?;
-        for service in loaded.project.services.values_mut() {
-            if let ImageSource::Build { build, .. } = &mut service.image {
-                fill_agents(build, &self.settings.environment);
-            }
-        }
-        Ok(loaded)
+        })
     }
 
     /// Finds out which project is meant: that of the Compose file, or the one that the user named where there is no file.
@@ -136,12 +150,21 @@ impl<'a> Session<'a> {
 
     /// Sends a call to the supervisor. The notes of the settings come before the first one.
     pub(super) fn start_call(&self, request: &Request) -> Result<client::Call, Failure> {
+        let access = access::of(request, self.settings)?;
+        self.start_call_as(request, access.as_ref())
+    }
+
+    fn start_call_as(
+        &self,
+        request: &Request,
+        access: Option<&RegistryAccess>,
+    ) -> Result<client::Call, Failure> {
         if !self.noted.replace(true) {
             for note in &self.settings.notes {
                 self.ui.warn(note);
             }
         }
-        Ok(client::call(&self.settings.root, request)?)
+        Ok(client::call(&self.settings.root, request, access)?)
     }
 
     /// Sends a call and shows its progress to the end. A failed call is a failure; `loaded` tells where in the files its errors come from.
@@ -151,7 +174,26 @@ impl<'a> Session<'a> {
         options: ProgressOptions,
         loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
-        let mut call = self.start_call(request)?;
+        let call = self.start_call(request)?;
+        self.finish(call, options, loaded)
+    }
+
+    /// Sends a call that uses another way to registries than the user's own, and shows its progress to the end.
+    pub(super) fn call_as(
+        &self,
+        request: &Request,
+        access: &RegistryAccess,
+    ) -> Result<Outcome, Failure> {
+        let call = self.start_call_as(request, Some(access))?;
+        self.finish(call, ProgressOptions::default(), None)
+    }
+
+    fn finish(
+        &self,
+        mut call: client::Call,
+        options: ProgressOptions,
+        loaded: Option<&Loaded>,
+    ) -> Result<Outcome, Failure> {
         let mut progress = self.ui.progress(options);
         let outcome = follow(&mut call, &mut progress);
         progress.finish();
@@ -206,13 +248,12 @@ pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result
     })
 }
 
-/// Returns `compose.yaml:12:5` for the path in the project that a report is about.
-fn place(loaded: &Loaded, report: &ErrorReport) -> Option<String> {
-    let location = loaded.locations.find(report.config_path.as_deref()?)?;
-    Some(format!(
-        "{}:{}:{}",
-        location.file, location.line, location.column
-    ))
+/// Returns where the path in the project that a report is about was written.
+fn place(loaded: &Loaded, report: &ErrorReport) -> Option<Location> {
+    loaded
+        .locations
+        .find(report.config_path.as_deref()?)
+        .cloned()
 }
 
 fn has_no_file(error: &compose_spec::LoadError) -> bool {

@@ -1,6 +1,6 @@
 //! Runs one build step as a container of its own: no network record, no restart, removed when it has ended.
 
-use std::{ffi::OsString, io, path::PathBuf};
+use std::{ffi::OsString, io, path::PathBuf, time::Duration};
 
 use fs_err as fs;
 use runtime::{
@@ -12,6 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Link, LinkError, SpawnError, Start, spawn_monitor};
 use crate::store::Root;
+
+/// What directories of steps are called.
+const PREFIX: &str = "step-";
+/// Longest wait for a killed step.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// A build step could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,31 @@ pub enum StepsError {
         /// 125, 126 or 127 as the shell uses them.
         code: i32,
     },
+}
+
+/// Kills build steps whose supervisor was killed: nobody would take their result.
+pub async fn end_orphan_steps(root: &Root) {
+    let Ok(entries) = fs::read_dir(root.tmp()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        // One that does not listen has ended.
+        let Ok(link) = Link::connect(&entry.path()) else {
+            continue;
+        };
+        let stop = Request::Stop {
+            signal: Some(libc::SIGKILL),
+            grace_ms: Some(0),
+        };
+        match tokio::time::timeout(END_MAX, link.call(&stop, &[])).await {
+            Ok(Ok(()) | Err(LinkError::Gone { .. })) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a build step of a killed supervisor"),
+            Err(_elapsed) => tracing::warn!("a build step of a killed supervisor does not end"),
+        }
+    }
 }
 
 /// Runs build steps. Blocking: call it on a thread that may block.
@@ -64,7 +94,7 @@ impl Steps {
     ) -> Result<ExitStatus, StepsError> {
         fs::create_dir_all(self.root.tmp()).map_err(StepsError::Directory)?;
         let directory = tempfile::Builder::new()
-            .prefix("step-")
+            .prefix(PREFIX)
             .tempdir_in(self.root.tmp())
             .map_err(StepsError::Directory)?;
         if let Rootfs::Overlay { mount_point, .. } = &mut spec.rootfs {

@@ -243,6 +243,11 @@ impl ContextIndex {
     }
 }
 
+/// Returns the directory that an index file is of.
+pub(super) fn directory_of(file: &Path) -> Option<String> {
+    record::path_of(&read(file)?).map(|path| text(&path))
+}
+
 /// Returns the coarse clock, which is the one that files' times are taken from.
 pub(crate) fn clock() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);

@@ -212,6 +212,13 @@ impl Stored {
     }
 }
 
+/// Returns the path of the context in a file that may be any.
+pub(super) fn path_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::from_le_bytes(bytes.get(32..36)?.try_into().ok()?) as usize;
+    let is_ours = bytes.get(..8)? == MAGIC;
+    is_ours.then_some(bytes.get(36..36 + length)?.to_vec())
+}
+
 /// Writes a file. The entries must be in the order of [`compare`].
 pub(super) fn write<'a>(
     owner: &Owner,

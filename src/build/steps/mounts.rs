@@ -274,8 +274,8 @@ impl Prepared {
                     owner,
                 } => {
                     let caches = run.builder.cache.mounts();
-                    let (source, lock) = cache(caches, &id, sharing, owner, from.as_ref())?;
-                    ready.locks.extend(lock);
+                    let (source, locks) = cache(caches, &id, sharing, owner, from.as_ref())?;
+                    ready.locks.extend(locks);
                     ready.mounts.push(bind(source, &target, mount.read_only));
                 }
                 What::Agent { agent, owner, .. } => {
@@ -332,7 +332,7 @@ pub(super) fn targets(mounts: &[Mount]) -> Vec<(String, bool)> {
         .map(|mount| {
             let is_file = match &mount.kind {
                 MountKind::Bind { source, .. } => !source.is_dir(),
-                MountKind::Tmpfs { .. } => false,
+                MountKind::Exact(_) | MountKind::Image { .. } | MountKind::Tmpfs { .. } => false,
             };
             (mount.target.clone(), is_file)
         })

@@ -231,6 +231,7 @@ pub(super) fn bind(source: PathBuf, target: &str, read_only: bool) -> Mount {
             subpath: None,
             recursive: false,
             propagation: Propagation::Rprivate,
+            writable_below: false,
         },
         read_only,
     }

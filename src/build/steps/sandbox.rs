@@ -125,6 +125,9 @@ impl StageRun<'_> {
                 cgroup: Namespace::Private,
             },
             mounts,
+            devices: Vec::new(),
+            device_rules: Vec::new(),
+            users: None,
             shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),
             cgroup: CgroupPlace {
                 parent: "stack/build".to_owned(),
@@ -147,6 +150,7 @@ impl StageRun<'_> {
                     Seccomp::Default
                 },
                 mask_paths: !sandbox.insecure,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,

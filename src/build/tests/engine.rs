@@ -1,7 +1,7 @@
 //! Builds at the same time, builds that are stopped, and what is said of steps that were not cached.
 
 use super::{
-    super::{BuildEvent, build},
+    super::{BuildEvent, Secret, build},
     fixture::{Fixture, chain},
 };
 
@@ -102,5 +102,61 @@ fn builds_at_the_same_time_make_a_step_once() {
             .collect()
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
+    assert_eq!(fixture.runner.count(), 1);
+}
+
+#[test]
+fn a_layer_may_lie_twice_in_an_image() {
+    let fixture = context();
+    let built = fixture.build(
+        "FROM scratch AS base\nCOPY d /d\nFROM base AS other\nRUN remove /d/b\nCOPY d /d\nRUN write /e e\nCOPY --from=base / /\nWORKDIR /w",
+    );
+    assert_eq!(built.read("/d/b"), "2");
+    assert_eq!(built.read("/e"), "e");
+}
+
+#[test]
+fn a_secret_is_in_no_record_layer_history_or_event() {
+    const VALUE: &str = "s3cr3t-98763";
+    let fixture = context();
+    let dockerfile = "FROM scratch\nRUN --mount=type=secret,id=t --mount=type=secret,id=t,env=T,target=/x write /made y";
+    let build = |value: &str| {
+        let outcome = fixture.try_build_with(dockerfile, |input| {
+            let secret = Secret::Value(value.as_bytes().to_vec());
+            input.secrets.insert("t".to_owned(), secret);
+        });
+        outcome.map_err(|error| chain(&error)).unwrap()
+    };
+    let built = build(VALUE);
+    assert!(
+        fixture
+            .runner
+            .last()
+            .process
+            .env
+            .contains(&format!("T={VALUE}"))
+    );
+    assert!(!built.config.to_string().contains(VALUE));
+    let events = format!("{:?}", fixture.events.lock().unwrap());
+    assert!(!events.contains(VALUE));
+    let mut pending = vec![fixture.root().state().to_owned(), fixture.path("../store")];
+    let mut files = 0;
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).unwrap();
+            pending.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if path.is_file() {
+            files += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(
+                !String::from_utf8_lossy(&bytes).contains(VALUE),
+                "{}",
+                path.display()
+            );
+        }
+    }
+    assert!(files > 1);
+    // Another value is no reason to run the step again.
+    build("another");
     assert_eq!(fixture.runner.count(), 1);
 }

@@ -101,7 +101,11 @@ pub(in crate::cli) struct Arguments {
 
 pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
     session.refuse_dry_run("image build")?;
-    super::refuse_push(arguments.push)?;
+    if arguments.push && arguments.tags.is_empty() {
+        return Err(Failure::Usage(
+            "`--push` needs a name to push to: `-t`".to_owned(),
+        ));
+    }
     let input = standard_input(arguments)?;
     let project = project(session, arguments, &input)?;
     let request = Request::Build(Box::new(BuildRequest {
@@ -129,6 +133,9 @@ pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Resul
         let path = session.settings.working_dir.join(path);
         fs_err::write(&path, id)
             .map_err(|error| Failure::intent("write the image's id", &error))?;
+    }
+    if arguments.push {
+        super::push(session, arguments.tags.clone(), arguments.quiet)?;
     }
     if arguments.quiet {
         session.ui.data(lines(outcome.names))?;

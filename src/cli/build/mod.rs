@@ -7,7 +7,7 @@ mod values;
 use std::collections::BTreeMap;
 
 use clap::Args;
-use compose_spec::model::{ImageSource, Project, SshKey};
+use compose_spec::model::{ImageSource, Project, ServiceName, SshKey};
 
 use self::values::SecretFlag;
 use super::{
@@ -17,7 +17,7 @@ use super::{
     values::{Variable, variable},
 };
 use crate::{
-    protocol::{BuildRequest, Request},
+    protocol::{BuildRequest, PushRequest, Request},
     ui::{lines, progress::ProgressOptions},
 };
 
@@ -81,7 +81,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         return Ok(session.ui.data(format!("{bake:#}\n"))?);
     }
     session.refuse_dry_run("build")?;
-    refuse_push(arguments.push)?;
+    let images = names(&project, &services);
     let request = Request::Build(Box::new(BuildRequest {
         project,
         services,
@@ -100,7 +100,12 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let outcome = session.call(&request, options, Some(&loaded))?;
     if arguments.check {
         session.ui.say("Check complete, nothing was found.");
-    } else if arguments.quiet {
+        return Ok(());
+    }
+    if arguments.push {
+        push(session, images, arguments.quiet)?;
+    }
+    if arguments.quiet {
         session.ui.data(lines(outcome.names))?;
     }
     Ok(())
@@ -140,12 +145,31 @@ fn change(
     Ok(())
 }
 
-/// Pushing after a build needs the registry client's own call.
-pub(super) fn refuse_push(push: bool) -> Result<(), Failure> {
-    if push {
-        return Err(Failure::Usage(
-            "`--push` is not supported yet: build first, then push the image".to_owned(),
-        ));
+/// Returns the names that a build gives its images, as written.
+fn names(project: &Project, services: &[ServiceName]) -> Vec<String> {
+    let wanted = |name: &ServiceName| services.is_empty() || services.contains(name);
+    let mut names = Vec::new();
+    for service in project.services.values().filter(|one| wanted(&one.name)) {
+        if let ImageSource::Build { image, build } = &service.image {
+            names.extend(image.iter().chain(&build.tags).cloned());
+        }
     }
-    Ok(())
+    names
+}
+
+/// Pushes what was built.
+fn push(session: &Session<'_>, images: Vec<String>, quiet: bool) -> Result<(), Failure> {
+    if images.is_empty() {
+        let text = "nothing that was built has a name, so there is no registry to push it to";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let request = Request::Push(PushRequest {
+        images,
+        all_tags: false,
+    });
+    let options = ProgressOptions {
+        quiet_pull: quiet,
+        ..ProgressOptions::default()
+    };
+    session.call(&request, options, None).map(drop)
 }

@@ -152,12 +152,14 @@ fn help_lists_every_command() {
         Commands:
           attach   Attach this terminal to a running container
           build    Build the images of services
+          builder  The build cache
           config   Check the Compose file and print it in canonical form
           cp       Copy files between a container and this machine
           create   Create the project's containers without starting them
           doctor   Print what this host has of what containers need
           down     Stop and remove the project's containers and networks
           exec     Run a command in a running container
+          explain  Explain the code of an error or warning
           image    Images of the store
           images   List the images of the project's containers
           kill     Send a signal to containers
@@ -198,6 +200,8 @@ fn help_lists_every_command() {
                                          plain, json, quiet]
               --ansi <WHEN>              When to use colours [default: auto] [possible values: auto, never,
                                          always]
+              --message-format <FORM>    Form of errors and warnings [default: human] [possible values:
+                                         human, json, short]
               --dry-run                  Print what would be done, change nothing
               --root <DIR>               State directory in place of /var/lib/stack [env: STACK_ROOT]
           -v, --version                  Print the version

@@ -190,6 +190,7 @@ mod tests {
             hints: vec!["stack ps".into()],
             log: Vec::new(),
             config_path: None,
+            excerpt: Vec::new(),
         };
         let place = Location {
             file: "compose.yaml".into(),

@@ -229,11 +229,10 @@ fn takes(kind: &Kind, resolved: Resolved<'_>) -> bool {
         Resolved::Null => false,
         Resolved::Text(_) => !matches!(kind, Kind::StrictFlag),
         Resolved::Bool(_) => matches!(kind, Kind::Flag | Kind::StrictFlag | Kind::TextOrFlag),
-        Resolved::Int(_) if matches!(kind, Kind::Int(..)) => true,
-        Resolved::Int(_) | Resolved::Float(_) => matches!(
-            kind,
-            Kind::TextOrNumber | Kind::Size | Kind::Mode | Kind::Number | Kind::Float
-        ),
+        Resolved::Int(_) if matches!(kind, Kind::Int(..) | Kind::TextOrNumber) => true,
+        Resolved::Int(_) | Resolved::Float(_) => {
+            matches!(kind, Kind::Size | Kind::Mode | Kind::Number | Kind::Float)
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) const PORTS: Kind = Kind::Items(&Items {
     long: &PORT,
     finish: short::finish_port,
     key: short::port_key,
-    keep_twice: true,
+    keep_twice: false,
 });
 static PORT: Section = Section {
     title: "a port",

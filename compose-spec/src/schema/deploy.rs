@@ -2,7 +2,7 @@
 
 use super::{
     Empty, Field, Kind, List, Pairs, Section, Twice,
-    shared::{ANY_INT, COUNT, DEVICE_REQUESTS, TEXTS},
+    shared::{ANY_INT, COUNT, DEVICE_REQUESTS, WORDS},
 };
 
 /// `deploy`, or nothing.
@@ -116,7 +116,7 @@ static RESTART_POLICY: Section = Section {
 static PLACEMENT: Section = Section {
     title: "`placement`",
     fields: &[
-        Field::new("constraints", TEXTS),
+        Field::new("constraints", WORDS),
         Field::new(
             "preferences",
             Kind::List(&List {

@@ -151,12 +151,12 @@ fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
             let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
             sink.push(Diagnostic::error(Code::BadValue, message).at(tmpfs.span, ""));
         }
-        if let Some(first) = targets.get(target) {
+        if let Some(first) = targets.insert(target.to_owned(), tmpfs.span) {
             let message = format!("service `{name}` mounts two things at one target");
             sink.push(
                 Diagnostic::error(Code::DuplicateMount, message)
                     .at(tmpfs.span, "here again")
-                    .and(*first, "first here"),
+                    .and(first, "first here"),
             );
         }
     }
@@ -168,7 +168,6 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
         .filter_map(|source| node.get(source).map(|node| (source, node)))
         .collect();
     let external = node.get("external").is_some_and(Node::is_true);
-    let driver = node.get("driver").is_some() || node.get("template_driver").is_some();
     match sources[..] {
         [(a, first), (b, second), ..] => {
             let message = format!("`{section}.{key}` has two sources: `{a}` and `{b}`");
@@ -178,7 +177,7 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
                     .and(first.span, ""),
             );
         }
-        [] if !external && !driver => {
+        [] if !external => {
             let wanted = match section {
                 "secrets" => "`file` or `environment`",
                 _ => "`file`, `environment` or `content`",
@@ -197,13 +196,17 @@ fn check_volume(key: &str, node: &Node, sink: &mut Sink) {
         let message = format!("`volumes.{key}`: the only volume driver is `local`");
         sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
     }
-    external_alone(
-        "volumes",
-        key,
-        node,
-        &["driver", "driver_opts", "labels"],
-        sink,
-    );
+    let external = node.get("external").filter(|external| external.is_true());
+    for name in ["driver", "driver_opts", "labels"] {
+        if let (Some(external), Some(attribute)) = (external, node.get(name)) {
+            let message = format!("`volumes.{key}` is external: it cannot have `{name}`");
+            sink.push(
+                Diagnostic::error(Code::Conflict, message)
+                    .at(attribute.span, "")
+                    .and(external.span, "here"),
+            );
+        }
+    }
 }
 
 fn check_network(key: &str, node: &Node, sink: &mut Sink) {

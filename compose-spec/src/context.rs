@@ -194,7 +194,9 @@ impl<'a> Context<'a> {
             .strip_prefix('\u{feff}')
             .map(str::to_owned)
             .unwrap_or(text);
-        Some((self.sources.add(&name, &text), text))
+        let id = self.sources.add(&name, &text);
+        self.sources.set_named_at(id, named_at);
+        Some((id, text))
     }
 
     /// A file must hold a mapping; documents without content are skipped when another has some.

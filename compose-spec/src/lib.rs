@@ -45,7 +45,8 @@ mod yaml;
 
 pub use configuration::{Configuration, Passes, Variable, configuration, variables};
 pub use diagnostic::{
-    Code, Diagnostic, Label, Location, Severity, Source, SourceId, Sources, Span, plain,
+    Code, Diagnostic, Drawing, Label, Location, Severity, Source, SourceId, Sources, Span, json,
+    plain, short,
 };
 pub use load::load;
 pub use locations::Locations;

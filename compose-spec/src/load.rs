@@ -67,7 +67,7 @@ fn pipeline(request: &Request, context: &mut Context<'_>) -> Option<Outcome> {
     let inactive = selection
         .disabled
         .iter()
-        .filter_map(|name| name.parse().ok());
+        .filter_map(|(name, _)| name.parse().ok());
     let inactive = inactive.collect();
     let canonical = render::canonical(&selection.restrict(tree));
     Some(Outcome {

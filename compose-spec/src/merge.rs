@@ -207,7 +207,7 @@ fn settle_section(section: &'static Section, node: &mut Node, path: &mut String,
     };
     mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
     for field in section.fields.iter().filter(|field| field.required) {
-        if mapping.get(field.name).is_none() {
+        if mapping.get(field.name).is_none() && !sink.is_damaged(path) {
             let message = format!("`{path}` lacks the key `{}`", field.name);
             sink.push(Diagnostic::error(Code::MissingKey, message).at(span, ""));
         }

@@ -1,10 +1,10 @@
 //! Which services are on, and which resources are used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Request,
-    diagnostic::{Code, Diagnostic, Sink},
+    diagnostic::{Code, Diagnostic, Sink, Span},
     env::Environment,
     yaml::{Mapping, Node},
 };
@@ -13,9 +13,18 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     /// Services that exist, but in no active profile.
-    pub(crate) disabled: BTreeSet<String>,
+    pub(crate) disabled: BTreeMap<String, Disabled>,
     /// Services named on the command line and what they need; empty = all.
     named: BTreeSet<String>,
+}
+
+/// A service that no active profile has on.
+#[derive(Debug)]
+pub(crate) struct Disabled {
+    /// Its profiles, any of which would switch it on.
+    pub(crate) profiles: Vec<String>,
+    /// Where it is defined.
+    pub(crate) span: Span,
 }
 
 impl Selection {
@@ -56,7 +65,7 @@ pub(crate) fn select(
                 .did_you_mean(name, names),
         );
     }
-    let mut disabled = BTreeSet::new();
+    let mut disabled = BTreeMap::new();
     if let Some(services) = services_mut(tree) {
         services.retain(|name, entry| {
             let mut wanted = profiles(&entry.value).peekable();
@@ -64,7 +73,11 @@ pub(crate) fn select(
                 || active.contains("*")
                 || wanted.any(|profile| active.contains(profile));
             if !on {
-                disabled.insert(name.to_owned());
+                let off = Disabled {
+                    profiles: profiles(&entry.value).map(str::to_owned).collect(),
+                    span: entry.key_span,
+                };
+                disabled.insert(name.to_owned(), off);
             }
             on
         });
@@ -96,7 +109,7 @@ fn services_mut(tree: &mut Node) -> Option<&mut Mapping> {
 }
 
 /// `required: false` on a service that is off means nothing.
-fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
+fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeMap<String, Disabled>) {
     for (_, entry) in services_mut(tree).into_iter().flat_map(Mapping::iter_mut) {
         let dependencies = entry
             .value
@@ -109,7 +122,7 @@ fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
                     .value
                     .get("required")
                     .is_some_and(|node| !node.is_true());
-                !(optional && disabled.contains(name))
+                !(optional && disabled.contains_key(name))
             });
         }
     }

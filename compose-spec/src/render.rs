@@ -31,7 +31,9 @@ fn fields(section: &'static Section, mapping: &Mapping) -> Json {
             (None, _) => continue,
         };
         let written = match field.empty {
-            Empty::Drop if matches!(field.kind, Kind::Size) => value != "0" && value != "",
+            Empty::Drop if matches!(field.kind, Kind::Size | Kind::SizeText) => {
+                value != "0" && value != ""
+            }
             Empty::Drop => !is_zero(&value),
             Empty::Keep => !value.is_null(),
             Empty::Null | Empty::Section => true,

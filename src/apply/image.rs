@@ -101,6 +101,14 @@ pub(super) async fn build(
     })
 }
 
+/// Returns a reference with the digest that its registry has for it now.
+pub async fn pinned(root: &Root, reference: &str) -> Result<String, ApplyError> {
+    let registries = registries(root).map_err(ApplyError::Registries)?;
+    image::pinned(reference, &registries)
+        .await
+        .map_err(ApplyError::Pull)
+}
+
 /// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.
 /// They are read for each pull, so that a change needs no restart.
 fn registries(root: &Root) -> Result<Registries, SettingsError> {

@@ -79,6 +79,21 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     Ok(())
 }
 
+/// Takes the whole project down, volumes and images left (`wait --down-project`).
+pub(super) fn everything(session: &Session<'_>) -> Result<(), Failure> {
+    let target = session.target(&[])?;
+    let request = Request::Down(DownRequest {
+        project: target.project.clone(),
+        options: DownOptions::default(),
+    });
+    session.call(
+        &request,
+        ProgressOptions::default(),
+        target.loaded.as_deref(),
+    )?;
+    Ok(())
+}
+
 /// Every service of the Compose files: the containers of others are orphans.
 fn known_services(loaded: &Loaded) -> Vec<ServiceName> {
     let mut names = loaded.inactive.clone();

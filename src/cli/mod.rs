@@ -7,10 +7,12 @@ mod attach;
 mod attached;
 mod build;
 mod config;
+mod cp;
 mod disk;
 mod doctor;
 mod down;
 mod exec;
+mod explain;
 mod failure;
 mod follow;
 mod images;
@@ -27,6 +29,7 @@ mod rehearse;
 mod run;
 mod session;
 mod settings;
+mod stats;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -34,6 +37,7 @@ mod top;
 mod up;
 mod values;
 mod version;
+mod wait;
 
 use std::{
     ffi::OsString,
@@ -72,13 +76,16 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Attach(attach::Arguments),
     Build(build::Arguments),
     #[command(alias = "convert")]
     Config(config::Arguments),
+    Cp(cp::Arguments),
     Create(up::CreateArguments),
     Doctor(doctor::Arguments),
     Down(down::Arguments),
     Exec(exec::Arguments),
+    Explain(explain::Arguments),
     /// Images of the store
     #[command(subcommand)]
     Image(images::ImageCommand),
@@ -101,6 +108,7 @@ enum Command {
     Scale(up::ScaleArguments),
     /// Start containers that exist
     Start(lifecycle::Services),
+    Stats(stats::Arguments),
     /// Stop containers, leave them in place
     Stop(lifecycle::WithGrace),
     Top(top::Arguments),
@@ -108,6 +116,7 @@ enum Command {
     Unpause(lifecycle::Services),
     Up(up::Arguments),
     Version(version::Arguments),
+    Wait(wait::Arguments),
 }
 
 /// Runs a command line and returns the exit code.
@@ -163,12 +172,15 @@ fn execute(command_line: CommandLine) -> u8 {
 
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
+        Command::Cp(arguments) => cp::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
+        Command::Explain(arguments) => explain::run(session, arguments),
         Command::Image(command) => images::run_image(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
@@ -183,11 +195,13 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
+        Command::Stats(arguments) => stats::run(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
         Command::Top(arguments) => top::run(session, arguments),
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),
         Command::Version(arguments) => version::run(session, arguments),
+        Command::Wait(arguments) => wait::run(session, arguments),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use compose_spec::{
-    Code, Loaded,
+    Code, Configuration, Loaded, Location, Passes,
     model::{Project, ProjectName, ServiceName},
 };
 
@@ -70,7 +70,22 @@ impl<'a> Session<'a> {
         Ok(loaded)
     }
 
+    /// Reads the Compose files for showing them; the warnings are the caller's.
+    pub(super) fn configuration(
+        &self,
+        services: &[String],
+        passes: Passes,
+    ) -> Result<Configuration, Failure> {
+        compose_spec::configuration(&self.request(services)?, passes, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))
+    }
+
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
+        compose_spec::load(&self.request(services)?, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))
+    }
+
+    fn request(&self, services: &[String]) -> Result<compose_spec::Request, Failure> {
         let flags = &self.settings.flags;
         let stdin = if self.settings.reads_stdin() {
             let mut text = Vec::new();
@@ -81,7 +96,7 @@ impl<'a> Session<'a> {
         } else {
             None
         };
-        let request = compose_spec::Request {
+        Ok(compose_spec::Request {
             working_dir: self.settings.working_dir.clone(),
             project_directory: flags.project_directory.clone(),
             project_name: flags.project_name.clone(),
@@ -91,8 +106,7 @@ impl<'a> Session<'a> {
             environment: self.settings.environment.clone(),
             profiles: flags.profiles.clone(),
             services: services.to_vec(),
-        };
-        compose_spec::load(&request, &Disk).map_err(|error| Failure::Compose(Box::new(error)))
+        })
     }
 
     /// Finds out which project is meant: that of the Compose file, or the one that the user named where there is no file.
@@ -188,13 +202,12 @@ pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result
     })
 }
 
-/// Returns `compose.yaml:12:5` for the path in the project that a report is about.
-fn place(loaded: &Loaded, report: &ErrorReport) -> Option<String> {
-    let location = loaded.locations.find(report.config_path.as_deref()?)?;
-    Some(format!(
-        "{}:{}:{}",
-        location.file, location.line, location.column
-    ))
+/// Returns where the path in the project that a report is about was written.
+fn place(loaded: &Loaded, report: &ErrorReport) -> Option<Location> {
+    loaded
+        .locations
+        .find(report.config_path.as_deref()?)
+        .cloned()
 }
 
 fn has_no_file(error: &compose_spec::LoadError) -> bool {

@@ -27,7 +27,7 @@ pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;
 pub use platform::{InvalidPlatform, Platform};
-pub use pull::{LayerPhase, PullError, PullProgress, pull};
+pub use pull::{LayerPhase, PullError, PullProgress, pinned, pull};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{
     CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,

@@ -12,7 +12,7 @@ pub use crate::model::{FailureKind, LifecycleAction, Subject, SubjectKind};
 pub use event::{ErrorReport, Event, Outcome, Progress, StepState};
 pub use request::{
     BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
-    LifecycleRequest, PullRequest, Request, RunRequest, UpRequest,
+    LifecycleRequest, PinRequest, PullRequest, Request, RunRequest, UpRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.

@@ -25,6 +25,8 @@ pub enum Request {
     Build(Box<BuildRequest>),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
+    /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
+    Pin(PinRequest),
     /// Remove images.
     ImageRemove(ImageRemoveRequest),
     /// Give an image another name.
@@ -88,6 +90,13 @@ pub struct PullRequest {
     pub images: Vec<(String, Option<String>)>,
     /// Pull even when the store has it.
     pub always: bool,
+}
+
+/// `stack config --resolve-image-digests`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRequest {
+    /// References as written.
+    pub images: Vec<String>,
 }
 
 /// `stack build`.

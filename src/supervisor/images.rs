@@ -12,7 +12,7 @@ use crate::{
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
-        ImageTagRequest, Outcome, PullRequest, Request, StepState,
+        ImageTagRequest, Outcome, PinRequest, PullRequest, Request, StepState,
     },
 };
 
@@ -20,6 +20,7 @@ use crate::{
 pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
     let outcome = match request {
         Request::Pull(request) => pull(context, request, &events).await,
+        Request::Pin(request) => pin(context, request).await,
         Request::Build(request) => build(context, *request, &events).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
@@ -53,6 +54,20 @@ async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Eve
         });
     }
     carry_out(context, None, plan, events).await
+}
+
+/// Asks for one digest after the other: a lock file is made seldom, and registries limit who asks in parallel.
+async fn pin(context: &Context, request: PinRequest) -> Outcome {
+    let mut outcome = Outcome::default();
+    for reference in &request.images {
+        match apply::pinned(&context.root, reference).await {
+            Ok(pinned) => outcome.names.push(pinned),
+            Err(error) => outcome
+                .errors
+                .push(ErrorReport::of(FailureKind::Image, &error)),
+        }
+    }
+    outcome
 }
 
 async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {

@@ -200,6 +200,7 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Lifecycle(lifecycle) => Some(lifecycle.project.clone()),
         Request::Run(run) => Some(run.project.name.clone()),
         Request::Pull(_)
+        | Request::Pin(_)
         | Request::Build(_)
         | Request::ImageLoad(_)
         | Request::ImageRemove(_)

@@ -205,6 +205,16 @@ impl Reader<'_> {
                         );
                         continue;
                     }
+                    if self.is_model() && !matches!(pairs, Pairs::Contexts | Pairs::Ssh) {
+                        let typed = any(value.clone());
+                        if matches!(
+                            typed.value,
+                            Value::Int(_) | Value::Float(_) | Value::Bool(_)
+                        ) {
+                            out.insert(key, key_span, typed);
+                            continue;
+                        }
+                    }
                     let text = self.at_key(&key, |reader| match scalar_text(&value) {
                         Ok(text) => Some(text),
                         Err(NotScalar) => {

@@ -141,7 +141,8 @@ pub(crate) fn health_test(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
     if let Value::Sequence(items) = &node.value {
         let first = items.first().and_then(Node::as_text);
-        if !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
+        // An empty list leaves the probe to the image.
+        if !items.is_empty() && !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
             return reader.bad_value_help(
                 items.first().map_or(span, |item| item.span),
                 "a list must begin with CMD, CMD-SHELL or NONE",

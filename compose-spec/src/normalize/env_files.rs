@@ -45,7 +45,7 @@ fn resolve(container: &mut Mapping, environment: &Environment, context: &mut Con
         env_files(container, &files.value, environment, context);
     }
     if let Some(files) = container.get("label_file").cloned() {
-        label_files(container, &files, environment, context);
+        label_files(container, &files, context);
     }
 }
 
@@ -77,16 +77,12 @@ fn env_files(
     put(service, "environment", all, own, files.span);
 }
 
-fn label_files(
-    service: &mut Mapping,
-    files: &Node,
-    environment: &Environment,
-    context: &mut Context<'_>,
-) {
+fn label_files(service: &mut Mapping, files: &Node, context: &mut Context<'_>) {
     let own = take_mapping(service, "labels");
     let mut all = Mapping::default();
     for path in files.items() {
-        let outer = |name: &str| environment.get(name).map(str::to_owned);
+        // Labels describe the service, not the caller: only what the files themselves set is put in.
+        let outer = |_: &str| None;
         let text = path.as_text().unwrap_or_default();
         add(&mut all, text, path.span, Format::Compose, &outer, context);
     }

@@ -117,7 +117,7 @@ static MOUNT: Section = Section {
                 title: "tmpfs options",
                 fields: &[
                     Field::new("size", Kind::Size),
-                    Field::new("mode", Kind::Number),
+                    Field::new("mode", Kind::ModeNumber),
                 ],
                 extensions: true,
             }),

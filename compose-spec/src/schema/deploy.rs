@@ -56,7 +56,7 @@ static LIMITS: Section = Section {
     title: "resource limits",
     fields: &[
         Field::new("cpus", Kind::Float),
-        Field::new("memory", Kind::Size),
+        Field::new("memory", Kind::SizeText),
         Field::new("pids", ANY_INT),
     ],
     extensions: true,
@@ -65,7 +65,7 @@ static RESERVATIONS: Section = Section {
     title: "resource reservations",
     fields: &[
         Field::new("cpus", Kind::Float).no_effect("a share of CPU is not reserved"),
-        Field::new("memory", Kind::Size),
+        Field::new("memory", Kind::SizeText),
         Field::new("devices", DEVICE_REQUESTS).no_effect("devices are not passed on yet"),
         Field::new(
             "generic_resources",

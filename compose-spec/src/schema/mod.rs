@@ -100,8 +100,12 @@ pub(crate) enum Kind {
     Size,
     /// A length of time (`1m30s`).
     Duration,
+    /// A size in bytes, in quotes even without a unit.
+    SizeText,
     /// Permission bits in octal.
     Mode,
+    /// Permission bits in octal, printed as a number.
+    ModeNumber,
     /// Null, a line split as a shell would, or a list of words.
     Command,
     /// A path, made absolute.
@@ -298,9 +302,9 @@ impl Kind {
             Self::Flag | Self::StrictFlag => "true or false",
             Self::Int(..) => "an integer",
             Self::Number | Self::Float => "a number",
-            Self::Size => "a size such as 512m",
+            Self::Size | Self::SizeText => "a size such as 512m",
             Self::Duration => "a duration such as 1m30s",
-            Self::Mode => "an octal mode such as 0440",
+            Self::Mode | Self::ModeNumber => "an octal mode such as 0440",
             Self::Command => "a text or a list of texts",
             Self::List(List { single: true, .. }) => "a text or a list of texts",
             Self::List(_) => "a list",

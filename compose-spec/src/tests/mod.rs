@@ -1,7 +1,5 @@
 //! Tests of the whole pipeline, on files in memory.
 
-mod broken;
-mod broken_values;
 mod compose;
 mod discovery;
 mod elements;

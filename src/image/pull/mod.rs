@@ -8,6 +8,7 @@ mod error;
 mod fetch;
 mod job;
 mod layers;
+mod pinned;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use super::{
 use crate::model::{Digest, ImageRecord};
 
 pub use error::PullError;
+pub use pinned::pinned;
 
 /// Indexes that may point to indexes.
 const INDEX_DEPTH_MAX: usize = 3;

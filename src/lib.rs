@@ -11,7 +11,7 @@
 //! L5  observe    -> image, network, volume, container, store, model
 //!     apply      -> plan, observe (facts of the host), build, image, network, volume, container, store, model, protocol
 //! L6  supervisor -> observe, plan, apply, container, store, model, protocol, compose_spec
-//! L7  client     -> protocol, store                    ui -> model, protocol, plan, compose_spec
+//! L7  client     -> protocol, store, model             ui -> model, protocol, plan, compose_spec
 //! L8  cli        -> client, ui, compose_spec, plan, observe, container (monitor clients), store, model, protocol
 //!     protocol   -> model, compose_spec
 //! ```

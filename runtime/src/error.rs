@@ -116,7 +116,27 @@ impl From<nix::errno::Errno> for Errno {
 
 impl From<std::io::Error> for Errno {
     fn from(error: std::io::Error) -> Self {
-        Self(error.raw_os_error().unwrap_or(libc::EIO))
+        Self(
+            error
+                .raw_os_error()
+                .unwrap_or_else(|| of_kind(error.kind())),
+        )
+    }
+}
+
+/// Finds the number again that `fs_err` hides behind its kind when it adds a path.
+fn of_kind(kind: std::io::ErrorKind) -> i32 {
+    use std::io::ErrorKind;
+    match kind {
+        ErrorKind::NotFound => libc::ENOENT,
+        ErrorKind::PermissionDenied => libc::EACCES,
+        ErrorKind::AlreadyExists => libc::EEXIST,
+        ErrorKind::NotADirectory => libc::ENOTDIR,
+        ErrorKind::IsADirectory => libc::EISDIR,
+        ErrorKind::ReadOnlyFilesystem => libc::EROFS,
+        ErrorKind::StorageFull => libc::ENOSPC,
+        ErrorKind::InvalidInput => libc::EINVAL,
+        _ => libc::EIO,
     }
 }
 
@@ -251,6 +271,8 @@ mod tests {
             "user `web` is not in /etc/passwd of the container"
         );
         assert_eq!(Errno(libc::EIO).to_string(), "I/O error");
+        let wrapped = fs_err::read("/no/such/file").unwrap_err();
+        assert_eq!(Errno::from(wrapped), Errno(libc::ENOENT));
     }
 
     #[test]

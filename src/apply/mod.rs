@@ -16,7 +16,7 @@ mod wait;
 
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
-pub use image::pinned;
+pub use image::{pinned, registries};
 pub use queue::{Report, apply};
 
 use crate::model::Timestamp;

@@ -3,6 +3,7 @@
 //! The process is synchronous and single-threaded, and it starts nothing but, where needed, the supervisor: `ps`, `logs`,
 //! `config`, `images`, `port` and `top` read the state root themselves.
 
+mod access;
 mod attach;
 mod attached;
 mod build;
@@ -17,6 +18,8 @@ mod failure;
 mod follow;
 mod images;
 mod lifecycle;
+mod login;
+mod logout;
 mod logs;
 mod ls;
 mod observed;
@@ -25,8 +28,10 @@ mod poll;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod rehearse;
 mod run;
+mod search;
 mod session;
 mod settings;
 mod stats;
@@ -92,6 +97,8 @@ enum Command {
     Images(images::Arguments),
     /// Send a signal to containers
     Kill(lifecycle::Kill),
+    Login(login::Arguments),
+    Logout(logout::Arguments),
     Logs(logs::Arguments),
     #[command(alias = "list")]
     Ls(ls::Arguments),
@@ -100,12 +107,14 @@ enum Command {
     Port(port::Arguments),
     Ps(ps::Arguments),
     Pull(pull::Arguments),
+    Push(push::Arguments),
     /// Stop and start containers as they are
     Restart(lifecycle::WithGrace),
     /// Remove stopped containers
     Rm(lifecycle::Remove),
     Run(run::Arguments),
     Scale(up::ScaleArguments),
+    Search(search::Arguments),
     /// Start containers that exist
     Start(lifecycle::Services),
     Stats(stats::Arguments),
@@ -184,16 +193,20 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Image(command) => images::run_image(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Login(arguments) => login::run(session, arguments),
+        Command::Logout(arguments) => logout::run(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
         Command::Ls(arguments) => ls::run(session, arguments),
         Command::Pause(arguments) => lifecycle::pause(session, arguments),
         Command::Port(arguments) => port::run(session, arguments),
         Command::Ps(arguments) => ps::run(session, arguments),
         Command::Pull(arguments) => pull::run(session, arguments),
+        Command::Push(arguments) => push::run(session, arguments),
         Command::Restart(arguments) => lifecycle::restart(session, arguments),
         Command::Rm(arguments) => lifecycle::remove(session, arguments),
         Command::Run(arguments) => run::run(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
+        Command::Search(arguments) => search::run(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
         Command::Stats(arguments) => stats::run(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),

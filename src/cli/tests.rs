@@ -162,16 +162,20 @@ fn help_lists_every_command() {
           image    Images of the store
           images   List the images of the project's containers
           kill     Send a signal to containers
+          login    Log in to a registry
+          logout   Log out of a registry
           logs     View what services wrote
           ls       List the projects of this machine
           pause    Freeze containers
           port     Print where a port of a service appears on the host
           ps       List the containers of the project
           pull     Pull the images of services
+          push     Push the images of services that can be built
           restart  Stop and start containers as they are
           rm       Remove stopped containers
           run      Run a one-off command in a new container of a service
           scale    Change the number of containers of services
+          search   Search Docker Hub, or the catalog of another registry
           start    Start containers that exist
           stats    Show what containers use
           stop     Stop containers, leave them in place

@@ -2,6 +2,7 @@
 //!
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
+mod cdi;
 mod host;
 
 use std::collections::{BTreeMap, BTreeSet};

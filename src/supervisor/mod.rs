@@ -9,6 +9,7 @@ mod calls;
 mod desired;
 mod images;
 mod project;
+mod registries;
 mod registry;
 mod server;
 

@@ -51,7 +51,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "protocol",
         ],
     ),
-    ("client", &["protocol", "store"]),
+    ("client", &["model", "protocol", "store"]),
     ("ui", &["model", "protocol", "plan"]),
     (
         "cli",

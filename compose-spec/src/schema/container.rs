@@ -13,7 +13,6 @@ use crate::canonical::{check, items, short};
 
 const WINDOWS: &str = "it exists on Windows only";
 const LATER: &str = "this version does not implement it yet";
-const CGROUP_V1: &str = "the kernel offers it in control groups v1 only";
 
 /// An entry of `pre_start`: what it does not say is as in the service.
 pub(crate) static INIT_HOOK: Section = Section {
@@ -28,9 +27,7 @@ pub(crate) static INIT_HOOK: Section = Section {
 /// The attributes of a container.
 pub(super) const CONTAINER: &[Field] = &[
     Field::new("annotations", Kind::Pairs(Pairs::Labels)),
-    Field::new("blkio_config", Kind::Section(&BLKIO))
-        .keep()
-        .no_effect(LATER),
+    Field::new("blkio_config", Kind::Section(&BLKIO)).keep(),
     Field::new("cap_add", TEXTS),
     Field::new("cap_drop", TEXTS),
     Field::new("cgroup_parent", Kind::Text),
@@ -39,8 +36,8 @@ pub(super) const CONTAINER: &[Field] = &[
     Field::new("cpu_percent", Kind::Int(0, 100)).no_effect(WINDOWS),
     Field::new("cpu_period", Kind::Number),
     Field::new("cpu_quota", Kind::Number),
-    Field::new("cpu_rt_period", Kind::Number).no_effect(CGROUP_V1),
-    Field::new("cpu_rt_runtime", Kind::Number).no_effect(CGROUP_V1),
+    Field::new("cpu_rt_period", Kind::Number),
+    Field::new("cpu_rt_runtime", Kind::Number),
     Field::new("cpus", Kind::Float),
     Field::new("cpuset", Kind::Text),
     Field::new("cpu_shares", Kind::Number),
@@ -49,7 +46,7 @@ pub(super) const CONTAINER: &[Field] = &[
     Field::new("credential_spec", Kind::Section(&CREDENTIAL_SPEC))
         .keep()
         .no_effect(WINDOWS),
-    Field::new("device_cgroup_rules", DEVICE_RULES).no_effect(LATER),
+    Field::new("device_cgroup_rules", DEVICE_RULES),
     Field::new("devices", DEVICES),
     Field::new("dns", TEXT_OR_TEXTS),
     Field::new("dns_opt", TEXTS),
@@ -60,7 +57,7 @@ pub(super) const CONTAINER: &[Field] = &[
     Field::new("env_file", ENV_FILES),
     Field::new("extra_hosts", EXTRA_HOSTS),
     Field::new("group_add", GROUPS),
-    Field::new("gpus", GPUS).no_effect(LATER),
+    Field::new("gpus", GPUS),
     Field::new("hostname", Kind::Text),
     Field::new("image", Kind::Text),
     Field::new("init", Kind::Flag).keep(),
@@ -72,12 +69,12 @@ pub(super) const CONTAINER: &[Field] = &[
     Field::new("mem_limit", Kind::Size),
     Field::new("mem_reservation", Kind::Size),
     Field::new("memswap_limit", Kind::Size),
-    Field::new("mem_swappiness", Kind::Size).no_effect(CGROUP_V1),
+    Field::new("mem_swappiness", Kind::Size),
     Field::new("mac_address", Kind::Text),
     Field::new("models", MODELS).no_effect(LATER),
     Field::new("network_mode", Kind::Checked(&check::NETWORK_MODE)),
     Field::new("networks", NETWORKS),
-    Field::new("oom_kill_disable", Kind::Flag).no_effect(CGROUP_V1),
+    Field::new("oom_kill_disable", Kind::Flag),
     Field::new("oom_score_adj", Kind::Int(-1000, 1000)),
     Field::new("pid", Kind::Checked(&check::PID)),
     Field::new("pids_limit", Kind::Number),
@@ -92,13 +89,13 @@ pub(super) const CONTAINER: &[Field] = &[
     Field::new("shm_size", Kind::Size),
     Field::new("stop_grace_period", Kind::Duration).keep(),
     Field::new("stop_signal", Kind::Checked(&check::STOP_SIGNAL)),
-    Field::new("storage_opt", Kind::Options).no_effect(LATER),
+    Field::new("storage_opt", Kind::Options),
     Field::new("sysctls", Kind::Pairs(Pairs::Labels)),
     Field::new("tmpfs", TEXT_OR_TEXTS),
     Field::new("ulimits", ULIMITS),
     Field::new("use_api_socket", Kind::StrictFlag).no_effect(LATER),
     Field::new("user", Kind::Text),
-    Field::new("userns_mode", Kind::Checked(&check::USERNS)).no_effect(LATER),
+    Field::new("userns_mode", Kind::Checked(&check::USERNS)),
     Field::new("uts", Kind::Checked(&check::UTS)),
     Field::new("volumes", VOLUMES),
     Field::new("volumes_from", TEXTS_REFUSING_TWICE).no_effect(LATER),

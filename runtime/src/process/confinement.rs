@@ -18,20 +18,25 @@ pub(crate) fn place(stdin: &OwnedFd, stdout: &OwnedFd, stderr: &OwnedFd) -> Resu
 
 /// Makes the user the owner of pipes and terminals among the standard streams, so that `/dev/stdout` can be opened again by name.
 /// Files, devices and sockets stay as they are: they may be somebody else's.
-pub(crate) fn give_streams(uid: u32) -> Result<(), Errno> {
+/// A terminal is ours when it belongs to root, the host's or the container's.
+pub(crate) fn give_streams(uid: u32, root: u32) -> Result<(), Errno> {
     let streams = [
         rustix::stdio::stdin(),
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
     ];
-    streams.into_iter().try_for_each(|stream| give(stream, uid))
+    streams
+        .into_iter()
+        .try_for_each(|stream| give(stream, uid, root))
 }
 
-fn give(stream: BorrowedFd<'_>, uid: u32) -> Result<(), Errno> {
+fn give(stream: BorrowedFd<'_>, uid: u32, root: u32) -> Result<(), Errno> {
     let stat = rustix::fs::fstat(stream)?;
     let is_ours = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo => true,
-        FileType::CharacterDevice => rustix::termios::isatty(stream) && stat.st_uid == 0,
+        FileType::CharacterDevice => {
+            rustix::termios::isatty(stream) && (stat.st_uid == 0 || stat.st_uid == root)
+        }
         _ => false,
     };
     if !is_ours || stat.st_uid == uid {

@@ -39,6 +39,8 @@ pub(crate) enum Stage {
     OomScore,
     /// Sets kernel parameters of its namespaces.
     Sysctls,
+    /// Makes files as the container's root where its users are not the host's, with the host's capabilities all the same.
+    MapRoot,
     /// Attaches the root filesystem.
     Root,
     /// Mounts everything on it.
@@ -55,6 +57,8 @@ pub(crate) enum Stage {
     User,
     /// Moves the standard streams into place.
     Streams,
+    /// Enters the container's user namespace; the host's capabilities are gone from here on.
+    EnterUsers,
     /// Cuts the bounding set down.
     BoundingSet,
     /// Changes groups and user; keeps the capabilities for what follows.
@@ -87,6 +91,7 @@ pub(crate) const LAUNCH: &[Stage] = &[
     Stage::HostName,
     Stage::OomScore,
     Stage::Sysctls,
+    Stage::MapRoot,
     Stage::Root,
     Stage::Mounts,
     Stage::Terminal,
@@ -95,6 +100,7 @@ pub(crate) const LAUNCH: &[Stage] = &[
     Stage::Limits,
     Stage::User,
     Stage::Streams,
+    Stage::EnterUsers,
     Stage::BoundingSet,
     Stage::Credentials,
     Stage::Signals,
@@ -118,6 +124,7 @@ pub(crate) const EXEC: &[Stage] = &[
     Stage::Limits,
     Stage::User,
     Stage::Streams,
+    Stage::EnterUsers,
     Stage::BoundingSet,
     Stage::Credentials,
     Stage::Signals,
@@ -177,6 +184,7 @@ fn perform(
         Stage::HostName => work::set_host_name(plan)?,
         Stage::OomScore => work::write_all(&plan.oom_score, progress)?,
         Stage::Sysctls => work::write_all(&plan.sysctls, progress)?,
+        Stage::MapRoot => work::map_root(plan)?,
         Stage::Root => plan.tree.iter().try_for_each(rootfs::Plan::attach)?,
         Stage::Mounts => work::mount(plan, progress)?,
         Stage::Terminal => progress.terminal = work::open_terminal(plan)?,
@@ -185,6 +193,7 @@ fn perform(
         Stage::Limits => work::set_limits(plan)?,
         Stage::User => progress.credentials = Some(work::find_user(plan)?),
         Stage::Streams => work::place_streams(plan, progress)?,
+        Stage::EnterUsers => work::enter_users(plan)?,
         Stage::BoundingSet => {
             let cut = confinement::cut_bounding_set(plan.capabilities);
             cut.at(Step::Capabilities, process)?;
@@ -227,6 +236,7 @@ mod tests {
             let ordered = [
                 Stage::User,
                 Stage::Streams,
+                Stage::EnterUsers,
                 Stage::BoundingSet,
                 Stage::Credentials,
                 Stage::CloseFiles,
@@ -248,6 +258,7 @@ mod tests {
             Stage::JoinNamespaces,
             Stage::Procfs,
             Stage::Sysctls,
+            Stage::MapRoot,
             Stage::Root,
             Stage::Mounts,
             Stage::Terminal,

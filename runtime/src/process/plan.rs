@@ -22,10 +22,10 @@ use super::{ExecRequest, LaunchIo, SockFilter};
 use crate::cgroup::JoinPlan;
 use crate::error::{Error, Step};
 use crate::fault::{Subject, Subjects};
-use crate::namespaces;
+use crate::namespaces::{self, users::Users};
 use crate::rootfs::{self, confine::c_path};
 use crate::security::capabilities::Mask;
-use crate::spec::{ContainerSpec, Namespace, Process};
+use crate::spec::{ContainerSpec, Namespace, Process, UserMap};
 use crate::sys::arguments::Arguments;
 use crate::sys::clone::refuse_threads;
 use crate::sys::exec::Texts;
@@ -45,6 +45,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) namespaces: namespaces::Plan,
     /// PID 1 of the container of an exec.
     pub(crate) container: Option<BorrowedFd<'a>>,
+    /// The user namespace of a launch.
+    pub(crate) users: Option<Users>,
+    /// Users of the container, when they are not the host's.
+    pub(crate) user_map: Option<&'a UserMap>,
     pub(crate) has_new_net: bool,
     pub(crate) host_names: Option<HostNames<'a>>,
     pub(crate) oom_score: Vec<HostFile>,
@@ -77,6 +81,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Names {
     pub(crate) process: Subject,
     pub(crate) container: Subject,
+    pub(crate) users: Subject,
     pub(crate) loopback: Subject,
     pub(crate) procfs: Subject,
     pub(crate) terminal: Subject,
@@ -166,7 +171,13 @@ impl<'a> Plan<'a> {
         for (name, value) in &spec.sysctls {
             plan.sysctls.push(sysctl(name, value, subjects)?);
         }
-        plan.tree = Some(rootfs::Plan::of(spec, cgroup, subjects)?);
+        plan.users = spec.users.as_ref().map(Users::make).transpose()?;
+        plan.tree = Some(rootfs::Plan::of(
+            spec,
+            cgroup,
+            plan.users.as_ref(),
+            subjects,
+        )?);
         plan.has_reaper = spec.init;
         if spec.init {
             plan.monitor_arguments = own_arguments()?;
@@ -227,6 +238,8 @@ impl<'a> Plan<'a> {
             cgroup,
             namespaces: namespaces::Plan::default(),
             container: None,
+            users: None,
+            user_map: spec.users.as_ref(),
             has_new_net: false,
             host_names: None,
             oom_score: oom_score(spec, permitted, &mut subjects, &mut warnings)?,
@@ -303,6 +316,7 @@ impl Names {
         Self {
             process: subjects.add(format!("the process of `{program}`")),
             container: subjects.add("the container's"),
+            users: subjects.add("user namespace of the container"),
             loopback: subjects.add("lo"),
             procfs: subjects.add("proc"),
             terminal: subjects.add("in /dev/pts"),

@@ -48,6 +48,16 @@ pub enum MountKind {
         recursive: bool,
         /// Propagation of mounts below.
         propagation: Propagation,
+        /// `read_only` is for this mount only, not for those below it.
+        #[serde(default)]
+        writable_below: bool,
+    },
+    /// The layers of an image, always read-only.
+    Image {
+        /// Layer directories, the topmost first; at least one.
+        lowers: Vec<PathBuf>,
+        /// Directory or file in the image, resolved inside it.
+        subpath: Option<String>,
     },
     /// Memory.
     Tmpfs {

@@ -53,7 +53,7 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
             _ => over,
         },
         Kind::Values => match (&base.value, &over.value) {
-            (Value::Sequence(_), Value::Sequence(_)) => append(base, over, Vec::extend),
+            (Value::Sequence(_), Value::Sequence(_)) => append(base, over, add_new),
             (Value::Sequence(_), _) | (_, Value::Sequence(_)) => {
                 cannot_merge(over.span, &base, sink);
                 base

@@ -12,9 +12,13 @@ pub use error::CheckError;
 
 use crate::process::limits;
 use crate::process::user::{Id, UserSpec};
+use crate::rootfs::exact;
 use crate::rootfs::tmpfs::TmpfsOptions;
 use crate::security::{capabilities, seccomp};
-use crate::spec::{ContainerSpec, MountKind, Namespace, Namespaces, Process, Rootfs, Seccomp};
+use crate::spec::{
+    CapabilitySets, ContainerSpec, ExactMount, ExactSource, MountKind, Namespace, Namespaces,
+    Process, Rootfs, Seccomp,
+};
 
 /// A description that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +78,21 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     for (name, value) in &spec.sysctls {
         check_sysctl(name, value, &spec.namespaces)?;
     }
-    if let Err(name) = capabilities::Mask::of(&spec.security.capabilities) {
-        return Err(CheckError::Capability(name.to_owned()));
+    let mut sets = vec![&spec.security.capabilities];
+    if let Some(exact) = &spec.security.exact {
+        let CapabilitySets {
+            bounding,
+            permitted,
+            effective,
+            inheritable,
+            ambient,
+        } = &exact.capabilities;
+        sets.extend([bounding, permitted, effective, inheritable, ambient]);
+    }
+    for set in sets {
+        if let Err(name) = capabilities::Mask::of(set) {
+            return Err(CheckError::Capability(name.to_owned()));
+        }
     }
     Ok(Checked(spec))
 }
@@ -121,7 +138,10 @@ fn check_names(spec: &ContainerSpec) -> Result<(), CheckError> {
             });
         }
     }
-    let group = format!("{}/{}", spec.cgroup.parent, spec.cgroup.name);
+    let group = match spec.cgroup.parent.as_str() {
+        "" => spec.cgroup.name.clone(),
+        parent => format!("{parent}/{}", spec.cgroup.name),
+    };
     if !group.split('/').all(is_plain_name) {
         return Err(CheckError::Cgroup(group));
     }
@@ -184,6 +204,7 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
                     .iter()
                     .try_for_each(|path| no_nul("subpath", path))?;
             }
+            MountKind::Exact(exact) => check_exact(&mount.target, exact)?,
             MountKind::Image { lowers, subpath } => {
                 if lowers.is_empty() || lowers.len() > LAYERS_MAX {
                     return Err(CheckError::Layers(lowers.len()));
@@ -202,6 +223,30 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
         }
     }
     Ok(())
+}
+
+fn check_exact(target: &str, mount: &ExactMount) -> Result<(), CheckError> {
+    for names in [&mount.set, &mount.cleared, &mount.set_below] {
+        exact::flags(names).map_err(|flag| CheckError::MountFlag {
+            target: target.to_owned(),
+            flag: flag.to_owned(),
+        })?;
+    }
+    match &mount.source {
+        ExactSource::Bind { path, .. } => absolute("mount source", path),
+        ExactSource::Filesystem {
+            kind,
+            source,
+            options,
+        } => {
+            no_nul("filesystem type", kind)?;
+            no_nul("mount source", source)?;
+            options.iter().try_for_each(|(key, value)| {
+                no_nul("mount option", key)?;
+                no_nul("mount option", value)
+            })
+        }
+    }
 }
 
 fn check_limits(spec: &ContainerSpec) -> Result<(), CheckError> {

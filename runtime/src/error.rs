@@ -64,7 +64,7 @@ impl fmt::Display for Error {
                     "execute {subject}: the interpreter that it names is not in the container"
                 )
             }
-            (Step::Check, _) => f.write_str(subject),
+            (Step::Check | Step::Prepare, _) => f.write_str(subject),
             (Step::Killed, _) => write!(f, "{step} {subject}"),
             _ => write!(f, "{step} {subject}: {source}"),
         }
@@ -244,6 +244,8 @@ steps! {
     Execute = "execute",
     /// execve(2) of a program that is there, whose script interpreter or dynamic linker is not.
     FindInterpreter = "find the interpreter of",
+    /// Preparations of others during a held launch; the subject says everything.
+    Prepare = "prepare",
     /// The child ended before it could report.
     Killed = "child ended during setup:",
 }

@@ -96,7 +96,6 @@ fn what_cannot_be_honoured_is_refused() {
         "stack logs --since yesterday",
         "stack exec web",
         "stack port web http",
-        "stack build --push",
         "stack kill --remove-orphans",
         "stack config --services --volumes",
         "stack image load",
@@ -166,6 +165,7 @@ fn help_lists_every_command() {
           logout   Log out of a registry
           logs     View what services wrote
           ls       List the projects of this machine
+          oci      Run OCI bundles, as runc does; `stack oci --help` tells more
           pause    Freeze containers
           port     Print where a port of a service appears on the host
           ps       List the containers of the project

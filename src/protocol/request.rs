@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DownOptions, LifecycleAction, UpOptions};
+use crate::model::{BuildCachePrune, DownOptions, LifecycleAction, UpOptions};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Request {
     Login(LoginRequest),
     /// Search a registry.
     Search(SearchRequest),
+    /// Remove what is in the build cache. `Outcome::names` holds an id and the bytes it freed for each entry.
+    BuilderPrune(BuildCachePrune),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
     /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
@@ -118,6 +120,15 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Build arguments over those of the file.
     pub args: BTreeMap<String, Option<String>>,
+    /// Only check the Dockerfiles.
+    #[serde(default)]
+    pub check: bool,
+    /// The images belong to no project (`stack image build`): they get the names of `tags` and no other.
+    #[serde(default)]
+    pub untagged: bool,
+    /// Memory limit of RUN in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
 }
 
 /// `stack image load -i FILE`.

@@ -98,9 +98,9 @@ impl Registry {
             return;
         }
         let busy = Busy::new(&self.inner);
-        let context = self.inner.context.clone();
+        let (context, leave) = (self.inner.context.clone(), self.inner.leave.clone());
         drop(self.inner.tasks.spawn(async move {
-            images::call(&context, request, access, events).await;
+            images::call(&context, request, access, events, &leave).await;
             drop(busy);
         }));
     }
@@ -212,6 +212,7 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         | Request::Push(_)
         | Request::Login(_)
         | Request::Search(_)
+        | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_) => None,

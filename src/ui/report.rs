@@ -44,6 +44,9 @@ impl Ui {
         if let Some(place) = place {
             self.say(&format!("  --> {place}"));
         }
+        for line in &report.excerpt {
+            self.say(line);
+        }
         let skipped = report.log.len().saturating_sub(LOG_LINES_MAX);
         if !report.log.is_empty() {
             self.say("last log lines:");
@@ -157,6 +160,7 @@ mod tests {
             ],
             hints: vec!["stack logs web".into()],
             log: (0..30).map(|n| format!("line {n}")).collect(),
+            excerpt: Vec::new(),
             config_path: None,
         };
         let place = Location {

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Stat, major, minor, stat};
 
 use super::{CgroupError, DeviceAccess, DeviceKind, DevicePolicy, DeviceRule};
 use crate::rootfs::devices::nodes_below;
-use crate::spec::{ContainerSpec, MountKind};
+use crate::spec::{ContainerSpec, ExactMount, ExactSource, MountKind};
 
 impl DevicePolicy {
     /// Collects the devices of a container.
@@ -41,7 +41,11 @@ impl DevicePolicy {
                 };
                 rule(&stat(source).ok()?, access)
             }
-            MountKind::Tmpfs { .. } | MountKind::Image { .. } => None,
+            MountKind::Exact(ExactMount {
+                source: ExactSource::Bind { path, .. },
+                ..
+            }) => rule(&stat(path).ok()?, DeviceAccess::ALL),
+            MountKind::Exact(_) | MountKind::Tmpfs { .. } | MountKind::Image { .. } => None,
         });
         rules.extend(mounted);
         Ok(Self::Listed(rules))

@@ -69,6 +69,14 @@ pub enum CheckError {
         /// The option.
         option: String,
     },
+    /// A mount flag that is unknown.
+    #[error("mount on `{target}` has unknown flag `{flag}`")]
+    MountFlag {
+        /// Where.
+        target: String,
+        /// The flag.
+        flag: String,
+    },
     /// A capability that does not exist.
     #[error("`{0}` is not a capability")]
     Capability(String),

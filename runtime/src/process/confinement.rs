@@ -6,6 +6,7 @@ use rustix::fs::{FileType, Gid, Uid};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::plan::Sets;
 use super::user::{Credentials, GROUPS_MAX};
 use crate::security::capabilities::Mask;
 
@@ -83,6 +84,24 @@ pub(crate) fn become_user(credentials: &Credentials) -> Result<(), Errno> {
 /// Cuts permitted and effective set down; inheritable and ambient become empty. A program of another user than root starts with none.
 pub(crate) fn cut_capabilities(kept: Mask) -> Result<(), Errno> {
     set_capabilities(CapabilitySet::from_bits_retain(kept.0))
+}
+
+/// Sets the capability sets to the letter. The ambient ones must be permitted and inheritable.
+pub(crate) fn set_exactly(sets: &Sets) -> Result<(), Errno> {
+    let of = |mask: Mask| CapabilitySet::from_bits_retain(mask.0);
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: of(sets.effective),
+            permitted: of(sets.permitted),
+            inheritable: of(sets.inheritable),
+        },
+    )?;
+    for number in (0..u64::BITS).filter(|number| sets.ambient.has(*number)) {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
 }
 
 fn set_capabilities(set: CapabilitySet) -> Result<(), Errno> {

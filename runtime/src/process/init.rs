@@ -49,6 +49,8 @@ pub(crate) enum Stage {
     Terminal,
     /// Hides kernel paths and write-protects the root filesystem.
     CloseRoot,
+    /// Waits for its parent's word that everything outside is prepared; only a held launch does.
+    AwaitParent,
     /// Makes it the root of the process; the host's files are out of reach from here on.
     Pivot,
     /// Sets resource limits.
@@ -65,6 +67,8 @@ pub(crate) enum Stage {
     Credentials,
     /// Sets every signal to its default.
     Signals,
+    /// Waits for somebody's word to go on; only a held launch does.
+    AwaitStart,
     /// Closes every inherited descriptor, so that none can be reached by a path (CVE-2024-21626).
     CloseFiles,
     /// Enters the working directory and checks that it is inside the root.
@@ -96,6 +100,7 @@ pub(crate) const LAUNCH: &[Stage] = &[
     Stage::Mounts,
     Stage::Terminal,
     Stage::CloseRoot,
+    Stage::AwaitParent,
     Stage::Pivot,
     Stage::Limits,
     Stage::User,
@@ -104,6 +109,7 @@ pub(crate) const LAUNCH: &[Stage] = &[
     Stage::BoundingSet,
     Stage::Credentials,
     Stage::Signals,
+    Stage::AwaitStart,
     Stage::CloseFiles,
     Stage::WorkingDirectory,
     Stage::FilterByPrivilege,
@@ -189,6 +195,7 @@ fn perform(
         Stage::Mounts => work::mount(plan, progress)?,
         Stage::Terminal => progress.terminal = work::open_terminal(plan)?,
         Stage::CloseRoot => plan.tree.iter().try_for_each(rootfs::Plan::close)?,
+        Stage::AwaitParent | Stage::AwaitStart => work::await_word(plan)?,
         Stage::Pivot => plan.tree.iter().try_for_each(rootfs::Plan::pivot)?,
         Stage::Limits => work::set_limits(plan)?,
         Stage::User => progress.credentials = Some(work::find_user(plan)?),
@@ -201,14 +208,18 @@ fn perform(
         Stage::Credentials => work::become_user(plan, progress)?,
         Stage::Signals => work::reset_signals().at(Step::Signals, process)?,
         Stage::CloseFiles => {
-            sys::files::close_all_but(plan.stage.as_fd()).at(Step::CloseFiles, process)?;
+            sys::files::close_all_but(plan.stage.as_fd(), plan.kept_files)
+                .at(Step::CloseFiles, process)?;
         }
         Stage::WorkingDirectory => work::enter_working_directory(plan)?,
         Stage::FilterByPrivilege if plan.no_new_privs => {}
         Stage::FilterByNoNewPrivs if !plan.no_new_privs => {}
         Stage::FilterByPrivilege | Stage::FilterByNoNewPrivs => work::install_filter(plan)?,
         Stage::Capabilities => {
-            let cut = confinement::cut_capabilities(plan.capabilities);
+            let cut = match &plan.sets {
+                Some(sets) => confinement::set_exactly(sets),
+                None => confinement::cut_capabilities(plan.capabilities),
+            };
             cut.at(Step::Capabilities, process)?;
         }
         Stage::NoNewPrivs => work::forbid_new_privileges(plan)?,

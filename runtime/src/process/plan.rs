@@ -30,6 +30,8 @@ use crate::sys::arguments::Arguments;
 use crate::sys::clone::refuse_threads;
 use crate::sys::exec::Texts;
 
+/// File mode mask of a program that is not asked for another.
+const UMASK_DEFAULT: u32 = 0o022;
 /// Largest /etc/passwd and /etc/group that are read.
 const NAMES_BYTES_MAX: usize = 1 << 20;
 
@@ -39,6 +41,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) order: &'static [Stage],
     /// Write end of the stage pipe.
     pub(crate) stage: OwnedFd,
+    /// Of a held launch: where words to go on are read.
+    pub(crate) gate: Option<OwnedFd>,
+    /// Descriptors after the standard streams that the program gets too.
+    pub(crate) kept_files: u32,
     pub(crate) names: Names,
     pub(crate) cgroup: &'a JoinPlan,
     /// Namespaces of a launch.
@@ -63,7 +69,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) passwd: Vec<u8>,
     pub(crate) group: Vec<u8>,
     pub(crate) wants_home: bool,
+    /// The bounding set, and all others unless `sets` has them.
     pub(crate) capabilities: Mask,
+    pub(crate) sets: Option<Sets>,
+    /// File mode mask of the program.
+    pub(crate) umask: u32,
     pub(crate) no_new_privs: bool,
     pub(crate) filter: &'a [SockFilter],
     pub(crate) cwd: CString,
@@ -96,6 +106,15 @@ pub(crate) struct Names {
     pub(crate) program: Subject,
     /// One for each v1 hierarchy.
     pub(crate) tasks: Vec<Subject>,
+}
+
+/// Capability sets to the letter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sets {
+    pub(crate) permitted: Mask,
+    pub(crate) effective: Mask,
+    pub(crate) inheritable: Mask,
+    pub(crate) ambient: Mask,
 }
 
 /// Names of a new uts namespace.
@@ -157,6 +176,7 @@ impl<'a> Plan<'a> {
             mask(&spec.security.capabilities)?
         };
         let (mut plan, mut ours) = Self::of(spec, &spec.process, io, cgroup, capabilities)?;
+        plan.use_exact_sets(spec, &mut ours)?;
         let subjects = &mut ours.subjects;
         plan.order = LAUNCH;
         plan.filter = filter;
@@ -202,6 +222,10 @@ impl<'a> Plan<'a> {
         plan.order = EXEC;
         plan.filter = filter;
         plan.container = Some(request.init);
+        plan.kept_files = request.kept_files;
+        if !request.privileged {
+            plan.use_exact_sets(spec, &mut ours)?;
+        }
         // The launch has said them.
         ours.warnings.clear();
         Ok((plan, ours))
@@ -234,6 +258,8 @@ impl<'a> Plan<'a> {
         let plan = Self {
             order: &[],
             stage: above_streams(write).map_err(refuse_pipe)?,
+            gate: None,
+            kept_files: 0,
             names: Names::of(process, &user, cgroup, &mut subjects),
             cgroup,
             namespaces: namespaces::Plan::default(),
@@ -253,6 +279,13 @@ impl<'a> Plan<'a> {
             group: vec![0; NAMES_BYTES_MAX],
             wants_home: !process.env.iter().any(|entry| entry.starts_with("HOME=")),
             capabilities: clamp_capabilities(wanted, permitted, &mut warnings),
+            sets: None,
+            umask: spec
+                .security
+                .exact
+                .as_ref()
+                .and_then(|exact| exact.umask)
+                .unwrap_or(UMASK_DEFAULT),
             no_new_privs: spec.security.no_new_privs,
             filter: &[],
             cwd: c_path(process.cwd.as_ref(), Step::WorkingDirectory)?,
@@ -270,6 +303,27 @@ impl<'a> Plan<'a> {
                 warnings,
             },
         ))
+    }
+
+    /// Takes the capability sets of a description to the letter, as far as this process has them.
+    fn use_exact_sets(&mut self, spec: &ContainerSpec, ours: &mut Ours) -> Result<(), Error> {
+        let Some(exact) = &spec.security.exact else {
+            return Ok(());
+        };
+        let own = own_capabilities()?;
+        let mut given =
+            |names: &[String]| Ok(clamp_capabilities(mask(names)?, own, &mut ours.warnings));
+        let sets = &exact.capabilities;
+        self.capabilities = given(&sets.bounding)?;
+        self.sets = Some(Sets {
+            permitted: given(&sets.permitted)?,
+            effective: given(&sets.effective)?,
+            inheritable: given(&sets.inheritable)?,
+            ambient: given(&sets.ambient)?,
+        });
+        // The same lack was told for each set.
+        ours.warnings.dedup();
+        Ok(())
     }
 
     /// Child: becomes the program. Returns only why it could not.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::confinement;
 use super::init::Progress;
 use super::plan::{HostFile, Plan, Streams};
-use super::user::{self, Credentials, Missing};
+use super::user::{self, Credentials, Id, Missing};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};
 use crate::pty::{self, Terminal};
@@ -169,7 +169,17 @@ pub(crate) fn find_user(plan: &mut Plan<'_>) -> Result<Credentials, Fault> {
     let names = &plan.names;
     let passwd = read_file(c"/etc/passwd", &mut plan.passwd).at(Step::Read, names.passwd)?;
     let group = read_file(c"/etc/group", &mut plan.group).at(Step::Read, names.group)?;
-    let found = user::resolve(&plan.user, &plan.additional, passwd, group).map_err(|missing| {
+    let found = user::resolve(&plan.user, &plan.additional, passwd, group).and_then(|mut found| {
+        if plan.sets.is_some() {
+            let numbers = plan.additional.iter().filter_map(|id| match id {
+                Id::Number(number) => Some(*number),
+                Id::Name(_) => None,
+            });
+            found.credentials.set_groups(numbers)?;
+        }
+        Ok(found)
+    });
+    let found = found.map_err(|missing| {
         let (step, subject, errno) = match missing {
             Missing::User => (Step::FindUser, names.user_part, libc::ENOENT),
             Missing::Group => (Step::FindGroup, names.group_part, libc::ENOENT),
@@ -269,7 +279,7 @@ pub(crate) fn reset_signals() -> Result<(), Errno> {
 
 pub(crate) fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Fault> {
     // What the process makes from here on gets the usual file modes.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let mut buffer = [0; libc::PATH_MAX as usize];
     let entered = rustix::process::chdir(plan.cwd.as_c_str())
         .and_then(|()| sys::files::working_directory(&mut buffer))
@@ -282,6 +292,21 @@ pub(crate) fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Fault> {
             }
         });
     entered.at(Step::WorkingDirectory, plan.names.cwd)
+}
+
+/// Says that everything so far is done, and waits for one byte. A hold that nobody is left to end is ended by SIGKILL.
+pub(crate) fn await_word(plan: &Plan<'_>) -> Result<(), Fault> {
+    let Some(gate) = &plan.gate else {
+        return Ok(());
+    };
+    report(plan.stage.as_fd(), Report::Ready);
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(gate, &mut byte) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome.map(drop).at(Step::Pipe, plan.names.process),
+        }
+    }
 }
 
 pub(crate) fn forbid_new_privileges(plan: &Plan<'_>) -> Result<(), Fault> {

@@ -6,6 +6,7 @@
 mod cgroup_view;
 pub mod confine;
 pub(crate) mod devices;
+pub mod exact;
 mod image;
 pub mod mask;
 pub(crate) mod mounts;
@@ -100,7 +101,10 @@ impl Plan {
             } else {
                 None
             },
-            mask: is_masked.then(|| mask::Plan::of(subjects)),
+            mask: match &spec.security.exact {
+                Some(exact) => Some(mask::Plan::exactly(exact, subjects)?),
+                None => is_masked.then(|| mask::Plan::of(subjects)),
+            },
             is_read_only: spec.rootfs_read_only,
             working_directory: (cwd, subjects.add(&spec.process.cwd)),
         })
@@ -186,7 +190,7 @@ fn builtins(
             Error::new(Step::Mount, "the standard mounts", errno)
         })?;
         Ok::<_, Error>(Source::New {
-            filesystem,
+            filesystem: std::borrow::Cow::Borrowed(filesystem),
             settings,
             attributes,
         })

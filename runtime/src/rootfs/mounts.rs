@@ -3,6 +3,7 @@
 //! The parent opens everything that belongs to the host (bind sources as detached clones, which keep their propagation); the child makes
 //! the filesystems that belong to its namespaces and attaches all of them, each to a descriptor that was resolved inside the root.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -32,6 +33,8 @@ pub(crate) struct Prepared {
     entry: Entry,
     /// How far the target is trusted.
     trust: Trust,
+    /// Propagation that a new filesystem gets once it is attached; 0 = private.
+    propagation: u64,
     step: Step,
     subject: Subject,
 }
@@ -44,7 +47,7 @@ pub(crate) enum Source {
     /// A new instance.
     New {
         /// Type.
-        filesystem: &'static CStr,
+        filesystem: Cow<'static, CStr>,
         /// Key and value for the filesystem.
         settings: Vec<(CString, CString)>,
         /// Flags of the mount.
@@ -80,6 +83,7 @@ impl Prepared {
             target,
             entry,
             trust: Trust::Plain,
+            propagation: 0,
             step: Step::Mount,
             subject,
         }
@@ -91,6 +95,7 @@ impl Prepared {
         users: Option<&Users>,
         subjects: &mut Subjects,
     ) -> Result<Self, Error> {
+        let target_text = mount.target.clone();
         let (source, entry, step, text) = match &mount.kind {
             MountKind::Bind {
                 source, subpath, ..
@@ -113,6 +118,7 @@ impl Prepared {
                 };
                 (Source::Detached(tree), entry, Step::Bind, text)
             }
+            MountKind::Exact(mount) => super::exact::prepare(mount, &target_text)?,
             MountKind::Image { lowers, subpath } => {
                 let tree = super::image::detach(lowers, subpath.as_deref(), users, &mount.target)?;
                 let text = format!("image on {}", mount.target);
@@ -151,6 +157,10 @@ impl Prepared {
             target,
             entry,
             trust,
+            propagation: match &mount.kind {
+                MountKind::Exact(mount) => super::exact::late_propagation(mount),
+                _ => 0,
+            },
             step,
             subject: subjects.add(text),
         })
@@ -173,6 +183,16 @@ impl Prepared {
         };
         self.target(root)
             .and_then(|target| attach(mount, target.as_fd()))
+            .and_then(|()| match self.propagation {
+                0 => Ok(()),
+                propagation => change_mount(
+                    mount,
+                    &Change {
+                        propagation,
+                        ..Change::NONE
+                    },
+                ),
+            })
             .at(self.step, self.subject)
     }
 
@@ -239,7 +259,7 @@ pub(crate) fn clone_tree(place: BorrowedFd<'_>, is_recursive: bool) -> Result<Ow
     rustix::mount::open_tree(place, c"", flags)
 }
 
-fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(place)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
@@ -293,7 +313,7 @@ fn tmpfs(
     let mut attributes = options.attributes;
     attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
     Ok(Source::New {
-        filesystem: c"tmpfs",
+        filesystem: Cow::Borrowed(c"tmpfs"),
         settings: settings(&pairs)?,
         attributes,
     })
@@ -353,14 +373,7 @@ fn detach(mount: &Mount, users: Option<&Users>) -> Result<OwnedFd, Refusal> {
         };
         map_bind(tree.as_fd(), users, *recursive).map_err(refuse)?;
     }
-    let (propagation, recursive) = match propagation {
-        Propagation::Rprivate => (libc::MS_PRIVATE, true),
-        Propagation::Private => (libc::MS_PRIVATE, false),
-        Propagation::Rslave => (libc::MS_SLAVE, true),
-        Propagation::Slave => (libc::MS_SLAVE, false),
-        Propagation::Rshared => (libc::MS_SHARED, true),
-        Propagation::Shared => (libc::MS_SHARED, false),
-    };
+    let (propagation, recursive) = kernel_propagation(*propagation);
     change_mount(
         tree.as_fd(),
         &Change {
@@ -380,4 +393,16 @@ fn detach(mount: &Mount, users: Option<&Users>) -> Result<OwnedFd, Refusal> {
         )?;
     }
     Ok(tree)
+}
+
+/// The kernel's flag, and whether it is for the mounts below too.
+pub(crate) fn kernel_propagation(propagation: Propagation) -> (u64, bool) {
+    match propagation {
+        Propagation::Rprivate => (libc::MS_PRIVATE, true),
+        Propagation::Private => (libc::MS_PRIVATE, false),
+        Propagation::Rslave => (libc::MS_SLAVE, true),
+        Propagation::Slave => (libc::MS_SLAVE, false),
+        Propagation::Rshared => (libc::MS_SHARED, true),
+        Propagation::Shared => (libc::MS_SHARED, false),
+    }
 }

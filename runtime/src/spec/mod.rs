@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod devices;
+mod exact;
 mod health;
 mod limits;
 mod mounts;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
 pub use devices::{Device, DeviceAccess, DeviceKind, DeviceRule};
+pub use exact::{CapabilitySets, ExactMount, ExactNode, ExactSecurity, ExactSource};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
 pub use limits::{BlockIo, CgroupPlace, DeviceWeight, Resources, Rlimit, Throttle, ThrottleBound};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};
@@ -128,6 +130,7 @@ impl ContainerSpec {
                 no_new_privs: false,
                 seccomp: Seccomp::Default,
                 mask_paths: true,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,
@@ -214,6 +217,9 @@ pub struct Security {
     pub seccomp: Seccomp,
     /// Hide kernel paths (/proc/kcore, /sys/firmware, …) and write-protect others (/proc/sys, …).
     pub mask_paths: bool,
+    /// Says it to the letter, for descriptions in another format.
+    #[serde(default)]
+    pub exact: Option<Box<ExactSecurity>>,
 }
 
 /// The system call filter of a container.

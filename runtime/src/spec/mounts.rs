@@ -59,6 +59,8 @@ pub enum MountKind {
         /// Directory or file in the image, resolved inside it.
         subpath: Option<String>,
     },
+    /// To the letter, for descriptions in another format; `read_only` is not looked at.
+    Exact(super::ExactMount),
     /// Memory.
     Tmpfs {
         /// Size in bytes; `None` = the kernel's default.

@@ -20,6 +20,7 @@ mod layer;
 mod merged;
 mod outgoing;
 mod record;
+mod release;
 mod remove;
 mod settle;
 mod stream;

@@ -25,6 +25,7 @@ pub(super) fn lower(
             Seccomp::Default
         },
         mask_paths: !service.privileged,
+        exact: None,
     };
     let mut profile = None;
     for (index, option) in service.security_opt.iter().enumerate() {

@@ -230,6 +230,7 @@ fn a_profile_too_large_for_the_kernel_is_refused() {
         no_new_privs: false,
         seccomp: Seccomp::Profile(Box::new(profile)),
         mask_paths: true,
+        exact: None,
     };
     let Err(FilterError::Profile(ProfileError::Size(size))) = program(&security) else {
         panic!("it was compiled")

@@ -269,6 +269,7 @@ fn no_filter_without_confinement() {
         no_new_privs: false,
         seccomp,
         mask_paths: true,
+        exact: None,
     };
     assert!(
         program(&security(true, Seccomp::Default))

@@ -39,6 +39,7 @@ fn lines(mounts: &[Mount]) -> String {
                 format!("{}{}", source.display(), below.unwrap_or_default())
             }
             MountKind::Image { lowers, subpath } => format!("image {lowers:?} {subpath:?}"),
+            MountKind::Exact(_) => unreachable!("no service asks for them"),
             MountKind::Tmpfs {
                 size_bytes,
                 mode,

@@ -143,9 +143,9 @@ fn closure(tree: &Node, names: &[String]) -> BTreeSet<String> {
     out
 }
 
-/// Removes networks, volumes, secrets and configs that no service uses.
+/// Removes networks, volumes, secrets, configs and models that no service uses.
 pub(crate) fn prune(tree: &mut Node) {
-    for section in ["networks", "volumes", "secrets", "configs"] {
+    for section in ["networks", "volumes", "secrets", "configs", "models"] {
         let used = used(tree, section);
         let Some(top) = tree.as_mapping_mut() else {
             return;
@@ -161,12 +161,11 @@ fn used(tree: &Node, section: &str) -> BTreeSet<String> {
     for (_, entry) in tree.entries_at("services") {
         let service = &entry.value;
         match section {
-            "networks" => {
-                out.extend(
-                    service
-                        .entries_at("networks")
-                        .map(|(key, _)| key.to_string()),
-                );
+            "networks" | "models" => {
+                out.extend(service.entries_at(section).map(|(key, _)| key.to_string()));
+                for hook in service.items_at("pre_start") {
+                    out.extend(hook.entries_at(section).map(|(key, _)| key.to_string()));
+                }
             }
             "volumes" => {
                 let volumes = service.items_at("volumes").iter();

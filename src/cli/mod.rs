@@ -7,6 +7,7 @@ mod attach;
 mod attached;
 mod build;
 mod config;
+mod cp;
 mod disk;
 mod doctor;
 mod down;
@@ -28,6 +29,7 @@ mod rehearse;
 mod run;
 mod session;
 mod settings;
+mod stats;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -35,6 +37,7 @@ mod top;
 mod up;
 mod values;
 mod version;
+mod wait;
 
 use std::{
     ffi::OsString,
@@ -73,9 +76,11 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Attach(attach::Arguments),
     Build(build::Arguments),
     #[command(alias = "convert")]
     Config(config::Arguments),
+    Cp(cp::Arguments),
     Create(up::CreateArguments),
     Doctor(doctor::Arguments),
     Down(down::Arguments),
@@ -103,6 +108,7 @@ enum Command {
     Scale(up::ScaleArguments),
     /// Start containers that exist
     Start(lifecycle::Services),
+    Stats(stats::Arguments),
     /// Stop containers, leave them in place
     Stop(lifecycle::WithGrace),
     Top(top::Arguments),
@@ -110,6 +116,7 @@ enum Command {
     Unpause(lifecycle::Services),
     Up(up::Arguments),
     Version(version::Arguments),
+    Wait(wait::Arguments),
 }
 
 /// Runs a command line and returns the exit code.
@@ -165,8 +172,10 @@ fn execute(command_line: CommandLine) -> u8 {
 
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
+        Command::Cp(arguments) => cp::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
@@ -186,11 +195,13 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
+        Command::Stats(arguments) => stats::run(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
         Command::Top(arguments) => top::run(session, arguments),
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),
         Command::Version(arguments) => version::run(session, arguments),
+        Command::Wait(arguments) => wait::run(session, arguments),
     }
 }
 

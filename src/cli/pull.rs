@@ -85,7 +85,7 @@ fn images(
             ImageSource::Build {
                 image: Some(image), ..
             } if !arguments.ignore_buildable => image,
-            ImageSource::Build { .. } => continue,
+            ImageSource::Build { .. } | ImageSource::Provider(_) => continue,
         };
         let image = (reference.clone(), service.platform.clone());
         if !images.contains(&image) {

@@ -217,22 +217,6 @@ fn has_no_file(error: &compose_spec::LoadError) -> bool {
         .all(|diagnostic| diagnostic.code == Code::NoComposeFile)
 }
 
-/// Returns the services of the Compose files that no active profile has on.
-///
-/// Places know them, the project does not. A name with a dot looks like a path and is left out.
-pub(super) fn inactive_services(loaded: &Loaded) -> Vec<ServiceName> {
-    let mut names: Vec<ServiceName> = loaded
-        .locations
-        .iter()
-        .filter_map(|(path, _)| path.strip_prefix("services."))
-        .filter(|name| !name.contains(['.', '[']))
-        .filter_map(|name| name.parse().ok())
-        .filter(|name| !loaded.project.services.contains_key(name))
-        .collect();
-    names.sort();
-    names
-}
-
 /// Parses names of services from the command line.
 pub(super) fn service_names(names: &[String]) -> Result<Vec<ServiceName>, Failure> {
     names

@@ -54,6 +54,13 @@ impl Signals {
         };
         Ok(Some(Signal::try_from(number)?))
     }
+
+    /// Reads the signal that has come and returns whether it ends a command that only shows something.
+    pub(super) fn is_end(&self) -> io::Result<bool> {
+        Ok(self
+            .next()?
+            .is_some_and(|signal| signal != Signal::SIGWINCH))
+    }
 }
 
 impl AsFd for Signals {

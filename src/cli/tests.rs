@@ -151,8 +151,10 @@ fn help_lists_every_command() {
         Usage: stack [OPTIONS] <COMMAND>
 
         Commands:
+          attach   Attach this terminal to a running container
           build    Build the images of services
           config   Check the Compose file and print it in canonical form
+          cp       Copy files between a container and this machine
           create   Create the project's containers without starting them
           doctor   Print what this host has of what containers need
           down     Stop and remove the project's containers and networks
@@ -171,11 +173,13 @@ fn help_lists_every_command() {
           run      Run a one-off command in a new container of a service
           scale    Change the number of containers of services
           start    Start containers that exist
+          stats    Show what containers use
           stop     Stop containers, leave them in place
           top      Show the processes of running containers
           unpause  Thaw frozen containers
           up       Create and start the project's containers
           version  Print the version
+          wait     Wait until the containers of services have stopped, and print their exit codes
           help     Print this message or the help of the given subcommand(s)
 
         Options:

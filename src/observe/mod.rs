@@ -190,14 +190,15 @@ fn image_references(project: &Project) -> BTreeSet<String> {
     project
         .services
         .values()
-        .map(|service| match &service.image {
+        .filter_map(|service| match &service.image {
             ImageSource::Pull { image }
             | ImageSource::Build {
                 image: Some(image), ..
-            } => image.clone(),
+            } => Some(image.clone()),
             ImageSource::Build { image: None, .. } => {
-                format!("{}-{}", project.name, service.name)
+                Some(format!("{}-{}", project.name, service.name))
             }
+            ImageSource::Provider(_) => None,
         })
         .collect()
 }

@@ -12,6 +12,7 @@
 )]
 
 mod bad_input;
+mod files;
 mod lifecycle;
 mod network;
 mod support;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{
+    model::DeviceRule,
     schema::{Kind, Rule, SERVICE, Section},
     yaml::{Node, Value},
 };
@@ -87,6 +88,20 @@ pub(crate) static UTS: Rule = Rule {
     holds: |text| matches!(text, "" | "host" | "private"),
     wanted: "a UTS mode: host",
     words: &["host"],
+};
+
+/// `host`; empty is what the engine is set up for.
+pub(crate) static USERNS: Rule = Rule {
+    holds: |text| matches!(text, "" | "host"),
+    wanted: "a user namespace mode: host",
+    words: &["host"],
+};
+
+/// `c 189:* rwm`
+pub(crate) static DEVICE_RULE: Rule = Rule {
+    holds: |text| DeviceRule::parse(text).is_some(),
+    wanted: "a device rule such as `c 189:* rwm`: a, b or c, major:minor, access",
+    words: &[],
 };
 
 /// An IPv4 address.

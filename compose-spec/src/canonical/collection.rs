@@ -145,6 +145,26 @@ impl Reader<'_> {
         Some(Node::new(Value::Mapping(out), span))
     }
 
+    /// Reads a scalar, or a list of scalars, as texts.
+    pub(super) fn values(&mut self, node: Node) -> Option<Node> {
+        let text = |reader: &mut Self, node: Node| match scalar_text(&node) {
+            Ok(Some(text)) => Some(Node {
+                value: Value::Text(text),
+                ..node
+            }),
+            _ => reader.wrong_form(&node, "a text, a number or a boolean"),
+        };
+        let span = node.span;
+        let Value::Sequence(items) = node.value else {
+            return text(self, node);
+        };
+        let mut out = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            out.extend(self.at_index(index, |reader| text(reader, item)));
+        }
+        Some(Node::new(Value::Sequence(out), span))
+    }
+
     /// Reads a mapping from any key to texts; numbers keep their text, nothing is the empty text.
     pub(super) fn options(&mut self, node: Node) -> Option<Node> {
         let span = node.span;

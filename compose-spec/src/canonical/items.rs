@@ -47,6 +47,22 @@ pub(crate) fn device(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     )]
 }
 
+/// Returns whether a device is named as the Container Device Interface does: `vendor.com/class=name`.
+pub(crate) fn is_cdi_name(source: &str) -> bool {
+    let letters = |text: &str, more: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    source.split_once('=').is_some_and(|(kind, device)| {
+        let kind = kind.split_once('/');
+        letters(device, "_-.:")
+            && kind.is_some_and(|(vendor, class)| letters(vendor, "_-.") && letters(class, "_-"))
+    })
+}
+
 /// Checks a device of the long form.
 pub(crate) fn finish_device(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let span = node.span;

@@ -113,6 +113,7 @@ impl Reader<'_> {
             Kind::List(list) => self.list(list, node),
             Kind::Pairs(pairs) => self.pairs(*pairs, node),
             Kind::Options => self.options(node),
+            Kind::Values => self.values(node),
             Kind::Map(map) => self.map(map, node),
             Kind::Section(section) => self.section(section, node),
             Kind::OptionalSection(_) if node.is_null() => Some(Node {
@@ -293,8 +294,7 @@ impl Reader<'_> {
             paths,
             ..
         } = self.setting;
-        let absolute: Rc<str> =
-            crate::paths::absolute(base, environment.get("HOME"), path).into();
+        let absolute: Rc<str> = crate::paths::absolute(base, environment.get("HOME"), path).into();
         if !self.setting.passes.path_resolution {
             paths.borrow_mut().note(span, &absolute, path, base);
         }

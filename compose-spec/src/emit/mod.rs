@@ -108,9 +108,7 @@ fn in_order(value: &Value, order: &[&str]) -> Value {
         return value.clone();
     };
     let known = order.iter().filter_map(|key| map.get_key_value(*key));
-    let rest = map
-        .iter()
-        .filter(|(key, _)| !order.contains(&key.as_str()));
+    let rest = map.iter().filter(|(key, _)| !order.contains(&key.as_str()));
     Value::Object(
         known
             .chain(rest)

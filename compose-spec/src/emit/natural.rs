@@ -58,9 +58,13 @@ mod tests {
 
     #[test]
     fn numbers_count_and_letters_come_last() {
-        let mut keys = ["B", "a10", "a2", "_", "A", "a1b", "a1_", "1", "10", "9", "a", "105", "15"];
+        let mut keys = [
+            "B", "a10", "a2", "_", "A", "a1b", "a1_", "1", "10", "9", "a", "105", "15",
+        ];
         keys.sort_by(|a, b| compare(a, b));
-        let wanted = ["_", "1", "9", "10", "15", "105", "A", "B", "a", "a1b", "a1_", "a2", "a10"];
+        let wanted = [
+            "_", "1", "9", "10", "15", "105", "A", "B", "a", "a1b", "a1_", "a2", "a10",
+        ];
         assert_eq!(keys, wanted);
     }
 

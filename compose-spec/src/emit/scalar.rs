@@ -85,7 +85,10 @@ fn fits_plain(text: &str) -> bool {
     if "#,[]{}&*!|>'\"%@`".contains(first) {
         return false;
     }
-    let blank_behind = text[first.len_utf8()..].chars().next().is_none_or(|c| c == ' ');
+    let blank_behind = text[first.len_utf8()..]
+        .chars()
+        .next()
+        .is_none_or(|c| c == ' ');
     if matches!(first, '-' | '?' | ':') && blank_behind {
         return false;
     }

@@ -99,10 +99,9 @@ impl Writer {
                 self.text(text, indent);
                 Ok(())
             }
-            Value::Number(number) if number.is_f64() => {
-                self.out
-                    .write_str(&scalar::float(number.as_f64().unwrap_or_default()))
-            }
+            Value::Number(number) if number.is_f64() => self
+                .out
+                .write_str(&scalar::float(number.as_f64().unwrap_or_default())),
             value => write!(self.out, "{value}"),
         };
     }

@@ -21,7 +21,12 @@ pub(crate) use env_files::resolve_env_files;
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
 
 /// Completes a tree in place.
-pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, context: &mut Context<'_>) {
+pub(crate) fn normalize(
+    tree: &mut Node,
+    name: &ProjectName,
+    origin: &Origin,
+    context: &mut Context<'_>,
+) {
     let passes = context.passes;
     let sink = &mut context.sink;
     let span = tree.span;

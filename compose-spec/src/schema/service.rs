@@ -49,14 +49,16 @@ pub(crate) static SERVICE: Section = Section {
             .no_effect(WINDOWS),
         Field::new("depends_on", DEPENDS_ON),
         Field::new("deploy", DEPLOY_KIND).keep(),
-        Field::new("device_cgroup_rules", TEXTS_REFUSING_TWICE).no_effect(LATER),
+        Field::new("device_cgroup_rules", DEVICE_RULES).no_effect(LATER),
         Field::new("devices", DEVICES),
         Field::new("dns", TEXT_OR_TEXTS),
         Field::new("dns_opt", TEXTS),
         Field::new("dns_search", TEXT_OR_TEXTS),
         Field::new("domainname", Kind::Text),
         Field::new("entrypoint", Kind::Command).empty(Empty::Null),
-        Field::new("provider", Kind::Section(&PROVIDER)).keep(),
+        Field::new("provider", Kind::Section(&PROVIDER))
+            .keep()
+            .no_effect("`up` refuses the service: providers are not run yet"),
         Field::new("environment", Kind::Pairs(Pairs::Environment)),
         Field::new("env_file", ENV_FILES),
         Field::new("expose", EXPOSE),
@@ -110,7 +112,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("ulimits", ULIMITS),
         Field::new("use_api_socket", Kind::StrictFlag).no_effect(LATER),
         Field::new("user", Kind::Text),
-        Field::new("userns_mode", Kind::Text).no_effect(LATER),
+        Field::new("userns_mode", Kind::Checked(&check::USERNS)).no_effect(LATER),
         Field::new("uts", Kind::Checked(&check::UTS)),
         Field::new("volumes", VOLUMES),
         Field::new("volumes_from", TEXTS_REFUSING_TWICE).no_effect(LATER),
@@ -231,7 +233,15 @@ static PROVIDER: Section = Section {
     title: "`provider`",
     fields: &[
         Field::new("type", Kind::Text).required(),
-        Field::new("options", Kind::Any),
+        Field::new(
+            "options",
+            Kind::Map(&Map {
+                what: "option",
+                value: Kind::Values,
+                strict_names: false,
+                replace: false,
+            }),
+        ),
     ],
     extensions: true,
 };
@@ -253,6 +263,13 @@ static ENV_FILE: Section = Section {
     ],
     extensions: false,
 };
+
+const DEVICE_RULES: Kind = Kind::List(&List {
+    item: Kind::Checked(&check::DEVICE_RULE),
+    single: false,
+    twice: Twice::Refuse,
+    replace: false,
+});
 
 const EXPOSE: Kind = Kind::List(&List {
     item: Kind::Short(&Short {

@@ -2,10 +2,13 @@
 
 mod compose;
 mod discovery;
+mod explain;
+mod elements;
 mod hostile;
 mod model;
 mod output;
 mod random;
+mod readme;
 
 use std::{
     collections::BTreeMap,

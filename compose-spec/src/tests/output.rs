@@ -142,7 +142,11 @@ fn hard_texts_survive_as_values_and_keys() {
 
 #[test]
 fn long_lines_are_folded_and_read_back() {
-    for long in ["word ".repeat(100), "a: b  c ".repeat(40), "\u{7} x  y ".repeat(40)] {
+    for long in [
+        "word ".repeat(100),
+        "a: b  c ".repeat(40),
+        "\u{7} x  y ".repeat(40),
+    ] {
         let text = emit::yaml(&json!({"services": {}, "x-a": long}));
         assert!(text.lines().count() > 2, "{text}");
         let read = load_files(&[("compose.yaml", text.as_str())]).unwrap();

@@ -28,7 +28,6 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
     for (name, entry) in tree.entries_at("services") {
         let service = &entry.value;
         check_image(name, service, entry.key_span, sink);
-        check_provider(name, service, sink);
         check_conflicts(name, service, sink);
         check_mounts(name, service, sink);
         check_namespaces(name, service, sink);
@@ -68,14 +67,6 @@ fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
     }
     let message = format!("service `{name}` has neither `image` nor `build`");
     sink.push(Diagnostic::error(Code::NoImage, message).at(span, ""));
-}
-
-/// A provider is an external program that runs the service instead of a container.
-fn check_provider(name: &str, service: &Node, sink: &mut Sink) {
-    if let Some(provider) = service.get("provider") {
-        let message = format!("service `{name}`: providers are not run by this version");
-        sink.push(Diagnostic::error(Code::Unsupported, message).at(provider.span, ""));
-    }
 }
 
 fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {

@@ -1,6 +1,6 @@
 //! Ports of the host, which only one container can have.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
@@ -19,7 +19,8 @@ struct Published<'t> {
 
 /// Reports ports that two services publish, and fixed ports of services with several replicas.
 pub(super) fn check(tree: &Node, sink: &mut Sink) {
-    let mut seen: Vec<Published<'_>> = Vec::new();
+    // Ranges make many ports: each is only compared with those of its number.
+    let mut seen: HashMap<(u16, &str), Vec<Published<'_>>> = HashMap::new();
     for (name, entry) in tree.entries_at("services") {
         let service = &entry.value;
         let many = super::replicas(service).filter(|(count, _)| *count > 1);
@@ -32,9 +33,11 @@ pub(super) fn check(tree: &Node, sink: &mut Sink) {
                 told = true;
                 one_replica_only(&port, count, place, sink);
             }
-            match seen.iter().find(|other| collides(other, &port)) {
+            let known = seen.entry((port.port, port.protocol)).or_default();
+            match known.iter().find(|other| collides(other, &port)) {
+                Some(_) if sink.is_full() => return,
                 Some(other) => taken(other, &port, sink),
-                None => seen.push(port),
+                None => known.push(port),
             }
         }
     }
@@ -54,6 +57,7 @@ fn published<'t>(service: &'t str, node: &'t Node) -> Option<Published<'t>> {
     })
 }
 
+/// Returns whether two ports of one number and protocol cannot be had both.
 fn collides(a: &Published<'_>, b: &Published<'_>) -> bool {
     let any = |address: Option<IpAddr>| address.is_none_or(|address| address.is_unspecified());
     let families_differ = match (a.address, b.address) {
@@ -63,7 +67,7 @@ fn collides(a: &Published<'_>, b: &Published<'_>) -> bool {
     let addresses = a.address == b.address || any(a.address) || any(b.address);
     // The same line twice is one port, wherever it comes from.
     let same = a.service == b.service && a.target == b.target && a.address == b.address;
-    a.port == b.port && a.protocol == b.protocol && addresses && !families_differ && !same
+    addresses && !families_differ && !same
 }
 
 fn taken(first: &Published<'_>, second: &Published<'_>, sink: &mut Sink) {

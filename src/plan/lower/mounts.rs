@@ -147,7 +147,7 @@ impl Mounts {
                     subpath: subpath.clone(),
                 });
             }
-            MountSource::Anonymous { nocopy } => {
+            MountSource::Anonymous { nocopy, .. } => {
                 self.add_anonymous(input, target, wanted.read_only, !nocopy);
             }
             MountSource::Bind {

@@ -2,6 +2,9 @@
 //!
 //! The attached connection carries only input and output; signals and window sizes go over a second one.
 
+mod command;
+mod keys;
+
 use std::{io, os::fd::AsFd, path::Path};
 
 use nix::sys::signal::Signal;
@@ -13,6 +16,11 @@ use runtime::{
     spec::{ContainerState, ExitStatus},
 };
 use rustix::io::Errno;
+
+pub(super) use command::{Arguments, run};
+pub(super) use keys::DetachKeys;
+
+use keys::Detector;
 
 use super::{
     failure::Failure,
@@ -31,15 +39,37 @@ pub(super) struct Streams {
     pub(super) tty: bool,
     /// Also send input.
     pub(super) stdin: bool,
+    /// Pass signals on; without it they end this command only.
+    pub(super) sig_proxy: bool,
 }
 
-/// Stays connected until the container's process has ended for good, and returns how.
+/// How an attachment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The process ended for good.
+    Exited(ExitStatus),
+    /// The user left; the container runs on.
+    Detached,
+}
+
+/// What comes from the user's side.
+enum Input {
+    /// Nothing yet.
+    None,
+    /// These bytes; none = the end.
+    Bytes(Vec<u8>),
+    /// The keys that leave.
+    Detach,
+}
+
+/// Stays connected until the container's process has ended for good or the user types the keys that leave. The keys have a meaning only on a terminal.
 pub(super) fn attach(
     session: &Session<'_>,
     directory: &Path,
     name: &str,
     streams: Streams,
-) -> Result<ExitStatus, Failure> {
+    keys: &DetachKeys,
+) -> Result<End, Failure> {
     let signals = Signals::take().map_err(|error| Failure::intent("take signals", &error))?;
     let attachment = Attachment {
         session,
@@ -64,7 +94,8 @@ pub(super) fn attach(
         )
         .and_then(|()| monitor.set_nonblocking(true))
         .map_err(|error| attachment.failed(&error))?;
-    attachment.relay(&monitor, &signals, streams)
+    let detector = is_raw.then(|| Detector::new(keys.clone()));
+    attachment.relay(&monitor, &signals, streams, detector)
 }
 
 struct Attachment<'a> {
@@ -79,7 +110,8 @@ impl Attachment<'_> {
         monitor: &Client,
         signals: &Signals,
         streams: Streams,
-    ) -> Result<ExitStatus, Failure> {
+        mut detector: Option<Detector>,
+    ) -> Result<End, Failure> {
         // A chunk of input that the monitor has no room for yet; an empty one closes the input.
         let (mut pending, mut has_stdin) = (None::<Vec<u8>>, streams.stdin);
         loop {
@@ -96,12 +128,20 @@ impl Attachment<'_> {
             ];
             let ready = poll::wait(&fds, None).map_err(|error| self.broken(&error))?;
             if ready[0] {
-                self.pass_signal(signals, streams.tty)?;
+                let is_end = self.pass_signal(signals, streams)?;
+                if is_end {
+                    return Ok(End::Detached);
+                }
             }
             if ready[2] {
-                let chunk = self.read_input()?;
-                has_stdin = !chunk.as_ref().is_some_and(Vec::is_empty);
-                pending = chunk;
+                match self.read_input(detector.as_mut())? {
+                    Input::None => {}
+                    Input::Bytes(chunk) => {
+                        has_stdin = !chunk.is_empty();
+                        pending = Some(chunk);
+                    }
+                    Input::Detach => return Ok(End::Detached),
+                }
             }
             if let Some(chunk) = &pending
                 && self.send_input(monitor, chunk)?
@@ -111,7 +151,7 @@ impl Attachment<'_> {
             if ready[1]
                 && let Some(status) = self.receive(monitor)?
             {
-                return Ok(status);
+                return Ok(End::Exited(status));
             }
         }
     }
@@ -156,29 +196,36 @@ impl Attachment<'_> {
         Ok(None)
     }
 
-    /// Returns `None` when nothing came, no bytes at the end of input.
-    fn read_input(&self) -> Result<Option<Vec<u8>>, Failure> {
+    fn read_input(&self, detector: Option<&mut Detector>) -> Result<Input, Failure> {
         let mut chunk = vec![0; CHUNK_BYTES];
         match rustix::io::read(io::stdin(), &mut chunk) {
-            Ok(length) => {
-                chunk.truncate(length);
-                Ok(Some(chunk))
-            }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
-            Err(errno) => Err(self.broken(&errno.into())),
+            Ok(length) => chunk.truncate(length),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(Input::None),
+            Err(errno) => return Err(self.broken(&errno.into())),
         }
+        let Some(detector) = detector.filter(|_| !chunk.is_empty()) else {
+            return Ok(Input::Bytes(chunk));
+        };
+        Ok(match detector.filter(&chunk) {
+            (_, true) => Input::Detach,
+            // All of it is held back: it may begin the sequence.
+            (passed, false) if passed.is_empty() => Input::None,
+            (passed, false) => Input::Bytes(passed),
+        })
     }
 
-    fn pass_signal(&self, signals: &Signals, tty: bool) -> Result<(), Failure> {
+    /// Returns whether the signal ends this command.
+    fn pass_signal(&self, signals: &Signals, streams: Streams) -> Result<bool, Failure> {
         match signals.next().map_err(|error| self.broken(&error))? {
             None => {}
-            Some(Signal::SIGWINCH) if tty => self.resize(),
+            Some(Signal::SIGWINCH) if streams.tty => self.resize(),
             Some(Signal::SIGWINCH) => {}
+            Some(_) if !streams.sig_proxy => return Ok(true),
             Some(signal) => self.tell(&Request::Kill {
                 signal: signal as i32,
             }),
         }
-        Ok(())
+        Ok(false)
     }
 
     fn resize(&self) {

@@ -9,19 +9,15 @@
 //!
 //! and read the difference as the user who made the mistake.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that reads and blesses files"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that reads and blesses files")]
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+use fs_err as fs;
 
 use compose_spec::{Code, FileKind, Files, Request, Severity, json, load, plain, short};
 
@@ -68,12 +64,25 @@ fn cases() -> Vec<Case> {
             collect(&path, &path, &mut files);
             let arguments = fs::read_to_string(path.join("arguments")).unwrap_or_default();
             let expected = path.join("expected.txt");
-            cases.push(Case { name, files: Project(files), arguments, expected });
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            cases.push(Case {
+                name,
+                files: Project(files),
+                arguments,
+                expected,
+            });
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             let text = fs::read(&path).unwrap();
             let files = BTreeMap::from([(Path::new(HOME).join("compose.yaml"), text)]);
             let expected = path.with_extension("txt");
-            cases.push(Case { name, files: Project(files), arguments: String::new(), expected });
+            cases.push(Case {
+                name,
+                files: Project(files),
+                arguments: String::new(),
+                expected,
+            });
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -115,9 +124,13 @@ impl Case {
 
     /// Returns what a user reads, and the codes in it. Every form of output is drawn.
     fn findings(&self) -> (String, Vec<Code>) {
-        let error = match load(&self.request(), &self.files) {
-            Err(error) => error,
-            Ok(_) => return ("it is not broken\n".to_owned(), Vec::new()),
+        let Err(error) = load(&self.request(), &self.files) else {
+            return (
+                "it is not broken
+"
+                .to_owned(),
+                Vec::new(),
+            );
         };
         let mut text = String::new();
         let mut codes = Vec::new();
@@ -127,11 +140,21 @@ impl Case {
             }
             text.push_str(&plain(found, &error.sources));
             codes.push(found.code);
-            assert_eq!(short(found, &error.sources).lines().count(), 1, "{}", self.name);
+            assert_eq!(
+                short(found, &error.sources).lines().count(),
+                1,
+                "{}",
+                self.name
+            );
             assert_eq!(json(found, &error.sources)["code"], found.code.as_str());
         }
         let errors = error.diagnostics.iter();
-        assert!(errors.filter(|found| found.severity == Severity::Error).count() > 0);
+        assert!(
+            errors
+                .filter(|found| found.severity == Severity::Error)
+                .count()
+                > 0
+        );
         (text, codes)
     }
 }
@@ -152,7 +175,6 @@ fn every_broken_file_is_answered_with_the_words_recorded() {
         }
         if bless {
             fs::write(&case.expected, &found).unwrap();
-            println!("blessed {}", case.name);
         } else {
             different.push(format!("== {}\n{found}", case.name));
         }
@@ -176,6 +198,9 @@ fn every_code_of_an_error_has_a_broken_file() {
     ];
     let mut seen: Vec<Code> = cases().iter().flat_map(|case| case.findings().1).collect();
     seen.extend(others);
-    let missing: Vec<&Code> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
+    let missing: Vec<&Code> = Code::ALL
+        .iter()
+        .filter(|code| !seen.contains(code))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

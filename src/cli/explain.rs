@@ -42,9 +42,9 @@ fn find(text: &str) -> Result<Code, Failure> {
     let known = Code::ALL
         .iter()
         .find(|code| code.as_str() == bare || code.as_str()[1..] == bare);
-    known.copied().ok_or_else(|| {
-        Failure::Usage(format!("there is no code `{text}`"))
-    })
+    known
+        .copied()
+        .ok_or_else(|| Failure::Usage(format!("there is no code `{text}`")))
 }
 
 #[cfg(test)]

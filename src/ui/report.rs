@@ -205,7 +205,8 @@ mod tests {
             printed(MessageFormat::Short, None),
             "error: start service `web`: port 80 is taken\n"
         );
-        let object: Value = serde_json::from_str(&printed(MessageFormat::Json, Some(&place))).unwrap();
+        let object: Value =
+            serde_json::from_str(&printed(MessageFormat::Json, Some(&place))).unwrap();
         assert_eq!(object["line"], 4);
         assert_eq!(object["message"], "start service `web`: port 80 is taken");
         assert_eq!(object["help"], json!(["stack ps"]));

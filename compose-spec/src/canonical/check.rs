@@ -56,8 +56,8 @@ pub(crate) static STOP_SIGNAL: Rule = Rule {
     holds: is_signal,
     wanted: "a signal such as SIGTERM or 15",
     words: &[
-        "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGALRM", "SIGPWR",
-        "SIGSTOP", "SIGCONT", "SIGABRT", "SIGRTMIN", "SIGRTMAX",
+        "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH",
+        "SIGALRM", "SIGPWR", "SIGSTOP", "SIGCONT", "SIGABRT", "SIGRTMIN", "SIGRTMAX",
     ],
 };
 
@@ -180,14 +180,20 @@ pub(super) fn form_help(node: &Node, expects: &str) -> Option<String> {
         return Some("put a dash and a blank in front of each item: `- …`".to_owned());
     }
     if expects.starts_with("a list") && !text.is_empty() {
-        let quoted = if text.parse::<f64>().is_ok() { format!("\"{text}\"") } else { text.to_owned() };
+        let quoted = if text.parse::<f64>().is_ok() {
+            format!("\"{text}\"")
+        } else {
+            text.to_owned()
+        };
         return Some(format!("put it in brackets: `[{quoted}]`"));
     }
     if expects.starts_with("a mapping") && list && !expects.contains("list") {
         return Some("leave the dash out".to_owned());
     }
     if expects.contains("a mapping") && expects.contains("key=value") {
-        return text.split_once('=').map(|(key, _)| format!("write `{key}: …` below it, or `[{text}]`"));
+        return text
+            .split_once('=')
+            .map(|(key, _)| format!("write `{key}: …` below it, or `[{text}]`"));
     }
     if expects.starts_with("a mapping") && text.contains(':') && !text.contains(' ') {
         return Some("a blank is missing behind the colon".to_owned());

@@ -211,7 +211,10 @@ impl Reader<'_> {
                     }
                     if self.is_model() && !matches!(pairs, Pairs::Contexts | Pairs::Ssh) {
                         let typed = any(value.clone());
-                        if matches!(typed.value, Value::Int(_) | Value::Float(_) | Value::Bool(_)) {
+                        if matches!(
+                            typed.value,
+                            Value::Int(_) | Value::Float(_) | Value::Bool(_)
+                        ) {
                             out.insert(key, key_span, typed);
                             continue;
                         }

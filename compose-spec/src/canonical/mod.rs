@@ -126,7 +126,9 @@ impl Reader<'_> {
                 Value::Sequence(_) => self.wrong_form(&node, kind.expects()),
                 _ => self.kind(scalar, node),
             },
-            Kind::Short(_) if self.is_model() && node.as_text().is_some_and(|text| text.contains('$')) => {
+            Kind::Short(_)
+                if self.is_model() && node.as_text().is_some_and(|text| text.contains('$')) =>
+            {
                 Some(any(node))
             }
             // Single words that stand for a list or a number stay as written in a model.
@@ -278,7 +280,8 @@ impl Reader<'_> {
         what: impl std::fmt::Display,
         help: &str,
     ) -> Option<T> {
-        let mut diagnostic = Diagnostic::error(code, format!("`{}`: {what}", self.path)).at(span, "");
+        let mut diagnostic =
+            Diagnostic::error(code, format!("`{}`: {what}", self.path)).at(span, "");
         if !help.is_empty() {
             diagnostic = diagnostic.help(help);
         }

@@ -73,7 +73,12 @@ pub(crate) fn port(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     let text = |text: String| Node::text(text, span);
     let count = parsed.target.length();
     if count > 1 && !reader.budget.spend(count as usize * VALUES_PER_PORT) {
-        let _: Option<()> = reader.refuse(Code::TooLarge, span, "the port ranges of the project are too large", "");
+        let _: Option<()> = reader.refuse(
+            Code::TooLarge,
+            span,
+            "the port ranges of the project are too large",
+            "",
+        );
         return Vec::new();
     }
     (0..count)
@@ -205,7 +210,9 @@ pub(crate) fn finish_port(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let valid = problems.is_empty();
     for (key, problem) in problems {
         let place = node.get(key).map_or(span, |value| value.span);
-        reader.at_key(key, |reader| reader.refuse::<()>(Code::BadPort, place, problem, ""));
+        reader.at_key(key, |reader| {
+            reader.refuse::<()>(Code::BadPort, place, problem, "")
+        });
     }
     if let Some(fields) = node.as_mapping_mut() {
         set_default(fields, "mode", "ingress", span);

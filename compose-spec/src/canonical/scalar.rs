@@ -110,7 +110,12 @@ impl Reader<'_> {
                 let duration = units::parse_duration(&text);
                 let nanos = self.parsed(duration, shown, kind.expects(), span)?;
                 if nanos < 0 {
-                    return self.refuse(Code::BadQuantity, span, "a duration must not be negative", "");
+                    return self.refuse(
+                        Code::BadQuantity,
+                        span,
+                        "a duration must not be negative",
+                        "",
+                    );
                 }
                 Value::Text(units::format_duration(nanos).into())
             }
@@ -165,12 +170,18 @@ impl Reader<'_> {
     /// Reports an integer outside of its bounds.
     fn within(&mut self, kind: &Kind, value: i64, span: Span) -> Option<Value> {
         match *kind {
-            Kind::Int(least, _) if value < least => {
-                self.refuse(Code::BadQuantity, span, format_args!("must be at least {least}"), "")
-            }
-            Kind::Int(_, most) if value > most => {
-                self.refuse(Code::BadQuantity, span, format_args!("must be at most {most}"), "")
-            }
+            Kind::Int(least, _) if value < least => self.refuse(
+                Code::BadQuantity,
+                span,
+                format_args!("must be at least {least}"),
+                "",
+            ),
+            Kind::Int(_, most) if value > most => self.refuse(
+                Code::BadQuantity,
+                span,
+                format_args!("must be at most {most}"),
+                "",
+            ),
             _ => Some(Value::Int(value)),
         }
     }
@@ -207,7 +218,11 @@ impl Reader<'_> {
             let number = ["a size", "a duration", "an integer", "a number", "an octal"]
                 .iter()
                 .any(|start| wanted.starts_with(start));
-            let code = if number { Code::BadQuantity } else { Code::BadValue };
+            let code = if number {
+                Code::BadQuantity
+            } else {
+                Code::BadValue
+            };
             let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
             let mut diagnostic = Diagnostic::error(code, message).at(span, "");
             if wanted.starts_with("a duration") && shown.parse::<u32>().is_ok() {

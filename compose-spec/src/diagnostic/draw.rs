@@ -17,7 +17,10 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Diagnostic, Label, Severity, Sources, Span, text::{self, Cell}};
+use super::{
+    Diagnostic, Label, Severity, Sources, Span,
+    text::{self, Cell},
+};
 
 /// Columns when nothing is known about the reader.
 const WIDTH_DEFAULT: usize = 100;
@@ -80,7 +83,7 @@ impl Drawing {
             picture.file(&rest[..end], sources);
             rest = &rest[end..];
         }
-        for note in diagnostic.help.iter() {
+        for note in &diagnostic.help {
             picture.note("help", note);
         }
         for note in origins(diagnostic, sources) {
@@ -163,13 +166,20 @@ impl Picture {
             Severity::Warning => ("warning", Paint::Warning),
         };
         self.paint(paint, &format!("{word}[{}]", diagnostic.code));
-        self.paint(Paint::Title, &format!(": {}", text::safe(&diagnostic.message)));
+        self.paint(
+            Paint::Title,
+            &format!(": {}", text::safe(&diagnostic.message)),
+        );
         self.out.push('\n');
     }
 
     /// Draws the labels of one file, which are in order.
     fn file(&mut self, marks: &[Mark<'_>], sources: &Sources) {
-        let Some(head) = marks.iter().find(|mark| mark.primary).or(marks.first()) else {
+        let Some(head) = marks
+            .iter()
+            .find(|mark| mark.primary)
+            .or_else(|| marks.first())
+        else {
             return;
         };
         let place = sources.location(head.span);
@@ -309,7 +319,9 @@ impl Picture {
             Paint::Frame => "34",
             Paint::Second => "36",
         };
-        self.out.push_str(&format!("\u{1b}[{code}m{text}\u{1b}[0m"));
+        for part in ["\u{1b}[", code, "m", text, "\u{1b}[0m"] {
+            self.out.push_str(part);
+        }
     }
 }
 

@@ -40,7 +40,13 @@ pub(super) fn cells(line: &str) -> Vec<Cell> {
 /// Returns a text without characters that act on a terminal.
 pub(super) fn safe(text: &str) -> String {
     text.chars()
-        .map(|c| if c == '\t' || c == '\n' { ' ' } else { picture(c) })
+        .map(|c| {
+            if c == '\t' || c == '\n' {
+                ' '
+            } else {
+                picture(c)
+            }
+        })
         .collect()
 }
 

@@ -237,7 +237,13 @@ fn add_dependency(service: &mut Mapping, name: &str, restart: bool, span: Span) 
 }
 
 /// Gives a network, volume, secret or config its name on the host.
-fn resource(section: &str, key: &str, node: &mut Node, project: Option<&ProjectName>, sink: &mut Sink) {
+fn resource(
+    section: &str,
+    key: &str,
+    node: &mut Node,
+    project: Option<&ProjectName>,
+    sink: &mut Sink,
+) {
     let span = node.span;
     if node.is_null() {
         node.value = Value::Mapping(Mapping::default());

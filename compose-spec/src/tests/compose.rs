@@ -41,7 +41,12 @@ fn merge_rules_are_those_of_compose() {
             "[2.2.2.2, 1.1.1.1]",
             json!(["1.1.1.1", "2.2.2.2"]),
         ),
-        ("cap_add", "[KILL]", "[KILL, CHOWN]", json!(["KILL", "CHOWN"])),
+        (
+            "cap_add",
+            "[KILL]",
+            "[KILL, CHOWN]",
+            json!(["KILL", "CHOWN"]),
+        ),
         ("hostname", "x", "y", json!("y")),
         (
             "build",

@@ -1,6 +1,8 @@
 //! The pages of `stack explain`: there is one for each code, and its examples are what it says they are.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use fs_err as fs;
 
 use super::load_files;
 use crate::Code;
@@ -28,11 +30,23 @@ fn every_page_belongs_to_a_code_and_is_complete() {
     for code in Code::ALL {
         let page = code.explanation();
         assert!(page.starts_with(&format!("# {code}: ")), "{code}");
-        assert!(!code.title().is_empty() && page.contains("\nSee also: "), "{code}");
-        assert!(page.lines().all(|line| line.chars().count() <= 130), "{code}");
-        let both = (example(page, "Wrong").is_some(), example(page, "Right").is_some());
+        assert!(
+            !code.title().is_empty() && page.contains("\nSee also: "),
+            "{code}"
+        );
+        assert!(
+            page.lines().all(|line| line.chars().count() <= 130),
+            "{code}"
+        );
+        let both = (
+            example(page, "Wrong").is_some(),
+            example(page, "Right").is_some(),
+        );
         assert!(matches!(both, (true, true) | (false, false)), "{code}");
-        for other in page.match_indices('S').filter_map(|(at, _)| page.get(at..at + 5)) {
+        for other in page
+            .match_indices('S')
+            .filter_map(|(at, _)| page.get(at..at + 5))
+        {
             let is_code = other[1..].chars().all(|c| c.is_ascii_digit());
             assert!(
                 !is_code || Code::ALL.iter().any(|known| known.as_str() == other),
@@ -51,13 +65,19 @@ fn wrong_examples_are_found_and_right_ones_are_right() {
                 Ok(loaded) => loaded.warnings,
                 Err(error) => error.diagnostics,
             };
-            assert!(found.iter().any(|found| found.code == *code), "{code}: {found:?}");
+            assert!(
+                found.iter().any(|found| found.code == *code),
+                "{code}: {found:?}"
+            );
         }
         if let Some(right) = example(page, "Right") {
             let env = "DB_PASSWORD=x\n";
             let outcome = load_files(&[("compose.yaml", right), (".env", env)]);
             let loaded = outcome.unwrap_or_else(|error| panic!("{code}: {error}"));
-            assert!(loaded.warnings.iter().all(|found| found.code != *code), "{code}");
+            assert!(
+                loaded.warnings.iter().all(|found| found.code != *code),
+                "{code}"
+            );
         }
     }
 }
@@ -66,7 +86,10 @@ fn wrong_examples_are_found_and_right_ones_are_right() {
 #[test]
 fn every_code_is_used() {
     let mut sources = String::new();
-    read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
+    read_all(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut sources,
+    );
     for code in Code::ALL {
         let name = format!("Code::{code:?}");
         assert!(sources.contains(&name), "{name} is never reported");

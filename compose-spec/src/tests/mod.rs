@@ -2,8 +2,8 @@
 
 mod compose;
 mod discovery;
-mod explain;
 mod elements;
+mod explain;
 mod hostile;
 mod model;
 mod output;

@@ -1,6 +1,8 @@
 //! The table of elements in the README comes from the schema, so that it is true.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, path::Path};
+
+use fs_err as fs;
 
 use super::load_files;
 use crate::{
@@ -12,7 +14,10 @@ const BEGIN: &str = "<!-- elements: written by a test, see src/tests/readme.rs -
 const END: &str = "<!-- end of elements -->";
 
 /// Elements that are understood and refused when the project is to run: what they ask for would be missed.
-const REFUSED: &[(&str, &str)] = &[("services.*.provider", "programs that run services are not called")];
+const REFUSED: &[(&str, &str)] = &[(
+    "services.*.provider",
+    "programs that run services are not called",
+)];
 
 /// Values that are refused at load, in the words of the README, with an example.
 const REFUSED_VALUES: &[&str] = &[
@@ -53,13 +58,21 @@ fn rows(section: &'static Section, path: &str, outer: &str, out: &mut String) {
         let here = format!("{path}{dot}{}", field.name);
         let own = state(&here, field);
         // What is inside of something without effect has none either, whatever the table says of it elsewhere.
-        let told = if outer == "acts" { own } else { outer.to_owned() };
+        let told = if outer == "acts" {
+            own
+        } else {
+            outer.to_owned()
+        };
         let required = if field.required { " (required)" } else { "" };
         let forms = field.kind.expects().replace('|', "\\|");
         writeln!(out, "| `{here}`{required} | {forms} | {told} |").unwrap();
         let deep = path.matches('.').count() < 6;
         if let (true, Some((section, between))) = (deep, inner(&field.kind)) {
-            let outer = if told.starts_with("acts as") { "acts" } else { &told };
+            let outer = if told.starts_with("acts as") {
+                "acts"
+            } else {
+                &told
+            };
             rows(section, &format!("{here}{between}"), outer, out);
         }
     }
@@ -78,7 +91,10 @@ fn the_readme_has_every_element_with_its_state() {
     let (head, rest) = text.split_once(BEGIN).unwrap();
     let (written, tail) = rest.split_once(END).unwrap();
     let table = table();
-    #[expect(clippy::disallowed_methods, reason = "a test that blesses its own output")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test that blesses its own output"
+    )]
     let bless = std::env::var_os("BLESS").is_some();
     if bless && written != table {
         fs::write(&path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
@@ -95,7 +111,10 @@ fn other_drivers_are_refused() {
     for text in REFUSED_VALUES {
         let error = load_files(&[("compose.yaml", text)]).unwrap_err();
         assert!(
-            error.diagnostics.iter().any(|found| found.code == Code::Unsupported),
+            error
+                .diagnostics
+                .iter()
+                .any(|found| found.code == Code::Unsupported),
             "{text}"
         );
     }

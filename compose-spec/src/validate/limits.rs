@@ -18,8 +18,12 @@ pub(super) fn check(checks: &mut Checks<'_>, service: &Node) {
         let what = "must be a number of processes, or -1 for no limit";
         checks.refuse(Code::BadQuantity, "pids_limit", node.span, what);
     }
-    if let Some(node) = service.get("blkio_config").and_then(|blkio| blkio.get("weight"))
-        && node.as_int().is_some_and(|weight| weight != 0 && !(10..=1000).contains(&weight))
+    if let Some(node) = service
+        .get("blkio_config")
+        .and_then(|blkio| blkio.get("weight"))
+        && node
+            .as_int()
+            .is_some_and(|weight| weight != 0 && !(10..=1000).contains(&weight))
     {
         let what = "must be from 10 to 1000";
         checks.refuse(Code::BadQuantity, "blkio_config.weight", node.span, what);
@@ -43,7 +47,13 @@ fn memory(checks: &mut Checks<'_>, service: &Node) {
         && reservation > limit
     {
         let what = "is larger than the limit";
-        checks.refuse_beside(Code::BadQuantity, "mem_reservation", span, what, (place, "the limit"));
+        checks.refuse_beside(
+            Code::BadQuantity,
+            "mem_reservation",
+            span,
+            what,
+            (place, "the limit"),
+        );
     }
     match (bytes("memswap_limit"), limit) {
         (Some((swap, span)), _) if swap < -1 => {
@@ -52,7 +62,13 @@ fn memory(checks: &mut Checks<'_>, service: &Node) {
         }
         (Some((swap, span)), Some((limit, place))) if swap > 0 && swap < limit => {
             let what = "counts memory and swap together, and is smaller than the memory alone";
-            checks.refuse_beside(Code::BadQuantity, "memswap_limit", span, what, (place, "the memory"));
+            checks.refuse_beside(
+                Code::BadQuantity,
+                "memswap_limit",
+                span,
+                what,
+                (place, "the memory"),
+            );
         }
         _ => {}
     }
@@ -64,7 +80,11 @@ fn processors(checks: &mut Checks<'_>, service: &Node) {
     {
         checks.refuse(Code::BadQuantity, "cpus", node.span, "must not be negative");
     }
-    let number = |key: &str| service.get(key).and_then(|node| Some((node.as_int()?, node.span)));
+    let number = |key: &str| {
+        service
+            .get(key)
+            .and_then(|node| Some((node.as_int()?, node.span)))
+    };
     if let Some((period, span)) = number("cpu_period")
         && period != 0
         && !CPU_PERIOD.contains(&period)
@@ -82,7 +102,12 @@ fn processors(checks: &mut Checks<'_>, service: &Node) {
     if let Some((shares, span)) = number("cpu_shares")
         && shares < 0
     {
-        checks.refuse(Code::BadQuantity, "cpu_shares", span, "must not be negative");
+        checks.refuse(
+            Code::BadQuantity,
+            "cpu_shares",
+            span,
+            "must not be negative",
+        );
     }
     if let Some(node) = service.get("cpuset")
         && let Some(text) = node.as_text()

@@ -127,7 +127,11 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
 
 /// Returns how many replicas a service has, and where that is said.
 fn replicas(service: &Node) -> Option<(i64, Span)> {
-    let deploy = || service.get("deploy").and_then(|deploy| deploy.get("replicas"));
+    let deploy = || {
+        service
+            .get("deploy")
+            .and_then(|deploy| deploy.get("replicas"))
+    };
     let node = service.get("scale").or_else(deploy)?;
     Some((node.as_int()?, node.span))
 }
@@ -138,7 +142,10 @@ fn check_namespaces(name: &str, service: &Node, sink: &mut Sink) {
         return;
     };
     let text = mode.as_text().unwrap_or_default();
-    let Some(owner) = text.strip_prefix("service:").or(text.strip_prefix("container:")) else {
+    let Some(owner) = text
+        .strip_prefix("service:")
+        .or_else(|| text.strip_prefix("container:"))
+    else {
         if let ("host", Some(ports)) = (text, service.get("ports"))
             && !ports.items().is_empty()
         {
@@ -148,16 +155,22 @@ fn check_namespaces(name: &str, service: &Node, sink: &mut Sink) {
         }
         return;
     };
-    for key in ["ports", "hostname", "dns", "extra_hosts", "mac_address", "links"] {
+    for key in [
+        "ports",
+        "hostname",
+        "dns",
+        "extra_hosts",
+        "mac_address",
+        "links",
+    ] {
         let Some(node) = service.get(key) else {
             continue;
         };
         if node.as_text().is_none() && node.items().is_empty() {
             continue;
         }
-        let message = format!(
-            "service `{name}`: `{key}` cannot be set in the network of another container"
-        );
+        let message =
+            format!("service `{name}`: `{key}` cannot be set in the network of another container");
         sink.push(
             Diagnostic::error(Code::Conflict, message)
                 .at(node.span, "")
@@ -279,7 +292,10 @@ fn check_network(key: &str, node: &Node, sink: &mut Sink) {
         sink.push(
             Diagnostic::error(Code::Unsupported, message)
                 .at(driver.span, "")
-                .did_you_mean(driver.as_text().unwrap_or_default(), ["bridge", "host", "none"]),
+                .did_you_mean(
+                    driver.as_text().unwrap_or_default(),
+                    ["bridge", "host", "none"],
+                ),
         );
     }
     external_alone(

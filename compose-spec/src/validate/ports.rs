@@ -53,7 +53,10 @@ fn published<'t>(service: &'t str, node: &'t Node) -> Option<Published<'t>> {
         address: address.parse().ok(),
         port,
         protocol: node.text_at("protocol").unwrap_or("tcp"),
-        target: node.get("target").and_then(Node::as_int).unwrap_or_default(),
+        target: node
+            .get("target")
+            .and_then(Node::as_int)
+            .unwrap_or_default(),
     })
 }
 

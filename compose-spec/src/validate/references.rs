@@ -100,7 +100,9 @@ fn undefined_service(
                 .at(span, "")
                 .and(off.span, "it is off")
                 .help(format!("switch it on with {}", flags.join(" or ")))
-                .help(format!("if `{user}` works without it, write `required: false`")),
+                .help(format!(
+                    "if `{user}` works without it, write `required: false`"
+                )),
         );
         return;
     }

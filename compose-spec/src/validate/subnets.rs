@@ -36,7 +36,11 @@ impl Subnet<'_> {
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        let wider = if self.prefix <= other.prefix { self } else { other };
+        let wider = if self.prefix <= other.prefix {
+            self
+        } else {
+            other
+        };
         self.v6 == other.v6 && wider.start(self.base) == wider.start(other.base)
     }
 }
@@ -48,7 +52,10 @@ pub(super) fn check(tree: &Node, sink: &mut Sink) {
         if entry.value.get("external").is_some_and(Node::is_true) {
             continue;
         }
-        let configs = entry.value.get("ipam").map_or(&[][..], |ipam| ipam.items_at("config"));
+        let configs = entry
+            .value
+            .get("ipam")
+            .map_or(&[][..], |ipam| ipam.items_at("config"));
         for config in configs {
             let subnet = config
                 .get("subnet")
@@ -114,8 +121,7 @@ fn check_config(config: &Node, subnet: &Subnet<'_>, sink: &mut Sink) {
             .and_then(|text| text.split('/').next())
             .and_then(|text| text.parse().ok());
         if let Some(address) = address.filter(|address| !subnet.contains(*address)) {
-            let message =
-                format!("network `{network}`: {what} {address} is not in the subnet");
+            let message = format!("network `{network}`: {what} {address} is not in the subnet");
             sink.push(
                 Diagnostic::error(Code::BadAddress, message)
                     .at(span, format!("not in {}", subnet.text))
@@ -164,7 +170,8 @@ fn check_services(tree: &Node, subnets: &[Subnet<'_>], sink: &mut Sink) {
                 let Some(node) = attachment.value.get(key) else {
                     continue;
                 };
-                let Some(address) = node.as_text().and_then(|text| text.parse::<IpAddr>().ok()) else {
+                let Some(address) = node.as_text().and_then(|text| text.parse::<IpAddr>().ok())
+                else {
                     continue;
                 };
                 let mine: Vec<&Subnet<'_>> = by_network
@@ -198,8 +205,9 @@ fn check_services(tree: &Node, subnets: &[Subnet<'_>], sink: &mut Sink) {
                 }
                 let first = seen.insert((network, address), (service, node.span));
                 if let Some((other, place)) = first {
-                    let message =
-                        format!("services `{other}` and `{service}` have one address in `{network}`");
+                    let message = format!(
+                        "services `{other}` and `{service}` have one address in `{network}`"
+                    );
                     sink.push(
                         Diagnostic::error(Code::DuplicateName, message)
                             .at(node.span, "here again")

@@ -19,6 +19,7 @@ pub(super) fn check(name: &str, service: &Node, sink: &mut Sink) {
     };
     checks.image(service);
     checks.words(service);
+    checks.ulimits(service);
     checks.names(service);
     checks.addresses(service);
     checks.tmpfs(service);
@@ -71,7 +72,10 @@ impl Checks<'_> {
     }
 
     fn image(&mut self, service: &Node) {
-        for (key, node) in [("image", service.get("image")), ("platform", service.get("platform"))] {
+        for (key, node) in [
+            ("image", service.get("image")),
+            ("platform", service.get("platform")),
+        ] {
             let Some(node) = node else { continue };
             let text = node.as_text().unwrap_or_default();
             if text.is_empty() {
@@ -91,7 +95,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Capabilities, options of confinement, rules for devices, ulimits, log drivers.
+    /// Capabilities, options of confinement, rules for devices.
     fn words(&mut self, service: &Node) {
         for key in ["cap_add", "cap_drop"] {
             for item in service.items_at(key) {
@@ -108,16 +112,32 @@ impl Checks<'_> {
             let text = item.as_text().unwrap_or_default();
             if let Some(help) = words::security_option_fault(text) {
                 let what = "lists an option that does not exist";
-                self.refuse_with(Code::BadValue, "security_opt", (item.span, ""), what, &[help]);
+                self.refuse_with(
+                    Code::BadValue,
+                    "security_opt",
+                    (item.span, ""),
+                    what,
+                    &[help],
+                );
             }
         }
         for item in service.items_at("device_cgroup_rules") {
             if !words::is_device_rule(item.as_text().unwrap_or_default()) {
                 let what = "lists something that is no rule";
-                let help = "the form is `TYPE MAJOR:MINOR ACCESS`, for example `c 189:* rmw`".to_owned();
-                self.refuse_with(Code::BadValue, "device_cgroup_rules", (item.span, ""), what, &[help]);
+                let help =
+                    "the form is `TYPE MAJOR:MINOR ACCESS`, for example `c 189:* rmw`".to_owned();
+                self.refuse_with(
+                    Code::BadValue,
+                    "device_cgroup_rules",
+                    (item.span, ""),
+                    what,
+                    &[help],
+                );
             }
         }
+    }
+
+    fn ulimits(&mut self, service: &Node) {
         for (name, entry) in service.entries_at("ulimits") {
             if !words::ULIMITS.contains(&&**name) {
                 let near = crate::diagnostic::nearest(name, words::ULIMITS.iter().copied());
@@ -126,7 +146,13 @@ impl Checks<'_> {
                     None => format!("limits are {}", words::ULIMITS.join(", ")),
                 };
                 let key = format!("ulimits.{name}");
-                self.refuse_with(Code::BadValue, &key, (entry.key_span, ""), "is no limit of the kernel", &[help]);
+                self.refuse_with(
+                    Code::BadValue,
+                    &key,
+                    (entry.key_span, ""),
+                    "is no limit of the kernel",
+                    &[help],
+                );
             }
             let limit = |key| entry.value.get(key).and_then(Node::as_int);
             if let (Some(soft), Some(hard)) = (limit("soft"), limit("hard"))
@@ -134,17 +160,31 @@ impl Checks<'_> {
                 && (soft > hard || soft == -1)
             {
                 let key = format!("ulimits.{name}");
-                let hard = entry.value.get("hard").map_or(entry.key_span, |node| node.span);
-                let soft = entry.value.get("soft").map_or(entry.key_span, |node| node.span);
+                let hard = entry
+                    .value
+                    .get("hard")
+                    .map_or(entry.key_span, |node| node.span);
+                let soft = entry
+                    .value
+                    .get("soft")
+                    .map_or(entry.key_span, |node| node.span);
                 let what = "has a soft limit above the hard one";
-                self.refuse_beside(Code::BadQuantity, &key, soft, what, (hard, "the hard limit"));
+                self.refuse_beside(
+                    Code::BadQuantity,
+                    &key,
+                    soft,
+                    what,
+                    (hard, "the hard limit"),
+                );
             }
         }
     }
 
     fn names(&mut self, service: &Node) {
         for key in ["hostname", "domainname"] {
-            let Some(node) = service.get(key) else { continue };
+            let Some(node) = service.get(key) else {
+                continue;
+            };
             let text = node.as_text().unwrap_or_default();
             if text.len() > HOSTNAME_MAX {
                 let what = format!("is longer than {HOSTNAME_MAX} bytes, the kernel's limit");
@@ -168,9 +208,18 @@ impl Checks<'_> {
 
     fn addresses(&mut self, service: &Node) {
         for item in service.items_at("dns") {
-            if item.as_text().is_none_or(|text| text.parse::<IpAddr>().is_err()) {
+            if item
+                .as_text()
+                .is_none_or(|text| text.parse::<IpAddr>().is_err())
+            {
                 let label = "name servers are given by address";
-                self.refuse_with(Code::BadAddress, "dns", (item.span, label), "lists something that is no IP address", &[]);
+                self.refuse_with(
+                    Code::BadAddress,
+                    "dns",
+                    (item.span, label),
+                    "lists something that is no IP address",
+                    &[],
+                );
             }
         }
         for item in service.items_at("extra_hosts") {
@@ -178,18 +227,34 @@ impl Checks<'_> {
             let address = text.split_once('=').map_or("", |(_, address)| address);
             if address != "host-gateway" && address.parse::<IpAddr>().is_err() {
                 let label = "an IP address or `host-gateway` is wanted behind the name";
-                self.refuse_with(Code::BadAddress, "extra_hosts", (item.span, label), "maps a host to something that is no address", &[]);
+                self.refuse_with(
+                    Code::BadAddress,
+                    "extra_hosts",
+                    (item.span, label),
+                    "maps a host to something that is no address",
+                    &[],
+                );
             }
         }
-        let own = service.get("mac_address").map(|node| ("mac_address".to_owned(), node));
-        let attached = service.entries_at("networks").filter_map(|(network, entry)| {
-            let node = entry.value.get("mac_address")?;
-            Some((format!("networks.{network}.mac_address"), node))
-        });
+        let own = service
+            .get("mac_address")
+            .map(|node| ("mac_address".to_owned(), node));
+        let attached = service
+            .entries_at("networks")
+            .filter_map(|(network, entry)| {
+                let node = entry.value.get("mac_address")?;
+                Some((format!("networks.{network}.mac_address"), node))
+            });
         for (key, node) in own.into_iter().chain(attached) {
             if !words::is_mac_address(node.as_text().unwrap_or_default()) {
                 let label = "six pairs of hexadecimal digits, the first one even";
-                self.refuse_with(Code::BadAddress, &key, (node.span, label), "is not the address of an interface", &[]);
+                self.refuse_with(
+                    Code::BadAddress,
+                    &key,
+                    (node.span, label),
+                    "is not the address of an interface",
+                    &[],
+                );
             }
         }
     }
@@ -200,7 +265,13 @@ impl Checks<'_> {
             let options = text.split_once(':').map_or("", |(_, options)| options);
             for option in options.split(',').filter(|option| !option.is_empty()) {
                 if let Some(fault) = words::tmpfs_option_fault(option) {
-                    self.refuse_with(Code::BadMount, "tmpfs", (item.span, &fault), "has an option that tmpfs does not take", &[]);
+                    self.refuse_with(
+                        Code::BadMount,
+                        "tmpfs",
+                        (item.span, &fault),
+                        "has an option that tmpfs does not take",
+                        &[],
+                    );
                 }
             }
         }
@@ -208,15 +279,28 @@ impl Checks<'_> {
             let key = format!("volumes[{index}]");
             if volume.text_at("target") == Some("/") {
                 let target = volume.get("target").map_or(volume.span, |node| node.span);
-                self.refuse(Code::BadMount, &key, target, "covers the whole container: its target is `/`");
+                self.refuse(
+                    Code::BadMount,
+                    &key,
+                    target,
+                    "covers the whole container: its target is `/`",
+                );
             }
             for section in ["volume", "image"] {
-                if let Some(node) = volume.get(section).and_then(|options| options.get("subpath"))
+                if let Some(node) = volume
+                    .get(section)
+                    .and_then(|options| options.get("subpath"))
                     && let Some(text) = node.as_text()
                     && (text.starts_with('/') || text.split('/').any(|part| part == ".."))
                 {
                     let label = "a relative path without `..`";
-                    self.refuse_with(Code::BadMount, &key, (node.span, label), "has a `subpath` that leads out of it", &[]);
+                    self.refuse_with(
+                        Code::BadMount,
+                        &key,
+                        (node.span, label),
+                        "has a `subpath` that leads out of it",
+                        &[],
+                    );
                 }
             }
         }
@@ -236,7 +320,12 @@ impl Checks<'_> {
         if let Some(retries) = check.get("retries")
             && retries.as_int().is_some_and(|retries| retries < 0)
         {
-            self.refuse(Code::BadQuantity, "healthcheck.retries", retries.span, "must not be negative");
+            self.refuse(
+                Code::BadQuantity,
+                "healthcheck.retries",
+                retries.span,
+                "must not be negative",
+            );
         }
     }
 
@@ -246,15 +335,30 @@ impl Checks<'_> {
                 if let Some(conflict) = words::shared_namespace(key, service) {
                     let what = "would change the host, whose namespace the service shares";
                     let key = format!("sysctls.{key}");
-                    self.refuse_beside(Code::Conflict, &key, entry.key_span, what, (conflict.span, "shared here"));
+                    self.refuse_beside(
+                        Code::Conflict,
+                        &key,
+                        entry.key_span,
+                        what,
+                        (conflict.span, "shared here"),
+                    );
                 }
                 continue;
             };
             let label = "a container has its own net.*, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.*";
-            let help: Vec<String> = fault.into_iter().map(str::to_owned).collect();
+            let help: Vec<String> = Some(fault)
+                .filter(|help| !help.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect();
             let key = format!("sysctls.{key}");
-            self.refuse_with(Code::BadValue, &key, (entry.key_span, label), "is not a setting of containers", &help);
+            self.refuse_with(
+                Code::BadValue,
+                &key,
+                (entry.key_span, label),
+                "is not a setting of containers",
+                &help,
+            );
         }
     }
 }
-

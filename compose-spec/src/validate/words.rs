@@ -34,7 +34,16 @@ const MOUNT_FLAGS: &[&str] = &[
     "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable", "defaults", "remount", "noswap",
 ];
 /// Options of tmpfs(5) that take a value.
-const TMPFS_VALUES: &[&str] = &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"];
+const TMPFS_VALUES: &[&str] = &[
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "nr_inodes",
+    "nr_blocks",
+    "mpol",
+    "huge",
+];
 
 /// Returns whether a capability exists; the case and the prefix `CAP_` do not count.
 pub(super) fn is_capability(text: &str) -> bool {
@@ -53,7 +62,14 @@ pub(super) fn near_capability(text: &str) -> Option<String> {
 
 /// Returns what to write in place of an option that does not exist.
 pub(super) fn security_option_fault(text: &str) -> Option<String> {
-    const NAMES: [&str; 6] = ["no-new-privileges", "seccomp", "apparmor", "label", "systempaths", "writable-cgroups"];
+    const NAMES: [&str; 6] = [
+        "no-new-privileges",
+        "seccomp",
+        "apparmor",
+        "label",
+        "systempaths",
+        "writable-cgroups",
+    ];
     let (name, value) = match text.split_once(['=', ':']) {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
@@ -96,7 +112,7 @@ pub(super) fn is_mac_address(text: &str) -> bool {
         .first()
         .and_then(|first| u8::from_str_radix(first, 16).ok())
         .is_some_and(|first| first & 1 == 0);
-    parts.len() == 6 && parts.iter().all(|part| pair(&part)) && single
+    parts.len() == 6 && parts.iter().all(pair) && single
 }
 
 /// Returns what is wrong with an option of a tmpfs.
@@ -110,11 +126,11 @@ pub(super) fn tmpfs_option_fault(option: &str) -> Option<String> {
         ("mode", Some(value)) if !digits(value, 8) || value.len() > 5 => {
             Some("`mode` is octal, for example 1777".to_owned())
         }
-        ("uid" | "gid", Some(value)) if !digits(value, 10) => {
-            Some(format!("`{name}` is a number"))
-        }
+        ("uid" | "gid", Some(value)) if !digits(value, 10) => Some(format!("`{name}` is a number")),
         ("size", Some(value)) => {
-            let percent = value.strip_suffix('%').is_some_and(|value| digits(value, 10));
+            let percent = value
+                .strip_suffix('%')
+                .is_some_and(|value| digits(value, 10));
             let bare = value.trim_end_matches(|c: char| "kmgtKMGT".contains(c));
             let size = digits(bare, 10) && value.len() - bare.len() <= 1;
             (!percent && !size).then(|| "`size` is a size such as 64m".to_owned())
@@ -132,9 +148,13 @@ pub(super) fn tmpfs_option_fault(option: &str) -> Option<String> {
     }
 }
 
-/// Returns why a setting cannot be made in a container, with what is known about it.
-pub(super) fn sysctl_fault(key: &str) -> Option<Option<&'static str>> {
-    let dotted = if key.contains('.') { key.to_owned() } else { key.replace('/', ".") };
+/// Returns why a setting cannot be made in a container: what is known about it, or an empty text.
+pub(super) fn sysctl_fault(key: &str) -> Option<&'static str> {
+    let dotted = if key.contains('.') {
+        key.to_owned()
+    } else {
+        key.replace('/', ".")
+    };
     let own = IPC_SETTINGS.contains(&dotted.as_str())
         || dotted.starts_with("net.")
         || dotted.starts_with("fs.mqueue.")
@@ -143,17 +163,21 @@ pub(super) fn sysctl_fault(key: &str) -> Option<Option<&'static str>> {
         return None;
     }
     Some(match dotted.as_str() {
-        "kernel.hostname" => Some("write `hostname:`"),
+        "kernel.hostname" => "write `hostname:`",
         "vm.max_map_count" | "vm.overcommit_memory" | "vm.swappiness" | "fs.file-max" => {
-            Some("it holds for the whole machine: set it there, in /etc/sysctl.d")
+            "it holds for the whole machine: set it there, in /etc/sysctl.d"
         }
-        _ => None,
+        _ => "",
     })
 }
 
 /// Returns what shares the namespace of a setting with the host.
 pub(super) fn shared_namespace<'t>(key: &str, service: &'t Node) -> Option<&'t Node> {
-    let attribute = if key.starts_with("net") { "network_mode" } else { "ipc" };
+    let attribute = if key.starts_with("net") {
+        "network_mode"
+    } else {
+        "ipc"
+    };
     service
         .get(attribute)
         .filter(|node| node.as_text() == Some("host"))
@@ -163,9 +187,12 @@ pub(super) fn shared_namespace<'t>(key: &str, service: &'t Node) -> Option<&'t N
 pub(super) fn platform_fault(text: &str) -> Option<&'static str> {
     let parts: Vec<&str> = text.split('/').collect();
     let word = |part: &&str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    (parts.len() > 3 || !parts.iter().all(|part| word(&part)))
+    (parts.len() > 3 || !parts.iter().all(word))
         .then_some("the form is `OS/ARCHITECTURE[/VARIANT]`, for example linux/arm64")
 }
 
@@ -198,28 +225,40 @@ pub(super) fn image_fault(text: &str) -> Option<&'static str> {
     }
     let mut parts: Vec<&str> = repository.split('/').collect();
     let registry = parts.len() > 1
-        && (parts[0].contains(['.', ':']) || parts[0] == "localhost" || parts[0] != parts[0].to_lowercase());
+        && (parts[0].contains(['.', ':'])
+            || parts[0] == "localhost"
+            || parts[0] != parts[0].to_lowercase());
     if registry {
         parts.remove(0);
     }
     if parts.iter().any(|part| part.is_empty()) {
         return Some("a part of it is empty");
     }
-    if parts.iter().any(|part| part.chars().any(|c| c.is_ascii_uppercase())) {
+    if parts
+        .iter()
+        .any(|part| part.chars().any(|c| c.is_ascii_uppercase()))
+    {
         return Some("the repository must be in lower case");
     }
-    (!parts.iter().all(|part| is_component(part)))
-        .then_some("a repository consists of lower-case letters, digits and single `.`, `_`, `-` between them")
+    (!parts.iter().all(|part| is_component(part))).then_some(
+        "a repository consists of lower-case letters, digits and single `.`, `_`, `-` between them",
+    )
 }
 
 fn is_component(part: &str) -> bool {
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    ends(part.chars().next()) && ends(part.chars().last()) && part.chars().all(fits) && !part.contains("..")
+    ends(part.chars().next())
+        && ends(part.chars().last())
+        && part.chars().all(fits)
+        && !part.contains("..")
 }
 
 fn is_tag(tag: &str) -> bool {
-    let first = tag.chars().next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+    let first = tag
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     first && tag.len() <= 128 && tag.chars().all(fits)
 }
@@ -237,14 +276,33 @@ mod tests {
     #[test]
     fn names_of_images_are_those_that_registries_take() {
         for good in [
-            "nginx", "nginx:1.29", "library/nginx", "docker.io/library/nginx:1.29-alpine", "localhost/x", "localhost:5000/a/b:c",
-            "ghcr.io/Org2/x".to_lowercase().as_str(), "a__b", "a--b",
-            "x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "REG.example/x",
+            "nginx",
+            "nginx:1.29",
+            "library/nginx",
+            "docker.io/library/nginx:1.29-alpine",
+            "localhost/x",
+            "localhost:5000/a/b:c",
+            "ghcr.io/Org2/x".to_lowercase().as_str(),
+            "a__b",
+            "a--b",
+            "x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "REG.example/x",
         ] {
             assert_eq!(image_fault(good), None, "{good}");
         }
         for bad in [
-            "Nginx", "nginx:", "ngi nx", "https://x/y", "x@sha256:1", "/x", "x//y", "x:a b", "-x", "x:-", "a..b", "ghcr.io/Org/x",
+            "Nginx",
+            "nginx:",
+            "ngi nx",
+            "https://x/y",
+            "x@sha256:1",
+            "/x",
+            "x//y",
+            "x:a b",
+            "-x",
+            "x:-",
+            "a..b",
+            "ghcr.io/Org/x",
         ] {
             assert!(image_fault(bad).is_some(), "{bad}");
         }
@@ -256,26 +314,57 @@ mod tests {
             assert!(is_capability(good), "{good}");
         }
         assert!(!is_capability("NET_ADMN"));
-        assert_eq!(near_capability("NET_ADMN").as_deref(), Some("did you mean `NET_ADMIN`?"));
-        for good in ["no-new-privileges", "no-new-privileges:true", "seccomp=unconfined", "label:disable", "apparmor=x"] {
+        assert_eq!(
+            near_capability("NET_ADMN").as_deref(),
+            Some("did you mean `NET_ADMIN`?")
+        );
+        for good in [
+            "no-new-privileges",
+            "no-new-privileges:true",
+            "seccomp=unconfined",
+            "label:disable",
+            "apparmor=x",
+        ] {
             assert_eq!(security_option_fault(good), None, "{good}");
         }
         for bad in ["no-new-privilege", "seccomp", "systempaths=x", "nope"] {
             assert!(security_option_fault(bad).is_some(), "{bad}");
         }
-        for (rule, fits) in [("c 1:3 mr", true), ("a *:* rwm", true), ("c 1 r", false), ("x 1:1 r", false)] {
+        for (rule, fits) in [
+            ("c 1:3 mr", true),
+            ("a *:* rwm", true),
+            ("c 1 r", false),
+            ("x 1:1 r", false),
+        ] {
             assert_eq!(is_device_rule(rule), fits, "{rule}");
         }
-        for (text, fits) in [("02:42:ac:11:00:02", true), ("02-42-ac-11-00-02", true), ("03:42:ac:11:00:02", false), ("x", false)] {
+        for (text, fits) in [
+            ("02:42:ac:11:00:02", true),
+            ("02-42-ac-11-00-02", true),
+            ("03:42:ac:11:00:02", false),
+            ("x", false),
+        ] {
             assert_eq!(is_mac_address(text), fits, "{text}");
         }
-        for good in ["size=64m", "mode=1777", "uid=1000", "noexec", "size=50%", "nr_inodes=1k"] {
+        for good in [
+            "size=64m",
+            "mode=1777",
+            "uid=1000",
+            "noexec",
+            "size=50%",
+            "nr_inodes=1k",
+        ] {
             assert_eq!(tmpfs_option_fault(good), None, "{good}");
         }
         for bad in ["size=lots", "mode=9", "nooexec", "uid=me", "size"] {
             assert!(tmpfs_option_fault(bad).is_some(), "{bad}");
         }
-        for good in ["net.core.somaxconn", "kernel.shmmax", "fs.mqueue.msg_max", "net/ipv4/ip_forward"] {
+        for good in [
+            "net.core.somaxconn",
+            "kernel.shmmax",
+            "fs.mqueue.msg_max",
+            "net/ipv4/ip_forward",
+        ] {
             assert_eq!(sysctl_fault(good), None, "{good}");
         }
         assert!(sysctl_fault("vm.max_map_count").is_some());

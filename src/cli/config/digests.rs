@@ -22,7 +22,9 @@ pub(super) fn resolve(session: &Session<'_>, canonical: &mut Value) -> Result<()
     let request = Request::Pin(PinRequest {
         images: images.clone(),
     });
-    let pinned = session.call(&request, ProgressOptions::default(), None)?.names;
+    let pinned = session
+        .call(&request, ProgressOptions::default(), None)?
+        .names;
     for service in services_mut(canonical) {
         let image = service["image"].as_str();
         let found = image.and_then(|image| images.iter().position(|known| known == image));

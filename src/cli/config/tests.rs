@@ -19,5 +19,8 @@ fn a_lock_file_holds_images_and_nothing_else() {
         "networks": {},
     });
     digests::keep_images_only(&mut canonical);
-    assert_eq!(canonical, json!({"services": {"db": {"image": "postgres:16"}}}));
+    assert_eq!(
+        canonical,
+        json!({"services": {"db": {"image": "postgres:16"}}})
+    );
 }

@@ -68,7 +68,8 @@ fn table(variables: &[Variable]) -> String {
     let mut text = String::new();
     for [a, b, c, d] in &lines {
         let [first, second, third, _] = widths;
-        text.push_str(&format!("{a:first$}{b:second$}{c:third$}{d}\n"));
+        let line = format!("{a:first$}{b:second$}{c:third$}{d}\n");
+        text.push_str(&line);
     }
     text
 }
@@ -89,6 +90,8 @@ mod tests {
             "NAME                   REQUIRED            DEFAULT VALUE       ALTERNATE VALUE\n\
              A_VERY_LONG_VARIABLE   false               1.2                 \n"
         );
-        assert!(object(&variables).starts_with("{\n    \"A_VERY_LONG_VARIABLE\": {\n        \"Name\""));
+        assert!(
+            object(&variables).starts_with("{\n    \"A_VERY_LONG_VARIABLE\": {\n        \"Name\"")
+        );
     }
 }

@@ -52,7 +52,13 @@ pub(super) struct Flags {
     #[arg(long, value_enum, value_name = "WHEN", global = true, alias = "color")]
     pub(super) ansi: Option<AnsiFlag>,
     /// Form of errors and warnings
-    #[arg(long, value_enum, value_name = "FORM", global = true, default_value = "human")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        global = true,
+        default_value = "human"
+    )]
     pub(super) message_format: MessageFlag,
     /// Print what would be done, change nothing
     #[arg(long, global = true)]

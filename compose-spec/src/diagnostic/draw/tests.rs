@@ -38,7 +38,10 @@ fn of_a_long_line_the_part_around_the_mark_is_shown() {
         ..Drawing::default()
     };
     let picture = drawn(&text, "wrong", None, narrow);
-    assert!(picture.lines().all(|line| line.chars().count() <= 40), "{picture}");
+    assert!(
+        picture.lines().all(|line| line.chars().count() <= 40),
+        "{picture}"
+    );
     assert_snapshot!(picture, @r#"
     error[S0303]: something is wrong
       --> compose.yaml:1:301
@@ -65,8 +68,16 @@ fn marks_that_are_far_apart_have_their_own_windows() {
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let picture = drawn("a: \u{1b}[31mred\u{7} \u{202e}x y", "y", None, Drawing::default());
-    assert!(!picture.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{picture:?}");
+    let picture = drawn(
+        "a: \u{1b}[31mred\u{7} \u{202e}x y",
+        "y",
+        None,
+        Drawing::default(),
+    );
+    assert!(
+        !picture.contains(['\u{1b}', '\u{7}', '\u{202e}']),
+        "{picture:?}"
+    );
     assert_snapshot!(picture, @r#"
     error[S0303]: something is wrong
       --> compose.yaml:1:17
@@ -79,7 +90,15 @@ fn control_characters_do_not_reach_the_terminal() {
 #[test]
 fn colours_surround_words_and_the_text_stays_the_same() {
     let (text, colour) = ("a: b\nc: d\n\n\n\ne: f", true);
-    let coloured = drawn(text, "f", Some("b"), Drawing { colour, ..Drawing::default() });
+    let coloured = drawn(
+        text,
+        "f",
+        Some("b"),
+        Drawing {
+            colour,
+            ..Drawing::default()
+        },
+    );
     let mut bare = String::new();
     for part in coloured.split('\u{1b}') {
         let end = if bare.is_empty() && !coloured.starts_with('\u{1b}') {
@@ -95,7 +114,10 @@ fn colours_surround_words_and_the_text_stays_the_same() {
 
 #[test]
 fn a_frame_of_lines_where_the_terminal_has_them() {
-    let unicode = Drawing { ascii: false, ..Drawing::default() };
+    let unicode = Drawing {
+        ascii: false,
+        ..Drawing::default()
+    };
     assert_snapshot!(drawn("a: b\nc: d\n\n\n\ne: f", "f", Some("b"), unicode), @r#"
     error[S0303]: something is wrong
       ┌─ compose.yaml:6:4

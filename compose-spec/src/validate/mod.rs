@@ -144,7 +144,7 @@ fn check_namespaces(name: &str, service: &Node, sink: &mut Sink) {
     let text = mode.as_text().unwrap_or_default();
     let Some(owner) = text
         .strip_prefix("service:")
-        .or(text.strip_prefix("container:"))
+        .or_else(|| text.strip_prefix("container:"))
     else {
         if let ("host", Some(ports)) = (text, service.get("ports"))
             && !ports.items().is_empty()

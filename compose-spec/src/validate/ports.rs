@@ -39,6 +39,7 @@ pub(super) fn check(tree: &Node, sink: &mut Sink) {
             }
             let holders = seen.entry((port.port, port.protocol)).or_default();
             match holder(holders, &port) {
+                Some(_) if sink.is_full() => return,
                 Some(other) => taken(other, &port, sink),
                 None => {
                     holders.entry(port.address).or_insert(port);
@@ -88,6 +89,7 @@ fn published<'t>(service: &'t str, node: &'t Node) -> Option<Published<'t>> {
     })
 }
 
+/// Returns whether two ports of one number and protocol cannot be had both.
 fn collides(a: &Published<'_>, b: &Published<'_>) -> bool {
     let families_differ = match (a.address, b.address) {
         (Some(a), Some(b)) => a.is_ipv4() != b.is_ipv4(),
@@ -96,7 +98,7 @@ fn collides(a: &Published<'_>, b: &Published<'_>) -> bool {
     let addresses = a.address == b.address || is_any(a.address) || is_any(b.address);
     // The same line twice is one port, wherever it comes from.
     let same = a.service == b.service && a.target == b.target && a.address == b.address;
-    a.port == b.port && a.protocol == b.protocol && addresses && !families_differ && !same
+    addresses && !families_differ && !same
 }
 
 fn taken(first: &Published<'_>, second: &Published<'_>, sink: &mut Sink) {

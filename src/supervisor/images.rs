@@ -18,15 +18,10 @@ use crate::{
 };
 
 /// Carries out a call and answers it.
-pub(super) async fn call(
-    context: &Context,
-    request: Request,
-    events: mpsc::Sender<Event>,
-    leave: &CancellationToken,
-) {
+pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
     let outcome = match request {
-        Request::Pull(request) => pull(context, request, &events, leave).await,
-        Request::Build(request) => build(context, *request, &events, leave).await,
+        Request::Pull(request) => pull(context, request, &events).await,
+        Request::Build(request) => build(context, *request, &events).await,
         Request::BuilderPrune(options) => builder_prune(context, options).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
@@ -43,12 +38,7 @@ pub(super) async fn call(
     }
 }
 
-async fn pull(
-    context: &Context,
-    request: PullRequest,
-    events: &mpsc::Sender<Event>,
-    leave: &CancellationToken,
-) -> Outcome {
+async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -64,15 +54,10 @@ async fn pull(
             cause: "asked for".to_owned(),
         });
     }
-    carry_out(context, None, plan, (events, leave)).await
+    carry_out(context, None, plan, events).await
 }
 
-async fn build(
-    context: &Context,
-    request: BuildRequest,
-    events: &mpsc::Sender<Event>,
-    leave: &CancellationToken,
-) -> Outcome {
+async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
     let project = request.project;
     let mut plan = Plan::default();
     let mut steps = Vec::new();
@@ -127,7 +112,7 @@ async fn build(
             }
         }
     }
-    carry_out(context, Some(project), plan, (events, leave)).await
+    carry_out(context, Some(project), plan, events).await
 }
 
 /// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
@@ -142,10 +127,10 @@ async fn carry_out(
     context: &Context,
     project: Option<Project>,
     plan: Plan,
-    (events, leave): (&mpsc::Sender<Event>, &CancellationToken),
+    events: &mpsc::Sender<Event>,
 ) -> Outcome {
-    // A supervisor that leaves does not wait for the end of a long build.
-    let cancel = leave.child_token();
+    // Not that of a leaving supervisor: it finishes the calls that it has accepted.
+    let cancel = CancellationToken::new();
     let job = Job::new(project, events, &cancel);
     let mut outcome = Outcome::default();
     let work = apply::apply(context, &job, plan);

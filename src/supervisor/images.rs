@@ -20,6 +20,7 @@ use crate::{
 };
 
 /// Carries out a call and answers it.
+<<<<<<< HEAD
 pub(super) async fn call(
     context: &Context,
     request: Request,
@@ -33,6 +34,12 @@ pub(super) async fn call(
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,
         Request::Build(request) => build(context, &job, *request).await,
+=======
+pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
+    let outcome = match request {
+        Request::Pull(request) => pull(context, request, &events).await,
+        Request::Build(request) => build(context, *request, &events).await,
+>>>>>>> engine
         Request::BuilderPrune(options) => builder_prune(context, options).await,
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
@@ -52,7 +59,11 @@ pub(super) async fn call(
     }
 }
 
+<<<<<<< HEAD
 async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
+=======
+async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
+>>>>>>> engine
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -68,6 +79,7 @@ async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
             cause: "asked for".to_owned(),
         });
     }
+<<<<<<< HEAD
     carry_out(context, job, plan).await
 }
 
@@ -98,6 +110,13 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
     if request.check {
         return check(context, &request.project, &services, &job.events).await;
     }
+=======
+    carry_out(context, None, plan, events).await
+}
+
+async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
+    let project = request.project;
+>>>>>>> engine
     let mut plan = Plan::default();
     let mut steps = Vec::new();
     for service in services {
@@ -129,6 +148,7 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
             }
         }
     }
+<<<<<<< HEAD
     if petgraph::algo::is_cyclic_directed(&plan.graph) {
         let refusal = "`build.additional_contexts`: services whose builds need each other";
         return Outcome {
@@ -142,6 +162,9 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
         ..job.clone()
     };
     carry_out(context, &job, plan).await
+=======
+    carry_out(context, Some(project), plan, events).await
+>>>>>>> engine
 }
 
 /// Returns the services to build, with what the command line changes of their sections, and those whose images they begin with.
@@ -189,10 +212,20 @@ fn is_built(service: &Service) -> bool {
 /// Tells what the checks find in the Dockerfiles; findings make the call fail, so that a script notices.
 async fn check(
     context: &Context,
+<<<<<<< HEAD
     project: &Project,
     services: &[Service],
     events: &mpsc::Sender<Event>,
 ) -> Outcome {
+=======
+    project: Option<Project>,
+    plan: Plan,
+    events: &mpsc::Sender<Event>,
+) -> Outcome {
+    // Not that of a leaving supervisor: it finishes the calls that it has accepted.
+    let cancel = CancellationToken::new();
+    let job = Job::new(project, events, &cancel);
+>>>>>>> engine
     let mut outcome = Outcome::default();
     let mut count = 0;
     for service in services {

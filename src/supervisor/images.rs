@@ -20,26 +20,18 @@ use crate::{
 };
 
 /// Carries out a call and answers it.
-<<<<<<< HEAD
 pub(super) async fn call(
     context: &Context,
     request: Request,
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
-    leave: &CancellationToken,
 ) {
-    // A supervisor that leaves does not wait for the end of a long build.
-    let job = registries::job(access, &events, &leave.child_token());
+    // Not cancelled with a leaving supervisor: it finishes the calls that it has accepted.
+    let job = registries::job(access, &events, &CancellationToken::new());
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,
         Request::Build(request) => build(context, &job, *request).await,
-=======
-pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
-    let outcome = match request {
-        Request::Pull(request) => pull(context, request, &events).await,
-        Request::Build(request) => build(context, *request, &events).await,
->>>>>>> engine
         Request::BuilderPrune(options) => builder_prune(context, options).await,
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
@@ -59,11 +51,7 @@ pub(super) async fn call(context: &Context, request: Request, events: mpsc::Send
     }
 }
 
-<<<<<<< HEAD
 async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
-=======
-async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
->>>>>>> engine
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -79,7 +67,6 @@ async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Eve
             cause: "asked for".to_owned(),
         });
     }
-<<<<<<< HEAD
     carry_out(context, job, plan).await
 }
 
@@ -110,13 +97,6 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
     if request.check {
         return check(context, &request.project, &services, &job.events).await;
     }
-=======
-    carry_out(context, None, plan, events).await
-}
-
-async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
-    let project = request.project;
->>>>>>> engine
     let mut plan = Plan::default();
     let mut steps = Vec::new();
     for service in services {
@@ -148,7 +128,6 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
             }
         }
     }
-<<<<<<< HEAD
     if petgraph::algo::is_cyclic_directed(&plan.graph) {
         let refusal = "`build.additional_contexts`: services whose builds need each other";
         return Outcome {
@@ -162,9 +141,6 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
         ..job.clone()
     };
     carry_out(context, &job, plan).await
-=======
-    carry_out(context, Some(project), plan, events).await
->>>>>>> engine
 }
 
 /// Returns the services to build, with what the command line changes of their sections, and those whose images they begin with.
@@ -212,20 +188,10 @@ fn is_built(service: &Service) -> bool {
 /// Tells what the checks find in the Dockerfiles; findings make the call fail, so that a script notices.
 async fn check(
     context: &Context,
-<<<<<<< HEAD
     project: &Project,
     services: &[Service],
     events: &mpsc::Sender<Event>,
 ) -> Outcome {
-=======
-    project: Option<Project>,
-    plan: Plan,
-    events: &mpsc::Sender<Event>,
-) -> Outcome {
-    // Not that of a leaving supervisor: it finishes the calls that it has accepted.
-    let cancel = CancellationToken::new();
-    let job = Job::new(project, events, &cancel);
->>>>>>> engine
     let mut outcome = Outcome::default();
     let mut count = 0;
     for service in services {

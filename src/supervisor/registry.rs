@@ -100,11 +100,7 @@ impl Registry {
         let busy = Busy::new(&self.inner);
         let context = self.inner.context.clone();
         drop(self.inner.tasks.spawn(async move {
-<<<<<<< HEAD
-            images::call(&context, request, access, events, &leave).await;
-=======
-            images::call(&context, request, events).await;
->>>>>>> engine
+            images::call(&context, request, access, events).await;
             drop(busy);
         }));
     }

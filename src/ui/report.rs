@@ -189,6 +189,7 @@ mod tests {
             chain: vec!["start service `web`".into(), "port 80 is taken".into()],
             hints: vec!["stack ps".into()],
             log: Vec::new(),
+            excerpt: Vec::new(),
             config_path: None,
         };
         let place = Location {

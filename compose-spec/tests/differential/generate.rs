@@ -85,7 +85,7 @@ fn file(first: bool, most: usize) -> impl Strategy<Value = String> {
             }
         }
         if text.ends_with("services:\n") {
-            text = "services: {}\n".to_owned();
+            "services: {}\n".clone_into(&mut text);
         }
         let mut top = once(top);
         if first {

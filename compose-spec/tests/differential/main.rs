@@ -8,7 +8,12 @@
 //! `PROPTEST_CASES=5000 cargo test -p compose-spec --test differential` looks longer; `DIFFERENTIAL_SURVEY=500` prints
 //! every difference among so many projects in place of the smallest one.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test that lays files out"
+)]
 
 mod disk;
 mod fragments;

@@ -36,6 +36,7 @@ mod merge;
 pub mod model;
 mod normalize;
 mod paths;
+mod plain_yaml;
 mod profiles;
 mod project;
 mod render;
@@ -53,4 +54,5 @@ pub use diagnostic::{
 };
 pub use load::load;
 pub use locations::Locations;
+pub use plain_yaml::plain_yaml;
 pub use request::{FileKind, Files, LoadError, Loaded, Request};

@@ -2,6 +2,8 @@
 
 use runtime::spec::{ContainerSpec, ExitStatus};
 
+use tokio_util::sync::CancellationToken;
+
 use super::Context;
 use crate::{
     build::{RunnerError, StepRunner},
@@ -23,8 +25,9 @@ impl StepRunner for StepContainers {
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError> {
-        self.0.run(spec, output).map_err(|error| {
+        self.0.run(spec, output, cancel).map_err(|error| {
             let code = match &error {
                 StepsError::Spawn(SpawnError::Refused { code, .. })
                 | StepsError::Refused { code, .. } => *code,

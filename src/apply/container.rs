@@ -39,7 +39,7 @@ pub(super) async fn create(
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
-    let lowered = lower(&LowerInput {
+    let mut lowered = lower(&LowerInput {
         project: job.project(),
         new,
         id: &id,
@@ -55,6 +55,7 @@ pub(super) async fn create(
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }
+    files::read_profile(&mut lowered)?;
     storage::prepare(context, &lowered, &image).await?;
     let networks = networks_of(context, &lowered.record)?;
     let written = files::write(

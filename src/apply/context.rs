@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
+    build::Engine,
     container::{Live, Steps},
     image::ImageStore,
-    model::Subject,
+    model::{RegistryAccess, Subject},
     network::Fabric,
     protocol::{Event, Progress, StepState},
     store::Root,
@@ -29,6 +30,8 @@ pub struct Context {
     pub live: Live,
     /// Runs build steps.
     pub steps: Steps,
+    /// What builds share.
+    pub engine: Engine,
     /// The `stack` program, for monitors.
     pub program: PathBuf,
     /// Command line that starts a supervisor, for monitors.
@@ -46,6 +49,8 @@ pub struct Job {
     pub cancel: CancellationToken,
     /// One-off containers start with the first client that attaches, so that it misses no output.
     pub attach_one_offs: bool,
+    /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
+    pub access: Option<Arc<RegistryAccess>>,
 }
 
 impl Job {
@@ -60,6 +65,7 @@ impl Job {
             events: events.clone(),
             cancel: cancel.clone(),
             attach_one_offs: false,
+            access: None,
         }
     }
 

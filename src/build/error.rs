@@ -209,6 +209,9 @@ pub enum StepFailure {
     /// A cache record could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The build does not matter any more: interrupted, or another stage failed.
+    #[error("cancelled")]
+    Cancelled,
     /// An instruction that a base image left for its users is not one.
     #[error("ONBUILD trigger `{trigger}` of the base image")]
     Trigger {

@@ -10,11 +10,15 @@
 
 mod cache;
 mod change;
+mod context;
 pub mod dockerfile;
 mod document;
+mod engine;
 mod error;
 mod event;
+mod explain;
 mod files;
+mod housekeeping;
 mod ignore;
 mod input;
 mod layers;
@@ -29,20 +33,23 @@ mod solve;
 mod stage;
 mod steps;
 mod store;
+mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
 pub use change::{ChangeError, change_config};
+pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
 pub use files::{OverlayError, PlaceError, SelectError};
+pub use housekeeping::{HousekeepingError, prune, prune_sometimes, sizes, usage};
 pub use ignore::IgnoreError;
 pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
 pub use layers::{Layer, Layers, LayersError};
 pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
 pub use runner::{RunnerError, StepRunner};
-pub use solve::build;
+pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};
 
 #[cfg(test)]

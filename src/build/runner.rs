@@ -1,14 +1,16 @@
 //! Who runs the process of a RUN.
 
 use runtime::spec::{ContainerSpec, ExitStatus};
+use tokio_util::sync::CancellationToken;
 
 /// Runs one container to its end.
 pub trait StepRunner: Sync {
-    /// Runs it, hands over its output as it comes, and returns how it ended.
+    /// Runs it, hands over its output as it comes, and returns how it ended. Once `cancel` is cancelled it is killed.
     fn run(
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError>;
 }
 

@@ -68,6 +68,7 @@ impl Failure {
             chain: vec![text.into()],
             hints: Vec::new(),
             log: Vec::new(),
+            excerpt: Vec::new(),
             config_path: None,
         })
     }
@@ -134,6 +135,7 @@ fn usage(text: String) -> ErrorReport {
         chain: vec![text],
         hints: vec!["try `stack --help`".into()],
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: None,
     }
 }

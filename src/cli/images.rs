@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{
     failure::Failure,
-    observed,
+    observed, pull, push,
     session::{Session, service_names},
 };
 use crate::{
@@ -52,6 +52,8 @@ pub(super) enum ImageCommand {
         #[arg(short, long)]
         quiet: bool,
     },
+    Pull(pull::ImageArguments),
+    Push(push::ImageArguments),
     /// Remove images
     #[command(alias = "remove")]
     Rm {
@@ -116,6 +118,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
 pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result<(), Failure> {
     let (name, request, quiet) = match command {
         ImageCommand::Ls { format, quiet } => return list(session, format, *quiet),
+        ImageCommand::Pull(arguments) => return pull::run_image(session, arguments),
+        ImageCommand::Push(arguments) => return push::run_image(session, arguments),
         ImageCommand::Load { input, quiet } => {
             let path = session.settings.working_dir.join(input);
             (
@@ -148,7 +152,11 @@ pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result
     let verb = match command {
         ImageCommand::Load { quiet: false, .. } => "Loaded image: ",
         ImageCommand::Rm { .. } => "Removed: ",
-        ImageCommand::Load { .. } | ImageCommand::Ls { .. } | ImageCommand::Tag { .. } => "",
+        ImageCommand::Load { .. }
+        | ImageCommand::Ls { .. }
+        | ImageCommand::Pull(_)
+        | ImageCommand::Push(_)
+        | ImageCommand::Tag { .. } => "",
     };
     if let ImageCommand::Tag { .. } = command {
         return Ok(());

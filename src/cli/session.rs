@@ -13,6 +13,7 @@ use compose_spec::{
 };
 
 use super::{
+    access,
     disk::Disk,
     failure::Failure,
     poll::{self, Interest},
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     client,
-    model::ObservedContainer,
+    model::{ObservedContainer, RegistryAccess},
     observe,
     protocol::{ErrorReport, Event, FailureKind, Outcome, Request},
     ui::{
@@ -142,12 +143,21 @@ impl<'a> Session<'a> {
 
     /// Sends a call to the supervisor. The notes of the settings come before the first one.
     pub(super) fn start_call(&self, request: &Request) -> Result<client::Call, Failure> {
+        let access = access::of(request, self.settings)?;
+        self.start_call_as(request, access.as_ref())
+    }
+
+    fn start_call_as(
+        &self,
+        request: &Request,
+        access: Option<&RegistryAccess>,
+    ) -> Result<client::Call, Failure> {
         if !self.noted.replace(true) {
             for note in &self.settings.notes {
                 self.ui.warn(note);
             }
         }
-        Ok(client::call(&self.settings.root, request)?)
+        Ok(client::call(&self.settings.root, request, access)?)
     }
 
     /// Sends a call and shows its progress to the end. A failed call is a failure; `loaded` tells where in the files its errors come from.
@@ -157,7 +167,26 @@ impl<'a> Session<'a> {
         options: ProgressOptions,
         loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
-        let mut call = self.start_call(request)?;
+        let call = self.start_call(request)?;
+        self.finish(call, options, loaded)
+    }
+
+    /// Sends a call that uses another way to registries than the user's own, and shows its progress to the end.
+    pub(super) fn call_as(
+        &self,
+        request: &Request,
+        access: &RegistryAccess,
+    ) -> Result<Outcome, Failure> {
+        let call = self.start_call_as(request, Some(access))?;
+        self.finish(call, ProgressOptions::default(), None)
+    }
+
+    fn finish(
+        &self,
+        mut call: client::Call,
+        options: ProgressOptions,
+        loaded: Option<&Loaded>,
+    ) -> Result<Outcome, Failure> {
         let mut progress = self.ui.progress(options);
         let outcome = follow(&mut call, &mut progress);
         progress.finish();
@@ -235,6 +264,7 @@ pub(super) fn no_container(service: &ServiceName) -> Failure {
         chain: vec![format!("service `{service}` has no running container")],
         hints: vec![format!("stack up -d {service}"), "stack ps -a".into()],
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: None,
     })
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DownOptions, LifecycleAction, UpOptions};
+use crate::model::{BuildCachePrune, DownOptions, LifecycleAction, UpOptions};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,14 @@ pub enum Request {
     Pull(PullRequest),
     /// Build images.
     Build(Box<BuildRequest>),
+    /// Push images.
+    Push(PushRequest),
+    /// Find out whether a registry accepts the credential in the caller's access.
+    Login(LoginRequest),
+    /// Search a registry.
+    Search(SearchRequest),
+    /// Remove what is in the build cache. `Outcome::names` holds an id and the bytes it freed for each entry.
+    BuilderPrune(BuildCachePrune),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
     /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
@@ -137,4 +145,30 @@ pub struct ImageTagRequest {
     pub source: String,
     /// The new reference.
     pub target: String,
+}
+
+/// `stack push`, `stack image push`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRequest {
+    /// References as written.
+    pub images: Vec<String>,
+    /// Every tag that the store has of each repository.
+    #[serde(default)]
+    pub all_tags: bool,
+}
+
+/// `stack login`. What is tried is in the caller's access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// The registry, `host[:port]`.
+    pub registry: String,
+}
+
+/// `stack search`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchRequest {
+    /// Text to look for; a registry's `host[:port]/` before it says where.
+    pub term: String,
+    /// Most results.
+    pub limit: u32,
 }

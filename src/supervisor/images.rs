@@ -1,14 +1,17 @@
 //! Calls that belong to no project: pull, build, load, tag and remove images.
 
-use compose_spec::model::{ImageSource, Project};
+use std::sync::Arc;
+
+use compose_spec::model::ImageSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::project::absorb;
+use super::{project::absorb, registries};
 use crate::{
     apply::{self, Context, Job},
+    build::prune as prune_build_cache,
     container, image,
-    model::{ImageId, Subject, SubjectKind},
+    model::{BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
@@ -17,11 +20,23 @@ use crate::{
 };
 
 /// Carries out a call and answers it.
-pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
+pub(super) async fn call(
+    context: &Context,
+    request: Request,
+    access: Option<Arc<RegistryAccess>>,
+    events: mpsc::Sender<Event>,
+    leave: &CancellationToken,
+) {
+    // A supervisor that leaves does not wait for the end of a long build.
+    let job = registries::job(access, &events, &leave.child_token());
     let outcome = match request {
-        Request::Pull(request) => pull(context, request, &events).await,
-        Request::Pin(request) => pin(context, request).await,
-        Request::Build(request) => build(context, *request, &events).await,
+        Request::Pull(request) => pull(context, &job, request).await,
+        Request::Pin(request) => pin(context, &job, request).await,
+        Request::Build(request) => build(context, &job, *request).await,
+        Request::BuilderPrune(options) => builder_prune(context, options).await,
+        Request::Push(request) => registries::push(context, &job, request).await,
+        Request::Login(request) => registries::login(context, &job, request).await,
+        Request::Search(request) => registries::search(context, &job, request).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
@@ -37,7 +52,7 @@ pub(super) async fn call(context: &Context, request: Request, events: mpsc::Send
     }
 }
 
-async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -53,14 +68,14 @@ async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Eve
             cause: "asked for".to_owned(),
         });
     }
-    carry_out(context, None, plan, events).await
+    carry_out(context, job, plan).await
 }
 
 /// Asks for one digest after the other: a lock file is made seldom, and registries limit who asks in parallel.
-async fn pin(context: &Context, request: PinRequest) -> Outcome {
+async fn pin(context: &Context, job: &Job, request: PinRequest) -> Outcome {
     let mut outcome = Outcome::default();
     for reference in &request.images {
-        match apply::pinned(&context.root, reference).await {
+        match apply::pinned(&context.root, job, reference).await {
             Ok(pinned) => outcome.names.push(pinned),
             Err(error) => outcome
                 .errors
@@ -70,7 +85,7 @@ async fn pin(context: &Context, request: PinRequest) -> Outcome {
     outcome
 }
 
-async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
     let project = request.project;
     let mut plan = Plan::default();
     let mut steps = Vec::new();
@@ -125,7 +140,11 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
             }
         }
     }
-    carry_out(context, Some(project), plan, events).await
+    let job = Job {
+        project: Some(Arc::new(project)),
+        ..job.clone()
+    };
+    carry_out(context, &job, plan).await
 }
 
 /// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
@@ -136,16 +155,19 @@ fn service_bases(contexts: &indexmap::IndexMap<String, String>) -> Vec<String> {
         .collect()
 }
 
-async fn carry_out(
-    context: &Context,
-    project: Option<Project>,
-    plan: Plan,
-    events: &mpsc::Sender<Event>,
-) -> Outcome {
-    let cancel = CancellationToken::new();
-    let job = Job::new(project, events, &cancel);
+async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
-    absorb(apply::apply(context, &job, plan).await, &mut outcome);
+    let work = apply::apply(context, job, plan);
+    tokio::pin!(work);
+    // Nobody waits for the result of an interrupted client; what was finished stays in the store and in the cache.
+    let report = tokio::select! {
+        report = &mut work => report,
+        () = job.events.closed() => {
+            job.cancel.cancel();
+            work.await
+        }
+    };
+    absorb(report, &mut outcome);
     outcome
 }
 
@@ -180,6 +202,24 @@ async fn load(
                 ..Outcome::default()
             }
         }
+        Err(error) => image_failure(&error),
+    }
+}
+
+/// Prunes the build cache.
+async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
+    let (store, root) = (context.images.clone(), context.root.clone());
+    let pruned = tokio::task::spawn_blocking(move || prune_build_cache(&store, &root, &options))
+        .await
+        .expect("pruning does not panic");
+    match pruned {
+        Ok(removed) => Outcome {
+            names: removed
+                .iter()
+                .map(|entry| format!("{} {}", entry.id, entry.size_bytes))
+                .collect(),
+            ..Outcome::default()
+        },
         Err(error) => image_failure(&error),
     }
 }

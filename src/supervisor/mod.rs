@@ -9,6 +9,7 @@ mod calls;
 mod desired;
 mod images;
 mod project;
+mod registries;
 mod registry;
 mod server;
 
@@ -30,7 +31,7 @@ use tracing::{error, info, warn};
 
 use self::registry::Registry;
 use crate::{
-    apply::Context,
+    apply::{Context, Engine},
     container::{self, Change, Live, Steps},
     image::ImageStore,
     model::chain,
@@ -127,6 +128,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
             program.clone(),
             tokio::runtime::Handle::current(),
         ),
+        engine: Engine::default(),
         program,
         supervisor: arguments.respawn,
         root: root.clone(),

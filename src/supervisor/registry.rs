@@ -15,7 +15,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{images, project};
 use crate::{
     apply::Context,
-    protocol::{Event, Request},
+    model::RegistryAccess,
+    protocol::{Call, Event, Request},
 };
 
 /// Calls and changes that may wait for one project.
@@ -28,6 +29,8 @@ pub(super) enum Message {
     Call {
         /// The call.
         request: Box<Request>,
+        /// How the client reaches registries.
+        access: Option<Arc<RegistryAccess>>,
         /// Where progress and the outcome go.
         events: mpsc::Sender<Event>,
     },
@@ -77,7 +80,9 @@ impl Registry {
     }
 
     /// Carries out a call; its answers go to `events`, the last one is `Finished`.
-    pub(super) async fn call(&self, request: Request, events: mpsc::Sender<Event>) {
+    pub(super) async fn call(&self, call: Call, events: mpsc::Sender<Event>) {
+        let Call { request, access } = call;
+        let access = access.map(Arc::new);
         if let Some(name) = project_of(&request) {
             // What the project's current call waits for does not matter any more.
             lock(&self.project(&name).current).cancel();
@@ -85,6 +90,7 @@ impl Registry {
                 &name,
                 Message::Call {
                     request: Box::new(request),
+                    access,
                     events,
                 },
             )
@@ -92,9 +98,9 @@ impl Registry {
             return;
         }
         let busy = Busy::new(&self.inner);
-        let context = self.inner.context.clone();
+        let (context, leave) = (self.inner.context.clone(), self.inner.leave.clone());
         drop(self.inner.tasks.spawn(async move {
-            images::call(&context, request, events).await;
+            images::call(&context, request, access, events, &leave).await;
             drop(busy);
         }));
     }
@@ -156,6 +162,7 @@ impl Registry {
             inbox,
             current,
             leave: self.inner.leave.clone(),
+            access: None,
         };
         drop(self.inner.tasks.spawn(async move {
             task.run().await;
@@ -202,6 +209,10 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Pull(_)
         | Request::Pin(_)
         | Request::Build(_)
+        | Request::Push(_)
+        | Request::Login(_)
+        | Request::Search(_)
+        | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_) => None,

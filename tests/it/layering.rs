@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Module -> the modules of this crate that it may use. The supporting crates are checked by name below.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("store", &["model"]),
     ("plan", &["model"]),
@@ -19,7 +19,15 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("build", &["image", "container", "store", "model"]),
     (
         "observe",
-        &["image", "network", "volume", "container", "store", "model"],
+        &[
+            "build",
+            "image",
+            "network",
+            "volume",
+            "container",
+            "store",
+            "model",
+        ],
     ),
     (
         "apply",
@@ -51,7 +59,8 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "protocol",
         ],
     ),
-    ("client", &["protocol", "store"]),
+    ("oci", &["plan"]),
+    ("client", &["model", "protocol", "store"]),
     ("ui", &["model", "protocol", "plan"]),
     (
         "cli",
@@ -64,6 +73,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "store",
             "model",
             "protocol",
+            "oci",
         ],
     ),
 ];

@@ -7,7 +7,7 @@ use crate::build::{
     cache::Key,
     dockerfile::{Add, Copy},
     error::StepFailure,
-    files::{Entry, Item, Owner, Placer, Selector, Tree, digest, mount},
+    files::{Entry, Item, Owner, Placer, Selector, Tree, mount},
     ignore::Ignore,
     layers::Layer,
     plan::Origin,
@@ -111,7 +111,7 @@ impl StageRun<'_> {
             json!([self.state.chain(), request.chown])
         };
         let key = |content: &Value| {
-            Key::of(&json!({
+            Key::of(json!({
                 "step": "copy",
                 "on": on,
                 "link": request.link,
@@ -142,7 +142,10 @@ impl StageRun<'_> {
         }
         let source = self.source(origin)?;
         let items = self.items(context, request, &source)?;
-        let content = key(&json!(["by content", digest(&source.tree, &items)?]));
+        let content = key(&json!([
+            "by content",
+            self.digest(origin, &source.tree, &items)?
+        ]));
         if let Some(hit) = self.take_cached(context, &content, &created_by)? {
             for key in &keys {
                 let text = &context.instruction.text;
@@ -250,7 +253,7 @@ impl StageRun<'_> {
         let source = self.source(origin)?;
         let exclude = Ignore::default();
         let items = self.selector(&source, &exclude, false).select(path)?;
-        let digest = digest(&source.tree, &items)?;
+        let digest = self.digest(origin, &source.tree, &items)?;
         Ok((source.tree, items, digest.as_str().to_owned()))
     }
 }

@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::run::bind;
 use crate::{
     build::{
+        cache::mount_lock,
+        context::touch,
         dockerfile::{FileOwner, Located, Run, RunMount, RunMountKind, Sharing},
         error::StepFailure,
         files::{Destination, Item, Placer, Tree},
@@ -19,7 +21,7 @@ use crate::{
         workspace::StepRoom,
     },
     model::Digest,
-    store::{Lock, StoreError, lock, try_lock},
+    store::{Lock, StoreError, lock, lock_shared, try_lock},
 };
 
 /// Directories that `sharing=private` writers may use at the same time.
@@ -251,8 +253,8 @@ impl Prepared {
                     owner,
                 } => {
                     let caches = run.builder.cache.mounts();
-                    let (source, lock) = cache(caches, &id, sharing, owner, from.as_ref())?;
-                    ready.locks.extend(lock);
+                    let (source, locks) = cache(caches, &id, sharing, owner, from.as_ref())?;
+                    ready.locks.extend(locks);
                     ready.mounts.push(bind(source, &target, mount.read_only));
                 }
                 What::Secret {
@@ -309,18 +311,24 @@ fn cache(
     sharing: Sharing,
     owner: FileOwner,
     from: Option<&(Tree, Vec<Item>, String)>,
-) -> Result<(PathBuf, Option<Lock>), StepFailure> {
+) -> Result<(PathBuf, Vec<Lock>), StepFailure> {
     // The id is the user's text: it names a directory only as a digest.
     let digest = Digest::from_sha256(&Sha256::digest(id).into());
+    // Pruning takes this lock for itself alone.
+    let mut locks = vec![lock_shared(&mount_lock(caches, digest.hex()))?];
     let home = caches.join(digest.hex());
     fs_err::create_dir_all(&home).map_err(StepFailure::Prepare)?;
-    let (name, held) = match sharing {
-        Sharing::Shared => ("data".to_owned(), None),
+    let name = match sharing {
+        Sharing::Shared => "data".to_owned(),
         Sharing::Locked => {
-            let held = lock(&home.join("data.lock"))?;
-            ("data".to_owned(), Some(held))
+            locks.push(lock(&home.join("data.lock"))?);
+            "data".to_owned()
         }
-        Sharing::Private => private(&home)?,
+        Sharing::Private => {
+            let (name, held) = private(&home)?;
+            locks.push(held);
+            name
+        }
     };
     let directory = home.join(name);
     // Two builds may make it at the same time: one fills it, the other waits.
@@ -334,22 +342,25 @@ fn cache(
         }
         own(&unfinished, owner, 0o755).map_err(StepFailure::Prepare)?;
         fs_err::rename(&unfinished, &directory).map_err(StepFailure::Prepare)?;
+        // For people who look at what the cache holds.
+        fs_err::write(home.join("id"), id).map_err(StepFailure::Prepare)?;
     }
     drop(making);
-    Ok((directory, held))
+    touch(&home);
+    Ok((directory, locks))
 }
 
 /// Finds a directory that nobody uses now.
-fn private(home: &Path) -> Result<(String, Option<Lock>), StoreError> {
+fn private(home: &Path) -> Result<(String, Lock), StoreError> {
     for number in 0..PRIVATE_MAX {
         let name = format!("private{number}");
         if let Some(held) = try_lock(&home.join(format!("{name}.lock")))? {
-            return Ok((name, Some(held)));
+            return Ok((name, held));
         }
     }
     let name = format!("private{PRIVATE_MAX}");
     let held = lock(&home.join(format!("{name}.lock")))?;
-    Ok((name, Some(held)))
+    Ok((name, held))
 }
 
 fn own(path: &Path, owner: FileOwner, mode: u32) -> std::io::Result<()> {
@@ -377,7 +388,7 @@ pub(super) fn targets(mounts: &[Mount]) -> Vec<(String, bool)> {
         .map(|mount| {
             let is_file = match &mount.kind {
                 MountKind::Bind { source, .. } => !source.is_dir(),
-                MountKind::Tmpfs { .. } => false,
+                MountKind::Exact(_) | MountKind::Image { .. } | MountKind::Tmpfs { .. } => false,
             };
             (mount.target.clone(), is_file)
         })

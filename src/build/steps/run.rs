@@ -116,13 +116,17 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         let mut tail = Vec::new();
-        let result = self.builder.runner.run(spec, &mut |bytes| {
+        let mut tell = |bytes: &[u8]| {
             keep_tail(&mut tail, bytes);
             (self.builder.progress)(BuildEvent::Output {
                 step: context.step.id,
                 bytes: bytes.to_vec(),
             });
-        });
+        };
+        let builder = self.builder;
+        let result = builder.runner.run(spec, &mut tell, builder.cancel);
+        // What a killed step says of its end is not why it ended.
+        self.refuse_cancelled()?;
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(LINES_MAX);
@@ -215,7 +219,7 @@ impl StageRun<'_> {
             .iter()
             .map(|host| [host.host.as_str(), host.address.as_str()])
             .collect();
-        Key::of(&json!({
+        Key::of(json!({
             "step": "run",
             "on": self.state.chain(),
             "argv": command.argv,
@@ -315,6 +319,9 @@ impl StageRun<'_> {
                 cgroup: Namespace::Private,
             },
             mounts,
+            devices: Vec::new(),
+            device_rules: Vec::new(),
+            users: None,
             shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),
             cgroup: CgroupPlace {
                 parent: "stack/build".to_owned(),
@@ -330,6 +337,7 @@ impl StageRun<'_> {
                 no_new_privs: false,
                 seccomp: Seccomp::Default,
                 mask_paths: true,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,
@@ -360,6 +368,7 @@ pub(super) fn bind(source: PathBuf, target: &str, read_only: bool) -> Mount {
             subpath: None,
             recursive: false,
             propagation: Propagation::Rprivate,
+            writable_below: false,
         },
         read_only,
     }

@@ -11,6 +11,7 @@ use std::{
 use runtime::spec::{ContainerSpec, ExitStatus, Rootfs};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::super::{Layer, Layers, LayersError, RunnerError, StepRunner, files};
 use crate::model::{Digest, ImageConfig, ImageRecord, Timestamp};
@@ -138,9 +139,20 @@ fn hash(root: &Path, path: &Path, sum: &mut Sha256) {
 }
 
 /// Runs the commands `write PATH TEXT…`, `remove PATH`, `mkdir PATH`, `say TEXT…`, `exit N`, separated by ` && `, in the merged root.
-#[derive(Default)]
+///
+/// `wait` waits until it is cancelled, once somebody else does `meet`.
 pub(super) struct Runner {
     pub(super) specs: Mutex<Vec<ContainerSpec>>,
+    pub(super) waiting: std::sync::Barrier,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self {
+            specs: Mutex::default(),
+            waiting: std::sync::Barrier::new(2),
+        }
+    }
 }
 
 impl Runner {
@@ -158,6 +170,7 @@ impl StepRunner for Runner {
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError> {
         self.specs.lock().unwrap().push(spec.clone());
         let Rootfs::Overlay {
@@ -195,6 +208,14 @@ impl StepRunner for Runner {
                 "remove" => fs::remove_file(target).unwrap(),
                 "mkdir" => fs::create_dir(target).unwrap(),
                 "say" => output(format!("{rest}\n").as_bytes()),
+                "wait" => {
+                    self.waiting.wait();
+                    while !cancel.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                    code = 137;
+                }
+                "meet" => drop(self.waiting.wait()),
                 "exit" => code = rest.parse().unwrap(),
                 "missing" => {
                     return Err(RunnerError {

@@ -8,6 +8,7 @@
 mod cache;
 mod config;
 mod copy;
+mod engine;
 mod fakes;
 mod fixture;
 mod lint;

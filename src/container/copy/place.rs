@@ -9,7 +9,7 @@ use std::{
 use runtime::{
     rootfs::{
         confine::Root,
-        overlay::{self, Overlay},
+        overlay::{self, Overlay, Upper},
     },
     spec::{ContainerState, Mount, MountKind, Rootfs},
 };
@@ -83,9 +83,12 @@ impl Place {
             } => {
                 let mount = overlay::mount(&Overlay {
                     lowers,
-                    upper,
-                    work,
+                    upper: Some(Upper {
+                        directory: upper,
+                        work,
+                    }),
                     mount_point,
+                    users: None,
                 });
                 Root::from_fd(mount.map_err(failed)?, &record.name)
             }
@@ -214,6 +217,7 @@ mod tests {
                 subpath: subpath.map(str::to_owned),
                 recursive: true,
                 propagation: runtime::spec::Propagation::default(),
+                writable_below: false,
             },
             read_only: false,
         };

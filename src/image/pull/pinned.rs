@@ -10,7 +10,7 @@ pub async fn pinned(reference: &str, registries: &Registries) -> Result<String, 
     if reference.digest().is_some() {
         return Ok(reference.to_string());
     }
-    let repository = Repository::new(registries, &reference);
+    let repository = Repository::new(registries, &reference, &|text| tracing::warn!("{text}"));
     let digest = match repository.head(reference.selector()).await {
         Some(digest) => digest,
         None => {

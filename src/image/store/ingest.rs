@@ -186,7 +186,7 @@ fn remove_file(path: &Path) -> Result<(), ImageError> {
 }
 
 /// Gives a finished file its final, read-only name.
-fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
+pub(super) fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
     let directory = to.parent().unwrap_or(to);
     let publish = || -> io::Result<()> {
         fs::create_dir_all(directory)?;

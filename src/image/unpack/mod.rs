@@ -26,7 +26,6 @@ use rustix::io::Errno;
 
 pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
 pub(crate) use files::{copy_file, is_whiteout, remove_any};
-pub(crate) use header::base64;
 pub(crate) use parents::{clean, open_directory};
 
 /// Ceilings against streams that unpack to more than anyone wants.

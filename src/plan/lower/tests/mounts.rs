@@ -38,6 +38,8 @@ fn lines(mounts: &[Mount]) -> String {
                 let below = subpath.as_ref().map(|path| format!(" below {path}"));
                 format!("{}{}", source.display(), below.unwrap_or_default())
             }
+            MountKind::Image { lowers, subpath } => format!("image {lowers:?} {subpath:?}"),
+            MountKind::Exact(_) => unreachable!("no service asks for them"),
             MountKind::Tmpfs {
                 size_bytes,
                 mode,

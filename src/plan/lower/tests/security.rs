@@ -79,7 +79,11 @@ fn what_cannot_be_confined_so_is_refused_with_its_place() {
         }
     });
     insta::assert_snapshot!(refusals(service).join("\n"), @r"
-    services.web.devices[0]: device `/dev/fuse:/dev/fuse:rwm` in a container that is not privileged is not supported
+    services.web.cap_add[1]: unknown capability `CAP_FLY`
+    services.web.cap_drop[0]: unknown capability `nope`
+    services.web.security_opt[1]: AppArmor profile `mine` is not supported
+    services.web.security_opt[2]: SELinux label `user:x` is not supported
+    services.web.security_opt[3]: unknown security option `magic`
     services.web.pid: joining the pid namespace of `x` is not supported
     services.web.cgroup: joining the cgroup namespace of `x` is not supported
     services.web.sysctls.kernel.panic: sysctl `kernel.panic` is not one of the container's own (net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname, and no namespace of the host)
@@ -88,12 +92,6 @@ fn what_cannot_be_confined_so_is_refused_with_its_place() {
     services.web.sysctls.kernel.sem: invalid value `1
     2`: it must be one line that is not empty
     services.web.sysctls.net: sysctl `net` is not one of the container's own (net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm*, kernel.domainname, and no namespace of the host)
-    services.web.cap_add[1]: unknown capability `CAP_FLY`
-    services.web.cap_drop[0]: unknown capability `nope`
-    services.web.security_opt[0]: a seccomp profile of its own is not supported
-    services.web.security_opt[1]: AppArmor profile `mine` is not supported
-    services.web.security_opt[2]: SELinux label `user:x` is not supported
-    services.web.security_opt[3]: unknown security option `magic`
     ");
 }
 

@@ -1,5 +1,7 @@
 //! A registry on loopback that does what it is told, faults included.
 
+mod uploads;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -26,8 +28,8 @@ use crate::image::digest;
 type Body = BoxBody<Bytes, io::Error>;
 
 /// A running registry; ends when dropped.
-pub(super) struct Fake {
-    pub(super) address: SocketAddr,
+pub(in crate::image) struct Fake {
+    pub(in crate::image) address: SocketAddr,
     state: Arc<Mutex<State>>,
     _tasks: JoinSet<()>,
 }
@@ -38,6 +40,8 @@ struct State {
     manifests: HashMap<String, (String, Vec<u8>)>,
     faults: Vec<Fault>,
     log: Vec<String>,
+    /// Uploads, and which repository has which blob.
+    uploads: uploads::Uploads,
     /// What `Authorization` must say, if anything, and the challenge otherwise.
     guard: Option<(String, String)>,
 }
@@ -51,7 +55,7 @@ struct Fault {
 
 /// An answer of its own kind.
 #[derive(Clone)]
-pub(super) enum Reply {
+pub(in crate::image) enum Reply {
     /// Status, headers and body.
     Plain(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// The right answer, but the connection breaks after so many bytes.
@@ -60,6 +64,8 @@ pub(super) enum Reply {
     Stall(usize),
     /// The right answer in small pieces with pauses.
     Drip,
+    /// The right answer, a byte at a time.
+    Trickle,
     /// The right answer without its length, and with more bytes at the end.
     Longer,
     /// The right answer without a look at the range that was asked for.
@@ -68,15 +74,19 @@ pub(super) enum Reply {
     With(&'static str, String),
     /// Nothing at all: the connection is closed.
     Reset,
+    /// So many bytes of a body are taken, then the connection is closed.
+    Cut(usize),
+    /// The body is taken, but the connection is closed before the answer.
+    Lost,
 }
 
 impl Fake {
-    pub(super) async fn start() -> Self {
+    pub(in crate::image) async fn start() -> Self {
         Self::start_with(None).await
     }
 
     /// Starts one that speaks TLS.
-    pub(super) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
+    pub(in crate::image) async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
@@ -110,16 +120,16 @@ impl Fake {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::image) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Returns a reference to a repository of this registry.
-    pub(super) fn name(&self, rest: &str) -> String {
+    pub(in crate::image) fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.address)
     }
 
-    pub(super) fn fault(&self, contains: &str, times: usize, reply: Reply) {
+    pub(in crate::image) fn fault(&self, contains: &str, times: usize, reply: Reply) {
         let fault = Fault {
             contains: contains.to_owned(),
             times,
@@ -128,23 +138,23 @@ impl Fake {
         self.state.lock().unwrap().faults.push(fault);
     }
 
-    pub(super) fn guard(&self, authorization: &str, challenge: &str) {
+    pub(in crate::image) fn guard(&self, authorization: &str, challenge: &str) {
         let guard = (authorization.to_owned(), challenge.to_owned());
         self.state.lock().unwrap().guard = Some(guard);
     }
 
     /// Returns the requests so far and forgets them: `METHOD path [range] [authorization]`.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(in crate::image) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
 
-    pub(super) fn put_blob(&self, bytes: &[u8]) -> String {
+    pub(in crate::image) fn put_blob(&self, bytes: &[u8]) -> String {
         let digest = digest::of(bytes).to_string();
         self.put_blob_as(&digest, bytes);
         digest
     }
 
-    pub(super) fn put_blob_as(&self, digest: &str, bytes: &[u8]) {
+    pub(in crate::image) fn put_blob_as(&self, digest: &str, bytes: &[u8]) {
         self.state
             .lock()
             .unwrap()
@@ -152,7 +162,22 @@ impl Fake {
             .insert(digest.to_owned(), bytes.to_vec());
     }
 
-    pub(super) fn put_manifest(&self, tag: &str, kind: &str, bytes: &[u8]) -> String {
+    /// Returns a manifest by tag or digest, with its media type.
+    pub(in crate::image) fn manifest(&self, tag: &str) -> Option<(String, Vec<u8>)> {
+        self.state.lock().unwrap().manifests.get(tag).cloned()
+    }
+
+    /// Returns a blob.
+    pub(in crate::image) fn blob(&self, digest: &str) -> Option<Vec<u8>> {
+        self.state.lock().unwrap().blobs.get(digest).cloned()
+    }
+
+    /// Lets every repository have its own blobs only, as registries do, and wants pieces of at least so many bytes.
+    pub(in crate::image) fn take_uploads(&self, piece_min: Option<u64>) {
+        self.state.lock().unwrap().uploads.start(piece_min);
+    }
+
+    pub(in crate::image) fn put_manifest(&self, tag: &str, kind: &str, bytes: &[u8]) -> String {
         let digest = digest::of(bytes).to_string();
         let mut state = self.state.lock().unwrap();
         for name in [tag, &digest] {
@@ -179,6 +204,12 @@ async fn answer(
     let range = text("range");
     let authorization = text("authorization");
     let path = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let content = (
+        text("content-type").unwrap_or_default(),
+        text("content-range"),
+    );
     let is_head = request.method() == "HEAD";
     let body = request
         .into_body()
@@ -190,7 +221,7 @@ async fn answer(
         let mut state = state.lock().unwrap();
         let words = [Some(line.clone()), range.clone(), authorization.clone()];
         let mut entry = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        if !body.is_empty() {
+        if !body.is_empty() && method == "POST" {
             entry = format!("{entry} {}", String::from_utf8_lossy(&body));
         }
         state.log.push(entry);
@@ -202,7 +233,30 @@ async fn answer(
             fault.times -= 1;
             fault.reply.clone()
         });
-        (reply, right_answer(&state, &path, authorization.as_deref()))
+        let body = match &reply {
+            Some(Reply::Cut(bytes)) => body.slice(..(*bytes).min(body.len())),
+            _ => body,
+        };
+        let refused = refusal(&state, &path, authorization.as_deref());
+        // What is answered with something else does not happen, except where the answer is lost.
+        let happens = !matches!(reply, Some(Reply::Plain(..) | Reply::Reset));
+        let upload = uploads::Request {
+            method: method.as_str(),
+            path: &path,
+            query: &query,
+            kind: &content.0,
+            range: content.1.as_deref(),
+            body,
+        };
+        let right = match refused {
+            Some(refused) => refused,
+            None if !happens => (500, HashMap::new(), Vec::new()),
+            None => match uploads::answer(&mut state, &upload) {
+                Some(right) => right,
+                None => right_answer(&state, &path),
+            },
+        };
+        (reply, right)
     };
     let (status, headers, bytes) = right;
     Ok(match reply {
@@ -220,24 +274,28 @@ async fn answer(
             headers.insert(name.to_owned(), value);
             respond(status, headers, bytes, range.as_deref(), is_head)
         }
-        Some(Reply::Reset) => return Err(io::ErrorKind::ConnectionReset.into()),
+        Some(Reply::Reset | Reply::Cut(_) | Reply::Lost) => {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         Some(fault) => broken(&fault, &bytes, range.as_deref()),
     })
 }
 
 type Right = (u16, HashMap<String, String>, Vec<u8>);
 
-fn right_answer(state: &State, path: &str, authorization: Option<&str>) -> Right {
-    if let Some((wanted, challenge)) = &state.guard
-        && path.starts_with("/v2/")
-        && authorization != Some(wanted)
-    {
-        let headers = HashMap::from([("www-authenticate".to_owned(), challenge.clone())]);
-        return (
-            401,
-            headers,
-            br#"{"errors":[{"code":"UNAUTHORIZED"}]}"#.to_vec(),
-        );
+fn refusal(state: &State, path: &str, authorization: Option<&str>) -> Option<Right> {
+    let (wanted, challenge) = state.guard.as_ref()?;
+    if !path.starts_with("/v2/") || authorization == Some(wanted) {
+        return None;
+    }
+    let headers = HashMap::from([("www-authenticate".to_owned(), challenge.clone())]);
+    let body = br#"{"errors":[{"code":"UNAUTHORIZED"}]}"#.to_vec();
+    Some((401, headers, body))
+}
+
+fn right_answer(state: &State, path: &str) -> Right {
+    if path == "/v2/" {
+        return (200, HashMap::new(), b"{}".to_vec());
     }
     let parts: Vec<&str> = path.rsplitn(3, '/').collect();
     if let [what, "manifests", repository] = parts[..] {
@@ -335,6 +393,17 @@ fn broken(fault: &Reply, bytes: &[u8], range: Option<&str>) -> Response<Body> {
             let cut = data(&rest[..*after.min(&rest.len())]);
             let frames = stream::iter([cut]).chain(stream::pending());
             (sized(response), BodyExt::boxed(StreamBody::new(frames)))
+        }
+        Reply::Trickle => {
+            let bytes: Vec<_> = rest.chunks(1).map(data).collect();
+            let frames = stream::iter(bytes).then(|frame| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                frame
+            });
+            (
+                sized(response),
+                BodyExt::boxed(StreamBody::new(Box::pin(SyncStream::new(frames)))),
+            )
         }
         Reply::Drip => {
             let pieces: Vec<_> = rest.chunks(rest.len() / 7 + 1).map(data).collect();

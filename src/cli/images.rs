@@ -33,6 +33,7 @@ pub(super) struct Arguments {
 /// Images of the store
 #[derive(Debug, Subcommand)]
 pub(super) enum ImageCommand {
+    Build(Box<super::build::image::Arguments>),
     /// Load images from an archive or an OCI layout directory
     Load {
         /// The archive (.tar, .tar.gz, .tar.zst) or directory; `-` is not supported
@@ -117,6 +118,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
 
 pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result<(), Failure> {
     let (name, request, quiet) = match command {
+        ImageCommand::Build(arguments) => return super::build::image::run(session, arguments),
         ImageCommand::Ls { format, quiet } => return list(session, format, *quiet),
         ImageCommand::Pull(arguments) => return pull::run_image(session, arguments),
         ImageCommand::Push(arguments) => return push::run_image(session, arguments),
@@ -152,7 +154,8 @@ pub(super) fn run_image(session: &Session<'_>, command: &ImageCommand) -> Result
     let verb = match command {
         ImageCommand::Load { quiet: false, .. } => "Loaded image: ",
         ImageCommand::Rm { .. } => "Removed: ",
-        ImageCommand::Load { .. }
+        ImageCommand::Build(_)
+        | ImageCommand::Load { .. }
         | ImageCommand::Ls { .. }
         | ImageCommand::Pull(_)
         | ImageCommand::Push(_)

@@ -186,9 +186,7 @@ fn for_oci(arguments: &[OsString]) -> Option<Vec<OsString>> {
 }
 
 fn run_oci(arguments: Vec<OsString>) -> u8 {
-    let environment = settings::environment();
-    let listen_fds = environment.get("LISTEN_FDS").map(String::as_str);
-    crate::oci::main(arguments, listen_fds)
+    crate::oci::main(arguments, &settings::environment())
 }
 
 fn execute(command_line: CommandLine) -> u8 {

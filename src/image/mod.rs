@@ -23,7 +23,7 @@ mod registry;
 mod store;
 mod unpack;
 
-pub use archive::{LoadError, load};
+pub use archive::{LoadError, load, load_one};
 pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;

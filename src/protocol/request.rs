@@ -120,6 +120,15 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Build arguments over those of the file.
     pub args: BTreeMap<String, Option<String>>,
+    /// Only check the Dockerfiles.
+    #[serde(default)]
+    pub check: bool,
+    /// The images belong to no project (`stack image build`): they get the names of `tags` and no other.
+    #[serde(default)]
+    pub untagged: bool,
+    /// Memory limit of RUN in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
 }
 
 /// `stack image load -i FILE`.

@@ -34,6 +34,14 @@ pub enum LoadError {
     /// It is neither of the forms.
     #[error("`{0}` holds neither `manifest.json` (docker save) nor `index.json` (OCI layout)")]
     Unknown(PathBuf),
+    /// There is no image of this tag or digest.
+    #[error("`{path}` has no image `{wanted}`")]
+    NoImage {
+        /// The file or directory.
+        path: PathBuf,
+        /// The tag or digest.
+        wanted: String,
+    },
     /// A file in it does not have its form.
     #[error("`{file}` of the archive")]
     Malformed {

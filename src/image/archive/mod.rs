@@ -55,6 +55,42 @@ pub fn load(
     })
 }
 
+/// Loads one image of a layout directory or archive without giving it a name, and returns its id.
+///
+/// `wanted` is a tag or a digest; without one it is the only image, or the one tagged `latest`. Blocks.
+pub fn load_one(
+    store: &ImageStore,
+    path: &Path,
+    wanted: Option<&str>,
+) -> Result<String, LoadError> {
+    let load = Load::open(store, path, &|_| {})?;
+    let mut images = load.images()?;
+    let is_wanted = |image: &Found| {
+        let wanted = wanted.unwrap_or("latest");
+        let digests = image.named.iter().chain(&image.manifest);
+        image.tag.as_deref() == Some(wanted)
+            || digests.into_iter().any(|digest| digest.as_str() == wanted)
+            || image.references.iter().any(|name| {
+                let parsed = name.parse::<Reference>();
+                name == wanted || parsed.is_ok_and(|reference| reference.tag() == Some(wanted))
+            })
+    };
+    let at = match images.iter().position(is_wanted) {
+        Some(at) => at,
+        None if wanted.is_none() && images.len() == 1 => 0,
+        None => {
+            return Err(LoadError::NoImage {
+                path: path.to_owned(),
+                wanted: wanted.unwrap_or("latest").to_owned(),
+            });
+        }
+    };
+    let mut image = images.swap_remove(at);
+    image.references.clear();
+    let names = load.add(image)?;
+    Ok(names.into_iter().next().unwrap_or_default())
+}
+
 /// One load.
 struct Load<'a> {
     store: &'a ImageStore,
@@ -76,6 +112,8 @@ struct Found {
     /// Files, the lowest layer first, with the digest that they must have where it is known.
     layers: Vec<(String, Option<Digest>)>,
     references: Vec<String>,
+    /// What a layout calls it, which need not be a reference.
+    tag: Option<String>,
 }
 
 impl<'a> Load<'a> {
@@ -108,18 +146,21 @@ impl<'a> Load<'a> {
     }
 
     fn run(&self) -> Result<Vec<String>, LoadError> {
-        let images = if self.exists("manifest.json") {
-            docker::images(self)?
-        } else if self.exists("index.json") {
-            oci::images(self)?
-        } else {
-            return Err(LoadError::Unknown(self.path.to_owned()));
-        };
         let mut names = Vec::new();
-        for image in images {
+        for image in self.images()? {
             names.extend(self.add(image)?);
         }
         Ok(names)
+    }
+
+    fn images(&self) -> Result<Vec<Found>, LoadError> {
+        if self.exists("manifest.json") {
+            docker::images(self)
+        } else if self.exists("index.json") {
+            oci::images(self)
+        } else {
+            Err(LoadError::Unknown(self.path.to_owned()))
+        }
     }
 
     fn add(&self, image: Found) -> Result<Vec<String>, LoadError> {

@@ -162,7 +162,7 @@ pub(in crate::image) const LIMITS: Limits = Limits {
     entries: 10_000,
     bytes: 1 << 30,
     depth: 1024,
-    whiteouts: super::Whiteouts::Layer,
+    whiteouts: Whiteouts::Layer,
 };
 
 /// A directory that a stream was unpacked into, beside a secret that must not change.

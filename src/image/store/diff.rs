@@ -318,6 +318,28 @@ impl Fields<'_> {
     }
 }
 
+/// Returns the header of a file in an archive of ours, or of a directory when the name ends in a slash. All times are 0.
+pub(crate) fn member_header(name: &str, size: u64) -> Vec<u8> {
+    let is_directory = name.ends_with('/');
+    let mut header = Vec::new();
+    let mut stream = Stream {
+        out: &mut header,
+        strips: false,
+        links: HashMap::new(),
+        written: Written::default(),
+    };
+    let fields = Fields {
+        path: name.as_bytes(),
+        kind: if is_directory { b'5' } else { b'0' },
+        mode: if is_directory { 0o755 } else { 0o644 },
+        size,
+        ..Fields::default()
+    };
+    // Writing to memory does not fail.
+    let _never = stream.header(&fields);
+    header
+}
+
 /// Makes a PAX record, whose length counts its own digits.
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;

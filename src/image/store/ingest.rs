@@ -149,6 +149,20 @@ impl ImageStore {
         Ok(digest)
     }
 
+    /// Makes a verified file a blob, unless it is one. The caller has synced the file system.
+    pub(crate) fn adopt_blob(&self, file: &Path, digest: &Digest) -> Result<(), ImageError> {
+        let blob = self.blob(digest);
+        if blob.exists() {
+            return Ok(());
+        }
+        publish(file, &blob)
+    }
+
+    /// Tells whether a blob is there, whatever its content.
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob(digest).exists()
+    }
+
     /// Removes partial downloads that nobody has touched for a week.
     pub(super) fn sweep_parts(&self) -> Result<(), ImageError> {
         let entries = match fs::read_dir(self.ingest()) {

@@ -20,6 +20,7 @@ mod layer;
 mod merged;
 mod record;
 mod remove;
+mod select;
 mod settle;
 mod stream;
 #[cfg(test)]
@@ -48,9 +49,12 @@ use crate::{
 use index::{ImageEntry, Index};
 
 pub use commit::CommittedLayer;
+pub(crate) use diff::member_header;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use record::NewImage;
+pub(crate) use select::SavedImage;
+pub(crate) use stream::RECORD;
 pub use stream::{LayerBlob, LayerStream};
 pub(crate) use workspace::Workspace;
 

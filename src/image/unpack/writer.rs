@@ -52,7 +52,7 @@ impl<'a> Writer<'a> {
     pub(super) fn apply<R: Read>(
         &mut self,
         entry: &Entry,
-        reader: &mut TarReader<R>,
+        reader: &mut TarReader<'_, R>,
     ) -> Result<(), UnpackError> {
         self.unpacked.entries += 1;
         if self.unpacked.entries > self.limits.entries {
@@ -93,7 +93,7 @@ impl<'a> Writer<'a> {
         self.drop_pending(&path, entry.kind != Kind::Directory);
         match entry.kind {
             Kind::Directory => self.make_directory(entry, &path, &directory, name),
-            Kind::File => self.make_file(entry, reader, &directory, name),
+            Kind::File => self.make_file((entry, &path), reader, &directory, name),
             Kind::HardLink => self.make_link(entry, &path, &directory, name),
             _ => self.make_special(entry, &directory, name),
         }
@@ -160,8 +160,8 @@ impl<'a> Writer<'a> {
 
     fn make_file<R: Read>(
         &mut self,
-        entry: &Entry,
-        reader: &mut TarReader<R>,
+        (entry, path): (&Entry, &Path),
+        reader: &mut TarReader<'_, R>,
         directory: &OwnedFd,
         name: &[u8],
     ) -> Result<(), UnpackError> {
@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let make = || openat(directory, name, flags, Mode::from_raw_mode(0o600));
         let file = self.replacing(entry, directory, name, make, "make a file")?;
-        self.write_data(entry, reader, &file)?;
+        self.write_data((entry, path), reader, &file)?;
         drop(file);
         self.set_attributes(entry, directory.as_fd(), name)?;
         attributes::apply_time(directory.as_fd(), name, entry.mtime)
@@ -178,14 +178,15 @@ impl<'a> Writer<'a> {
 
     fn write_data<R: Read>(
         &mut self,
-        entry: &Entry,
-        reader: &mut TarReader<R>,
+        (entry, path): (&Entry, &Path),
+        reader: &mut TarReader<'_, R>,
         file: &OwnedFd,
     ) -> Result<(), UnpackError> {
         let whole = [(0, entry.size)];
         let segments = entry.segments.as_deref().unwrap_or(&whole);
         for (offset, length) in segments {
             let (mut at, mut left) = (*offset, *length);
+            reader.begin_content(&path.0, at, left)?;
             while left > 0 {
                 let most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
                 let count = reader.read_data(&mut self.buffer[..most])?;
@@ -319,6 +320,11 @@ impl<'a> Writer<'a> {
 
     fn clear(&mut self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         self.parents.forget();
+        if statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| !is_whiteout_stat(&stat))
+        {
+            self.unpacked.replaced = true;
+        }
         remove_any(directory.as_fd(), name)
     }
 

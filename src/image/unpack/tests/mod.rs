@@ -242,7 +242,7 @@ pub(in crate::image) fn unpack_limited(bytes: &[u8], limits: &Limits) -> Layer {
     let root = outer.path().join("layer");
     fs_err::create_dir(&root).unwrap();
     let directory = fs_err::File::open(&root).unwrap();
-    let result = unpack(bytes, directory.as_fd(), limits);
+    let result = unpack(bytes, directory.as_fd(), limits, None);
     Layer { outer, result }
 }
 

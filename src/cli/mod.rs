@@ -6,12 +6,14 @@
 mod attach;
 mod attached;
 mod build;
+mod commit;
 mod config;
 mod disk;
 mod down;
 mod exec;
 mod failure;
 mod follow;
+mod image;
 mod images;
 mod lifecycle;
 mod logs;
@@ -25,6 +27,7 @@ mod pull;
 mod run;
 mod session;
 mod settings;
+mod system;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -71,17 +74,20 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Arguments),
+    Commit(commit::CommitArguments),
     #[command(alias = "convert")]
     Config(config::Arguments),
     Create(up::CreateArguments),
     Down(down::Arguments),
     Exec(exec::Arguments),
+    Export(commit::ExportArguments),
     /// Images of the store
     #[command(subcommand)]
-    Image(images::ImageCommand),
+    Image(image::ImageCommand),
     Images(images::Arguments),
     /// Send a signal to containers
     Kill(lifecycle::Kill),
+    Load(image::LoadArguments),
     Logs(logs::Arguments),
     #[command(alias = "list")]
     Ls(ls::Arguments),
@@ -95,11 +101,15 @@ enum Command {
     /// Remove stopped containers
     Rm(lifecycle::Remove),
     Run(run::Arguments),
+    Save(image::SaveArguments),
     Scale(up::ScaleArguments),
     /// Start containers that exist
     Start(lifecycle::Services),
     /// Stop containers, leave them in place
     Stop(lifecycle::WithGrace),
+    /// The disk, and what of it nothing uses
+    #[command(subcommand)]
+    System(system::SystemCommand),
     Top(top::Arguments),
     /// Thaw frozen containers
     Unpause(lifecycle::Services),
@@ -161,13 +171,16 @@ fn execute(command_line: CommandLine) -> u8 {
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Build(arguments) => build::run(session, arguments),
+        Command::Commit(arguments) => commit::commit(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
-        Command::Image(command) => images::run_image(session, command),
+        Command::Export(arguments) => commit::export(session, arguments),
+        Command::Image(command) => image::run(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Load(arguments) => image::load(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
         Command::Ls(arguments) => ls::run(session, arguments),
         Command::Pause(arguments) => lifecycle::pause(session, arguments),
@@ -177,9 +190,11 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Restart(arguments) => lifecycle::restart(session, arguments),
         Command::Rm(arguments) => lifecycle::remove(session, arguments),
         Command::Run(arguments) => run::run(session, arguments),
+        Command::Save(arguments) => image::save(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
+        Command::System(command) => system::run(session, command),
         Command::Top(arguments) => top::run(session, arguments),
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),

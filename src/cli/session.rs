@@ -143,11 +143,26 @@ impl<'a> Session<'a> {
         options: ProgressOptions,
         loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
+        succeeded(self.outcome(request, options)?, loaded)
+    }
+
+    /// As [`Session::call`], for calls that may do a part: the names of what was done, and whether that was all.
+    pub(super) fn call_partly(
+        &self,
+        request: &Request,
+        options: ProgressOptions,
+    ) -> Result<(Vec<String>, Result<(), Failure>), Failure> {
+        let mut outcome = self.outcome(request, options)?;
+        let names = std::mem::take(&mut outcome.names);
+        Ok((names, succeeded(outcome, None).map(drop)))
+    }
+
+    fn outcome(&self, request: &Request, options: ProgressOptions) -> Result<Outcome, Failure> {
         let mut call = self.start_call(request)?;
         let mut progress = self.ui.progress(options);
         let outcome = follow(&mut call, &mut progress);
         progress.finish();
-        succeeded(outcome?, loaded)
+        outcome
     }
 }
 
@@ -197,7 +212,7 @@ fn place(loaded: &Loaded, report: &ErrorReport) -> Option<String> {
     ))
 }
 
-fn has_no_file(error: &compose_spec::LoadError) -> bool {
+pub(super) fn has_no_file(error: &compose_spec::LoadError) -> bool {
     error
         .diagnostics
         .iter()

@@ -33,5 +33,5 @@ pub use registry::{
     CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SettingsError,
     TlsError, TransportError,
 };
-pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
+pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease, export};
 pub use unpack::{TarError, UnpackError};

@@ -17,7 +17,10 @@ mod volume;
 pub use chain::chain;
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
-pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
+pub use image::{
+    ImageConfig, ImageDetails, ImageDisk, ImageHealth, ImageRecord, ImageSummary, PruneFilter,
+    StoreDisk,
+};
 pub use intent::{LifecycleAction, Recreate, RemoveImages};
 pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};

@@ -2,6 +2,8 @@
 //!
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, Project, ProjectName};
@@ -18,6 +20,8 @@ use crate::{
     volume::{self, VolumeError},
 };
 
+pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
+
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
@@ -33,6 +37,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// What something takes of the disk.
+    #[error(transparent)]
+    Disk(std::io::Error),
     /// The host's routes and links.
     #[error("read the host's network")]
     Host(#[source] network::NetworkError),

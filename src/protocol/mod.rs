@@ -11,8 +11,9 @@ mod request;
 pub use crate::model::{LifecycleAction, Recreate, RemoveImages, Subject, SubjectKind};
 pub use event::{ErrorReport, Event, FailureKind, Outcome, Progress, StepState};
 pub use request::{
-    BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
-    LifecycleRequest, PullRequest, Request, RunRequest, UpRequest,
+    BuildRequest, CommitRequest, DownRequest, ImageImportRequest, ImageLoadRequest,
+    ImageRemoveRequest, ImageTagRequest, LifecycleRequest, PullRequest, Request, RunRequest,
+    UpRequest, VolumePruneRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.

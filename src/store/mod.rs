@@ -17,10 +17,12 @@
 //!   netns/<id>                 pinned network namespaces
 //! ```
 
+mod disk;
 mod file;
 mod networks;
 mod paths;
 
+pub use disk::Meter;
 pub use file::{Lock, StoreError, is_locked, lock, read_json, remove_tree, try_lock, write_json};
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;

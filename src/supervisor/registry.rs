@@ -201,8 +201,12 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Run(run) => Some(run.project.name.clone()),
         Request::Pull(_)
         | Request::Build(_)
+        | Request::Commit(_)
+        | Request::ImageImport(_)
         | Request::ImageLoad(_)
+        | Request::ImagePrune(_)
         | Request::ImageRemove(_)
-        | Request::ImageTag(_) => None,
+        | Request::ImageTag(_)
+        | Request::VolumePrune(_) => None,
     }
 }

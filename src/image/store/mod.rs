@@ -12,8 +12,11 @@
 //! Everything is committed by a rename of something that is already on the disk, so a process may be killed at any
 //! instruction: what is visible is complete, and the next user of the store removes the rest. Readers take no locks.
 
+mod capture;
 mod commit;
+mod details;
 mod diff;
+mod export;
 mod index;
 mod ingest;
 mod layer;
@@ -50,6 +53,7 @@ use index::{ImageEntry, Index};
 
 pub use commit::CommittedLayer;
 pub(crate) use diff::member_header;
+pub use export::export;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use record::NewImage;
@@ -147,6 +151,9 @@ pub enum ImageError {
         #[source]
         source: UnpackError,
     },
+    /// Files that cannot become a layer.
+    #[error("make a layer")]
+    Files(#[source] UnpackError),
     /// A container wrote a file whose name means "removed" in a layer.
     #[error("`{0}` cannot be stored in a layer: names that start with `.wh.` mean removed files")]
     WhiteoutName(String),
@@ -165,7 +172,7 @@ impl ImageError {
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ),
-            Self::Layer { source, .. } => source.is_no_space(),
+            Self::Layer { source, .. } | Self::Files(source) => source.is_no_space(),
             _ => false,
         }
     }
@@ -195,13 +202,7 @@ impl ImageStore {
         let mut images: Vec<ImageSummary> = index
             .images
             .iter()
-            .map(|(id, entry)| ImageSummary {
-                id: id.clone(),
-                references: index.references_of(id),
-                created: entry.created,
-                size_bytes: entry.size_bytes,
-                fetched: entry.fetched,
-            })
+            .map(|(id, entry)| summary(&index, id, entry))
             .collect();
         images.sort_by(|a, b| b.fetched.cmp(&a.fetched).then_with(|| a.id.cmp(&b.id)));
         Ok(images)
@@ -323,6 +324,27 @@ impl ImageStore {
 
     fn blob(&self, digest: &Digest) -> PathBuf {
         blob_path(self.root.state(), digest)
+    }
+}
+
+fn summary(index: &Index, id: &ImageId, entry: &ImageEntry) -> ImageSummary {
+    let named = (index.references.iter()).filter(|(_, named)| named.image == *id);
+    let mut repo_digests: Vec<String> = named
+        .filter_map(|(name, named)| {
+            let reference = name.parse::<Reference>().ok()?;
+            let digest = named.digest.as_ref().or_else(|| reference.digest())?;
+            Some(format!("{}@{digest}", reference.name()))
+        })
+        .collect();
+    repo_digests.sort();
+    repo_digests.dedup();
+    ImageSummary {
+        id: id.clone(),
+        references: index.references_of(id),
+        created: entry.created,
+        size_bytes: entry.size_bytes,
+        fetched: entry.fetched,
+        repo_digests,
     }
 }
 

@@ -5,10 +5,15 @@ use std::{collections::HashSet, io, os::fd::AsFd};
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{ImageError, ImageStore, Workspace, index::Index, resolve};
+use super::{
+    ImageError, ImageStore, Workspace,
+    index::{ImageEntry, Index},
+    resolve,
+};
 use crate::{
-    image::reference::Reference,
-    model::{Digest, ImageId},
+    image::{config, reference::Reference},
+    model::{Digest, ImageId, PruneFilter},
+    store::Meter,
 };
 
 impl ImageStore {
@@ -61,17 +66,24 @@ impl ImageStore {
         Ok(removed)
     }
 
-    /// Removes images without a name that no container uses, and everything in the store that no image needs.
+    /// Removes images that no container uses: those without a name, or all that the filter takes; and everything in the
+    /// store that no image needs. Returns what went, and the bytes of the disk that were given back.
     ///
     /// Layers of unfinished builds are among it: the builder holds a lease while it needs them, and looks again later.
-    pub fn prune(&self, all: bool, in_use: &[ImageId]) -> Result<Vec<String>, ImageError> {
+    pub fn prune(
+        &self,
+        filter: &PruneFilter,
+        in_use: &[ImageId],
+    ) -> Result<(Vec<String>, u64), ImageError> {
         let lock = self.lock_index()?;
         let mut index = self.index()?;
         let unwanted: Vec<ImageId> = index
             .images
-            .keys()
-            .filter(|id| !in_use.contains(id) && (all || index.references_of(id).is_empty()))
-            .cloned()
+            .iter()
+            .filter(|(id, _)| !in_use.contains(id))
+            .filter(|(id, _)| filter.all || index.references_of(id).is_empty())
+            .filter(|(id, entry)| self.is_taken(id, entry, filter))
+            .map(|(id, _)| id.clone())
             .collect();
         let mut removed = Vec::new();
         for id in unwanted {
@@ -93,8 +105,45 @@ impl ImageStore {
         index.write(&self.index_path())?;
         let trash = self.sweep(&mut index)?;
         drop(lock);
+        let freed = match &trash {
+            Some(trash) => {
+                let mut meter = Meter::default();
+                list(trash.path())?
+                    .iter()
+                    .map(|name| meter.add(&trash.path().join(name)))
+                    .sum()
+            }
+            None => Ok(0),
+        };
         drop(trash);
-        Ok(removed)
+        Ok((
+            removed,
+            freed.map_err(ImageError::io("measure what was removed"))?,
+        ))
+    }
+
+    fn is_taken(&self, id: &ImageId, entry: &ImageEntry, filter: &PruneFilter) -> bool {
+        if filter.until.is_some_and(|until| entry.created >= until) {
+            return false;
+        }
+        if filter.labels.is_empty() {
+            return true;
+        }
+        // An image whose config is gone has no labels.
+        let bytes = self.read_blob(id).ok().flatten().unwrap_or_default();
+        let labels = config::parse(&bytes).map(|parsed| parsed.config.labels);
+        let labels = labels.unwrap_or_default();
+        let has = |text: &str| match text.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
+            None => labels.contains_key(text),
+        };
+        filter
+            .labels
+            .iter()
+            .all(|label| match label.strip_prefix('!') {
+                Some(unwanted) => !has(unwanted),
+                None => has(label),
+            })
     }
 
     /// Puts orphaned layers and blobs aside if nobody uses the store right now; otherwise the next sweep does it.

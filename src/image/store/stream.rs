@@ -221,7 +221,7 @@ impl std::fmt::Debug for Source {
 }
 
 /// The canonical writer on a thread of its own, read chunk by chunk.
-struct Written {
+pub(super) struct Written {
     /// `None` once it was dropped to make the writer stop.
     receiver: Option<Receiver<Vec<u8>>>,
     /// `None` once it was joined.
@@ -231,7 +231,7 @@ struct Written {
 }
 
 impl Written {
-    fn spawn(directory: PathBuf) -> Result<Self, ImageError> {
+    pub(super) fn spawn(directory: PathBuf) -> Result<Self, ImageError> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let writer = std::thread::Builder::new()
             .name("layer stream".to_owned())

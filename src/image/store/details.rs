@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fs_err as fs;
 
-use super::{ImageError, ImageStore, resolve, summary};
+use super::{
+    ImageError, ImageStore,
+    index::{ImageEntry, Index},
+    resolve,
+};
 use crate::{
-    model::{ImageDetails, ImageDisk, StoreDisk},
+    image::reference::Reference,
+    model::{ImageDetails, ImageDisk, ImageId, ImageSummary, StoreDisk},
     store::Meter,
 };
 
@@ -91,6 +96,28 @@ impl ImageStore {
                 .map(|(_, bytes)| bytes)
                 .sum(),
         })
+    }
+}
+
+/// Says who an image is.
+pub(super) fn summary(index: &Index, id: &ImageId, entry: &ImageEntry) -> ImageSummary {
+    let named = (index.references.iter()).filter(|(_, named)| named.image == *id);
+    let mut repo_digests: Vec<String> = named
+        .filter_map(|(name, named)| {
+            let reference = name.parse::<Reference>().ok()?;
+            let digest = named.digest.as_ref().or_else(|| reference.digest())?;
+            Some(format!("{}@{digest}", reference.name()))
+        })
+        .collect();
+    repo_digests.sort();
+    repo_digests.dedup();
+    ImageSummary {
+        id: id.clone(),
+        references: index.references_of(id),
+        created: entry.created,
+        size_bytes: entry.size_bytes,
+        fetched: entry.fetched,
+        repo_digests,
     }
 }
 

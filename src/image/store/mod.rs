@@ -151,6 +151,16 @@ pub enum ImageError {
         #[source]
         source: UnpackError,
     },
+    /// More layers than one overlay mount takes.
+    #[error("image `{name}` has {count} layers: overlayfs takes at most {most}")]
+    TooManyLayers {
+        /// Its name or id.
+        name: String,
+        /// Layers that show.
+        count: usize,
+        /// The kernel's limit.
+        most: usize,
+    },
     /// Files that cannot become a layer.
     #[error("make a layer")]
     Files(#[source] UnpackError),
@@ -202,7 +212,7 @@ impl ImageStore {
         let mut images: Vec<ImageSummary> = index
             .images
             .iter()
-            .map(|(id, entry)| summary(&index, id, entry))
+            .map(|(id, entry)| details::summary(&index, id, entry))
             .collect();
         images.sort_by(|a, b| b.fetched.cmp(&a.fetched).then_with(|| a.id.cmp(&b.id)));
         Ok(images)
@@ -324,27 +334,6 @@ impl ImageStore {
 
     fn blob(&self, digest: &Digest) -> PathBuf {
         blob_path(self.root.state(), digest)
-    }
-}
-
-fn summary(index: &Index, id: &ImageId, entry: &ImageEntry) -> ImageSummary {
-    let named = (index.references.iter()).filter(|(_, named)| named.image == *id);
-    let mut repo_digests: Vec<String> = named
-        .filter_map(|(name, named)| {
-            let reference = name.parse::<Reference>().ok()?;
-            let digest = named.digest.as_ref().or_else(|| reference.digest())?;
-            Some(format!("{}@{digest}", reference.name()))
-        })
-        .collect();
-    repo_digests.sort();
-    repo_digests.dedup();
-    ImageSummary {
-        id: id.clone(),
-        references: index.references_of(id),
-        created: entry.created,
-        size_bytes: entry.size_bytes,
-        fetched: entry.fetched,
-        repo_digests,
     }
 }
 

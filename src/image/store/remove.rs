@@ -1,6 +1,6 @@
 //! Removing images, and sweeping what then belongs to nobody.
 
-use std::{collections::HashSet, io, os::fd::AsFd};
+use std::{collections::HashSet, io, os::fd::AsFd, time::Duration};
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{
     ImageError, ImageStore, Workspace,
     index::{ImageEntry, Index},
+    ingest::TEMPORARY,
     resolve,
 };
 use crate::{
@@ -15,6 +16,9 @@ use crate::{
     model::{Digest, ImageId, PruneFilter},
     store::Meter,
 };
+
+/// Age at which a blob without its name has no writer any more.
+const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
 
 impl ImageStore {
     /// Removes a name, or an image with all its names; returns the names removed and the ids of images that went.
@@ -94,6 +98,7 @@ impl ImageStore {
             forget(&mut index, &id);
             removed.push(id.to_string());
         }
+        self.clear_unfinished()?;
         for entry in list(&self.layers())? {
             index.orphans.insert(entry);
         }
@@ -120,6 +125,31 @@ impl ImageStore {
             removed,
             freed.map_err(ImageError::io("measure what was removed"))?,
         ))
+    }
+
+    /// Removes files that a killed process had not given their names yet. The caller has the index's lock, under which
+    /// alone the index is written; blobs have temporary names only on file systems without `O_TMPFILE`.
+    fn clear_unfinished(&self) -> Result<(), ImageError> {
+        let state = self.root.state();
+        for directory in [state.to_owned(), state.join("blobs").join("sha256")] {
+            for name in list(&directory)? {
+                let path = directory.join(&name);
+                let is_old = || {
+                    let modified = fs::metadata(&path).ok()?.modified().ok()?;
+                    Some(modified.elapsed().ok()? > UNFINISHED_AGE)
+                };
+                let is_ours = directory == state || is_old().unwrap_or(false);
+                if name.starts_with(TEMPORARY) && is_ours {
+                    match fs::remove_file(&path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(ImageError::io("remove litter")(error));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_taken(&self, id: &ImageId, entry: &ImageEntry, filter: &PruneFilter) -> bool {

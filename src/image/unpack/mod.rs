@@ -13,6 +13,7 @@ mod attributes;
 mod files;
 mod header;
 mod parents;
+mod pending;
 mod reader;
 mod record;
 mod sparse;
@@ -45,6 +46,9 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
     /// Most components of a path.
     pub(crate) depth: usize,
+    /// Most directories whose times wait to be set, and most links and directories that the layer's record names: about
+    /// 150 bytes of memory each, where images have hundreds.
+    pub(crate) remembered: usize,
 }
 
 impl Limits {
@@ -59,6 +63,7 @@ impl Limits {
             entries: 5_000_000,
             bytes: Self::BYTES_FLOOR.max(bytes.saturating_mul(Self::RATIO_MAX)),
             depth: 1024,
+            remembered: 100_000,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The store without registries: layers of the builder, names, removal. Needs root.
 #![expect(clippy::disallowed_methods, reason = "the oracle is a program")]
 
+mod faults;
+mod many;
 mod stream;
 
 use std::{

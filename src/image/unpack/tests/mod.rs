@@ -1,5 +1,6 @@
 //! Tests of the rules U1 to U26 of the image reference. They need root: device nodes and `trusted.*` attributes.
 
+mod bounds;
 mod formats;
 mod hostile;
 mod oracle;
@@ -162,6 +163,7 @@ pub(in crate::image) const LIMITS: Limits = Limits {
     entries: 10_000,
     bytes: 1 << 30,
     depth: 1024,
+    remembered: 1000,
 };
 
 /// A directory that a stream was unpacked into, beside a secret that must not change.

@@ -1,4 +1,4 @@
-//! `config [-f FILE]… [-p NAME] [--env-file FILE]… [--profile NAME]… config [--format json|yaml] [SERVICE]…`
+//! `config [-f FILE]… [-p NAME] [--env-file FILE]… [--profile NAME]… config [--format json|yaml] [--no-…]… [SERVICE]…`
 //!
 //! Reads a project from the disk and prints it, for comparison with other implementations. It is the smallest user of
 //! the crate, and takes the command line of `stack config`.
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use compose_spec::{FileKind, Files, Request, emit, load, plain};
+use compose_spec::{FileKind, Files, Passes, Request, configuration, emit, plain};
 
 /// The disk.
 struct Disk;
@@ -41,6 +41,7 @@ fn main() -> io::Result<()> {
         environment: std::env::vars().collect(),
         ..Request::default()
     };
+    let mut passes = Passes::default();
     let mut format = "yaml".to_owned();
     let mut arguments = std::env::args().skip(1);
     let mut in_services = false;
@@ -53,6 +54,11 @@ fn main() -> io::Result<()> {
             "--profile" => request.profiles.push(value()),
             "--project-directory" => request.project_directory = Some(PathBuf::from(value())),
             "--format" => format = value(),
+            "--no-interpolate" => passes.interpolation = false,
+            "--no-normalize" => passes.normalization = false,
+            "--no-path-resolution" => passes.path_resolution = false,
+            "--no-consistency" => passes.consistency = false,
+            "--no-env-resolution" => passes.env_resolution = false,
             "config" if !in_services => in_services = true,
             service => request.services.push(service.to_owned()),
         }
@@ -62,15 +68,16 @@ fn main() -> io::Result<()> {
         io::stdin().read_to_end(&mut bytes)?;
         request.stdin = Some(bytes);
     }
-    match load(&request, &Disk) {
+    match configuration(&request, passes, &Disk) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 eprint!("{}", plain(warning, &loaded.sources));
             }
-            let text = if format == "json" {
-                emit::json
-            } else {
-                emit::yaml
+            let text = match (format == "json", passes.interpolation) {
+                (true, true) => emit::json,
+                (false, true) => emit::yaml,
+                (true, false) => emit::model_json,
+                (false, false) => emit::model_yaml,
             };
             println!("{}", text(&loaded.canonical).trim_end());
             Ok(())

@@ -18,6 +18,8 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod configuration;
+mod context;
 mod diagnostic;
 mod discover;
 pub mod emit;
@@ -31,6 +33,7 @@ mod merge;
 pub mod model;
 mod normalize;
 mod paths;
+mod plain_yaml;
 mod profiles;
 mod project;
 mod render;
@@ -41,9 +44,12 @@ mod tests;
 mod validate;
 mod yaml;
 
+pub use configuration::{Configuration, Passes, Variable, configuration, variables};
 pub use diagnostic::{
-    Code, Diagnostic, Label, Location, Severity, Source, SourceId, Sources, Span, plain,
+    Code, Diagnostic, Drawing, Label, Location, Severity, Source, SourceId, Sources, Span, json,
+    plain, short,
 };
 pub use load::load;
 pub use locations::Locations;
+pub use plain_yaml::plain_yaml;
 pub use request::{FileKind, Files, LoadError, Loaded, Request};

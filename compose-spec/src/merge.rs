@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    diagnostic::{Code, Diagnostic, Sink},
+    diagnostic::{Code, Diagnostic, Sink, Span},
     locations::push_index,
     schema::{Items, Kind, List, Section, Twice},
     yaml::{Entry, Mapping, Mark, Node, Value},
@@ -40,6 +40,14 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
             fold(base, over, sink, |_| &Kind::Any)
         }
         Kind::Any => append(base, over, Vec::extend),
+        Kind::Values => match (&base.value, &over.value) {
+            (Value::Sequence(_), Value::Sequence(_)) => append(base, over, Vec::extend),
+            (Value::Sequence(_), _) | (_, Value::Sequence(_)) => {
+                cannot_merge(over.span, &base, sink);
+                base
+            }
+            _ => over,
+        },
         Kind::List(List { replace: true, .. }) => over,
         Kind::List(list) => append(base, over, |below, above| add_texts(list, below, above)),
         Kind::Items(items) => append(base, over, |below, above| add_items(items, below, above)),
@@ -67,16 +75,9 @@ fn fold(
     sink: &mut Sink,
     kind_of: impl Fn(&str) -> &'static Kind,
 ) -> Node {
-    let (base_span, over_span) = (base.span, over.span);
+    let over_span = over.span;
     let (Some(below), Value::Mapping(above)) = (base.as_mapping_mut(), over.value) else {
-        sink.push(
-            Diagnostic::error(
-                Code::CannotMerge,
-                "a value of another form stands below this one",
-            )
-            .at(over_span, "")
-            .and(base_span, "this is below"),
-        );
+        cannot_merge(over_span, &base, sink);
         return base;
     };
     for (key, Entry { key_span, value }) in above {
@@ -90,6 +91,15 @@ fn fold(
         }
     }
     base
+}
+
+fn cannot_merge(over: Span, base: &Node, sink: &mut Sink) {
+    let message = "a value of another form stands below this one";
+    sink.push(
+        Diagnostic::error(Code::CannotMerge, message)
+            .at(over, "")
+            .and(base.span, "this is below"),
+    );
 }
 
 /// The options of a driver mean nothing to another driver.
@@ -134,10 +144,10 @@ fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
     let mut places: HashMap<String, usize> = below
         .iter()
         .enumerate()
-        .map(|(place, item)| ((items.key)(item), place))
+        .map(|(place, item)| (item_key(items, item), place))
         .collect();
     for item in above {
-        match places.entry((items.key)(&item)) {
+        match places.entry(item_key(items, &item)) {
             std::collections::hash_map::Entry::Occupied(place) => below[*place.get()] = item,
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(below.len());
@@ -145,6 +155,12 @@ fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
             }
         }
     }
+}
+
+/// Short forms stay in a model that was not interpolated.
+fn item_key(items: &Items, item: &Node) -> String {
+    item.as_text()
+        .map_or_else(|| (items.key)(item), str::to_owned)
 }
 
 /// Adds the resources of `from` that `into` does not have: of two includes the first wins.
@@ -181,7 +197,7 @@ fn settle_section(section: &'static Section, node: &mut Node, path: &mut String,
     };
     mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
     for field in section.fields.iter().filter(|field| field.required) {
-        if mapping.get(field.name).is_none() {
+        if mapping.get(field.name).is_none() && !sink.is_damaged(path) {
             let message = format!("`{path}` lacks the key `{}`", field.name);
             sink.push(Diagnostic::error(Code::MissingKey, message).at(span, ""));
         }

@@ -1,6 +1,53 @@
 //! Paths as text: they are joined and cleaned by name, never looked up.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Component, Path, PathBuf},
+    rc::Rc,
+};
+
+use crate::{
+    diagnostic::Span,
+    yaml::{Node, Value},
+};
+
+/// Paths as they were written, by place and absolute path.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    notes: HashMap<(Span, Rc<str>), (String, PathBuf)>,
+}
+
+impl Written {
+    /// Notes that `absolute` was written as `path`, to start from `base`.
+    pub(crate) fn note(&mut self, span: Span, absolute: &str, path: &str, base: &Path) {
+        let note = (path.to_owned(), base.to_path_buf());
+        self.notes.insert((span, absolute.into()), note);
+    }
+
+    /// Puts the paths of a tree back as they were written, those of other directories relative to `directory`.
+    pub(crate) fn restore(&self, node: &mut Node, directory: &Path) {
+        match &mut node.value {
+            Value::Text(text) => {
+                if let Some((path, base)) = self.notes.get(&(node.span, Rc::clone(text))) {
+                    *text = if base == directory {
+                        path.as_str().into()
+                    } else {
+                        shown(Path::new(&**text), directory).into()
+                    };
+                }
+            }
+            Value::Sequence(items) => {
+                for item in items.iter_mut() {
+                    self.restore(item, directory);
+                }
+            }
+            Value::Mapping(mapping) => mapping
+                .iter_mut()
+                .for_each(|(_, entry)| self.restore(&mut entry.value, directory)),
+            _ => {}
+        }
+    }
+}
 
 /// Returns `path` made absolute: `~` is `home`, anything relative starts from `base`.
 pub(crate) fn absolute(base: &Path, home: Option<&str>, path: &str) -> String {

@@ -1,21 +1,30 @@
 //! Which services are on, and which resources are used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Request,
-    diagnostic::{Code, Diagnostic, Sink},
+    diagnostic::{Code, Diagnostic, Sink, Span},
     env::Environment,
     yaml::{Mapping, Node},
 };
 
 /// The outcome of the selection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Selection {
     /// Services that exist, but in no active profile.
-    pub(crate) disabled: BTreeSet<String>,
+    pub(crate) disabled: BTreeMap<String, Disabled>,
     /// Services named on the command line and what they need; empty = all.
     named: BTreeSet<String>,
+}
+
+/// A service that no active profile has on.
+#[derive(Debug)]
+pub(crate) struct Disabled {
+    /// Its profiles, any of which would switch it on.
+    pub(crate) profiles: Vec<String>,
+    /// Where it is defined.
+    pub(crate) span: Span,
 }
 
 impl Selection {
@@ -56,7 +65,7 @@ pub(crate) fn select(
                 .did_you_mean(name, names),
         );
     }
-    let mut disabled = BTreeSet::new();
+    let mut disabled = BTreeMap::new();
     if let Some(services) = services_mut(tree) {
         services.retain(|name, entry| {
             let mut wanted = profiles(&entry.value).peekable();
@@ -64,7 +73,11 @@ pub(crate) fn select(
                 || active.contains("*")
                 || wanted.any(|profile| active.contains(profile));
             if !on {
-                disabled.insert(name.to_owned());
+                let off = Disabled {
+                    profiles: profiles(&entry.value).map(str::to_owned).collect(),
+                    span: entry.key_span,
+                };
+                disabled.insert(name.to_owned(), off);
             }
             on
         });
@@ -74,6 +87,14 @@ pub(crate) fn select(
         disabled,
         named: closure(tree, &request.services),
     }
+}
+
+/// Returns the profiles of all services.
+pub(crate) fn of(tree: &Node) -> BTreeSet<String> {
+    tree.entries_at("services")
+        .flat_map(|(_, entry)| profiles(&entry.value))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn profiles(service: &Node) -> impl Iterator<Item = &str> {
@@ -88,7 +109,7 @@ fn services_mut(tree: &mut Node) -> Option<&mut Mapping> {
 }
 
 /// `required: false` on a service that is off means nothing.
-fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
+fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeMap<String, Disabled>) {
     for (_, entry) in services_mut(tree).into_iter().flat_map(Mapping::iter_mut) {
         let dependencies = entry
             .value
@@ -101,7 +122,7 @@ fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
                     .value
                     .get("required")
                     .is_some_and(|node| !node.is_true());
-                !(optional && disabled.contains(name))
+                !(optional && disabled.contains_key(name))
             });
         }
     }
@@ -122,9 +143,9 @@ fn closure(tree: &Node, names: &[String]) -> BTreeSet<String> {
     out
 }
 
-/// Removes networks, volumes, secrets and configs that no service uses.
+/// Removes networks, volumes, secrets, configs and models that no service uses.
 pub(crate) fn prune(tree: &mut Node) {
-    for section in ["networks", "volumes", "secrets", "configs"] {
+    for section in ["networks", "volumes", "secrets", "configs", "models"] {
         let used = used(tree, section);
         let Some(top) = tree.as_mapping_mut() else {
             return;
@@ -140,12 +161,11 @@ fn used(tree: &Node, section: &str) -> BTreeSet<String> {
     for (_, entry) in tree.entries_at("services") {
         let service = &entry.value;
         match section {
-            "networks" => {
-                out.extend(
-                    service
-                        .entries_at("networks")
-                        .map(|(key, _)| key.to_string()),
-                );
+            "networks" | "models" => {
+                out.extend(service.entries_at(section).map(|(key, _)| key.to_string()));
+                for hook in service.items_at("pre_start") {
+                    out.extend(hook.entries_at(section).map(|(key, _)| key.to_string()));
+                }
             }
             "volumes" => {
                 let volumes = service.items_at("volumes").iter();

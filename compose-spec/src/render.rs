@@ -64,6 +64,7 @@ fn value(kind: &'static Kind, node: &Node) -> Json {
         (Kind::Map(map), Value::Mapping(mapping)) => {
             sorted(mapping, |node| value(&map.value, node))
         }
+        (Kind::Values, Value::Text(_)) => Json::Array(vec![any(node)]),
         (Kind::Pairs(_) | Kind::Options, Value::Mapping(mapping)) => sorted(mapping, any),
         (Kind::List(list), Value::Sequence(items)) => {
             Json::Array(items.iter().map(|item| value(&list.item, item)).collect())

@@ -24,12 +24,18 @@ mod world;
 mod cgroups;
 #[path = "kernel/confinement.rs"]
 mod confinement;
+#[path = "kernel/devices.rs"]
+mod devices;
+#[path = "kernel/escape.rs"]
+mod escape;
 #[path = "kernel/exec.rs"]
 mod exec;
 #[path = "kernel/failure.rs"]
 mod failure;
 #[path = "kernel/hostile.rs"]
 mod hostile;
+#[path = "kernel/images.rs"]
+mod images;
 #[path = "kernel/mounts.rs"]
 mod mounts;
 #[path = "kernel/namespaces.rs"]
@@ -38,6 +44,10 @@ mod namespaces;
 mod overlay;
 #[path = "kernel/streams.rs"]
 mod streams;
+#[path = "kernel/unified.rs"]
+mod unified;
+#[path = "kernel/users.rs"]
+mod users;
 
 use std::process::ExitCode;
 
@@ -45,13 +55,17 @@ use std::process::ExitCode;
 const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
+    devices::TESTS,
+    escape::TESTS,
     exec::TESTS,
     failure::TESTS,
     hostile::TESTS,
+    images::TESTS,
     mounts::TESTS,
     namespaces::TESTS,
     overlay::TESTS,
     streams::TESTS,
+    users::TESTS,
 ];
 
 fn main() -> ExitCode {
@@ -74,5 +88,9 @@ fn main() -> ExitCode {
         measure::run();
         return ExitCode::SUCCESS;
     }
-    harness::main(GROUPS)
+    let mut groups = GROUPS.to_vec();
+    if unified::is_unified() {
+        groups.push(unified::TESTS);
+    }
+    harness::main(&groups)
 }

@@ -15,6 +15,7 @@ use crate::{
     container::{self, Start, read_record},
     model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
     network::HeldSocket,
+    observe,
     plan::{
         ContainerRef, ImageInput, NewContainer,
         lower::{LowerInput, lower},
@@ -38,13 +39,13 @@ pub(super) async fn create(
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
-    let lowered = lower(&LowerInput {
+    let mut lowered = lower(&LowerInput {
         project: job.project(),
         new,
         id: &id,
         image: &image,
         places: &places,
-        host: &super::host_facts(),
+        host: &observe::host_facts(),
         now: super::now(),
     })
     .map_err(|sources| ApplyError::Lower {
@@ -54,6 +55,7 @@ pub(super) async fn create(
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }
+    files::read_profile(&mut lowered)?;
     storage::prepare(context, &lowered, &image).await?;
     let networks = networks_of(context, &lowered.record)?;
     let written = files::write(

@@ -10,7 +10,7 @@ use tracing::debug;
 use crate::{
     container::{Live, Steps},
     image::ImageStore,
-    model::Subject,
+    model::{RegistryAccess, Subject},
     network::Fabric,
     protocol::{Event, Progress, StepState},
     store::Root,
@@ -46,6 +46,8 @@ pub struct Job {
     pub cancel: CancellationToken,
     /// One-off containers start with the first client that attaches, so that it misses no output.
     pub attach_one_offs: bool,
+    /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
+    pub access: Option<Arc<RegistryAccess>>,
 }
 
 impl Job {
@@ -60,6 +62,7 @@ impl Job {
             events: events.clone(),
             cancel: cancel.clone(),
             attach_one_offs: false,
+            access: None,
         }
     }
 

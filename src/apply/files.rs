@@ -1,19 +1,14 @@
 //! The files that a container gets: hosts, resolv.conf, hostname, secrets and configs.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use compose_spec::model::{FileSource, Project, Service, ServiceName};
-use sha2::{Digest as _, Sha256};
+use runtime::{security::seccomp::program, spec::Seccomp};
 use tempfile::TempDir;
 
 use super::{ApplyError, Context};
 use crate::{
     container::{self, FileSpec},
-    model::{ContainerRecord, Digest, NetworkRecord},
+    model::{ContainerRecord, NetworkRecord},
     network::{self, HostResolver},
     plan::lower::{FileContent, GeneratedFile, Lowered},
 };
@@ -35,6 +30,25 @@ impl Written {
     pub(super) fn path(&self) -> PathBuf {
         self.directory.path().join("files")
     }
+}
+
+/// Reads the system call filter of the user's into the description.
+pub(super) fn read_profile(lowered: &mut Lowered) -> Result<(), ApplyError> {
+    let Some(profile) = &lowered.profile else {
+        return Ok(());
+    };
+    let refuse = |reason: String| ApplyError::Profile {
+        path: profile.path.clone(),
+        file: profile.file.clone(),
+        reason,
+    };
+    let read = fs_err::read(&profile.file).map_err(|error| refuse(error.kind().to_string()))?;
+    let parsed = serde_json::from_slice(&read).map_err(|error| refuse(error.to_string()))?;
+    let security = &mut lowered.record.spec.security;
+    security.seccomp = Seccomp::Profile(parsed);
+    // What no type can judge; the monitor would refuse it, but only once everything else was made.
+    program(security).map_err(|error| refuse(crate::model::chain(&error).join(": ")))?;
+    Ok(())
 }
 
 /// Writes a container's files into `tmp/`.
@@ -75,7 +89,7 @@ fn generate(
         }
         FileContent::Hostname(text) => format!("{text}\n").into_bytes(),
         FileContent::Object(source) => {
-            content(source).map_err(|reason| ApplyError::GrantMissing {
+            container::object_content(source).map_err(|reason| ApplyError::GrantMissing {
                 service: record.service.clone(),
                 what: format!("`{}`", file.name),
                 reason,
@@ -110,58 +124,4 @@ fn hosts(record: &ContainerRecord, networks: &[NetworkRecord]) -> String {
         &record.wanted.extra_hosts,
         gateway,
     )
-}
-
-/// Returns the digest of the content of each service's secrets and configs, so that a change of them is a change of the service. What cannot be
-/// read counts as empty here; making the container will say so.
-pub fn files_digests(project: &Project) -> BTreeMap<ServiceName, String> {
-    project
-        .services
-        .values()
-        .filter(|service| !service.secrets.is_empty() || !service.configs.is_empty())
-        .map(|service| (service.name.clone(), digest(project, service)))
-        .collect()
-}
-
-fn digest(project: &Project, service: &Service) -> String {
-    let mut sum = Sha256::new();
-    let secrets = service
-        .secrets
-        .iter()
-        .map(|grant| (grant, project.secrets.get(&grant.source)));
-    let configs = service
-        .configs
-        .iter()
-        .map(|grant| (grant, project.configs.get(&grant.source)));
-    for (grant, object) in secrets.chain(configs) {
-        let bytes = object
-            .and_then(|object| content(&object.source).ok())
-            .unwrap_or_default();
-        sum.update(grant.target.len().to_le_bytes());
-        sum.update(grant.target.as_bytes());
-        sum.update(bytes.len().to_le_bytes());
-        sum.update(&bytes);
-    }
-    Digest::from_sha256(&sum.finalize().into())
-        .as_str()
-        .to_owned()
-}
-
-fn content(source: &FileSource) -> Result<Vec<u8>, String> {
-    match source {
-        FileSource::File(path) => read_file(path).map_err(|error| error.to_string()),
-        FileSource::Environment {
-            value: Some(value), ..
-        } => Ok(value.clone().into_bytes()),
-        FileSource::Environment {
-            variable,
-            value: None,
-        } => Err(format!("environment variable `{variable}` is not set")),
-        FileSource::Content(text) => Ok(text.clone().into_bytes()),
-        FileSource::External => Err("external secrets and configs do not exist here".to_owned()),
-    }
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    fs_err::read(path)
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -13,12 +14,14 @@ use super::{ApplyError, Context, Job, builder::StepContainers, queue::Done};
 use crate::{
     build::{self, BuildEvent, BuildInput, LayersError, StoreLayers},
     container,
-    image::{self, LayerPhase, PullProgress, Registries, SettingsError},
+    image::{self, LayerPhase, PullEvent, PullProgress, Registries, SettingsError},
     model::{ImageId, Subject, SubjectKind},
     protocol::{Event, Progress, StepState},
     store::Root,
 };
 
+/// Root's Docker configuration, for what the supervisor does on its own.
+const ROOT_CREDENTIALS: &str = "/root/.docker/config.json";
 /// Shortest time between two reports of one layer's bytes.
 const BYTES_REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -42,16 +45,15 @@ pub(super) async fn pull(
     }
     job.working(subject, "pulling").await;
     let layers = LayerRows::new(job, reference);
-    let registries = registries(&context.root).map_err(ApplyError::Registries)?;
-    let record = image::pull(
-        &context.images,
-        reference,
-        platform,
-        &registries,
-        &|progress| layers.tell(&progress),
-    )
-    .await
-    .map_err(ApplyError::Pull)?;
+    let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
+    let tell = |event| match event {
+        PullEvent::Layer(progress) => layers.tell(&progress),
+        // A client that reads too slowly for its queue of a thousand events misses a warning, not the pull.
+        PullEvent::Warning(text) => drop(job.events.try_send(Event::Warning { text })),
+    };
+    let record = image::pull(&context.images, reference, platform, &registries, &tell)
+        .await
+        .map_err(ApplyError::Pull)?;
     Ok(Done {
         text: Some("pulled".to_owned()),
         name: Some(record.id.as_str().to_owned()),
@@ -77,13 +79,19 @@ pub(super) async fn build(
     job.working(subject, "building").await;
     let mut input = BuildInput::from_compose(section, tag).map_err(failed)?;
     input.platform.clone_from(&service.platform);
-    let registries = registries(&context.root).map_err(ApplyError::Registries)?;
+    let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
+    let warnings = job.events.clone();
     let handle = Handle::current();
     let built = spawn_blocking(move || {
         let pull = |reference: &str, platform: &str| {
             let platform = Some(platform);
-            let pulled = image::pull(&context.images, reference, platform, &registries, &|_| {});
+            let tell = |event| {
+                if let PullEvent::Warning(text) = event {
+                    drop(warnings.try_send(Event::Warning { text }));
+                }
+            };
+            let pulled = image::pull(&context.images, reference, platform, &registries, &tell);
             handle.block_on(pulled).map_err(LayersError::new)
         };
         let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
@@ -101,16 +109,28 @@ pub(super) async fn build(
     })
 }
 
-/// Reads mirrors and credentials: `registries.json` of a moved state root, else the system's; `config.json` of root's Docker client.
-/// They are read for each pull, so that a change needs no restart.
-fn registries(root: &Root) -> Result<Registries, SettingsError> {
-    let own = root.state().join("registries.json");
+/// Returns a reference with the digest that its registry has for it now.
+pub async fn pinned(root: &Root, job: &Job, reference: &str) -> Result<String, ApplyError> {
+    let registries = registries(root, job).map_err(ApplyError::Registries)?;
+    image::pinned(reference, &registries)
+        .await
+        .map_err(ApplyError::Pull)
+}
+
+/// Reads how registries are reached: the machine's settings (`registries.toml` in a moved state root, else
+/// `/etc/stack/registries.toml`), and what the caller brought along. Work that no caller is behind uses root's own
+/// Docker configuration. Read for each piece of work, so that a change needs no restart.
+pub fn registries(root: &Root, job: &Job) -> Result<Registries, SettingsError> {
+    let own = root.state().join("registries.toml");
     let registries = if own.exists() {
         Registries::read(&own)?
     } else {
         Registries::system()?
     };
-    Ok(registries.with_credentials(std::path::Path::new("/root/.docker/config.json")))
+    match &job.access {
+        Some(access) => registries.for_caller(access),
+        None => Ok(registries.with_credentials(Path::new(ROOT_CREDENTIALS))),
+    }
 }
 
 /// Removes an image that no container uses.

@@ -16,13 +16,10 @@ mod wait;
 
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
-pub use files::files_digests;
+pub use image::{pinned, registries};
 pub use queue::{Report, apply};
 
-use crate::{model::Timestamp, network, plan::HostFacts};
-
-/// MTU when the host's routes cannot be read.
-const MTU_DEFAULT: u32 = 1500;
+use crate::model::Timestamp;
 
 /// Reads the clock: the only place of the effects that does.
 pub fn now() -> Timestamp {
@@ -30,20 +27,6 @@ pub fn now() -> Timestamp {
     Timestamp(since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }))
-}
-
-/// Reads what of the host matters to planning.
-pub fn host_facts() -> HostFacts {
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    HostFacts {
-        uplink_mtu: network::host_facts().map_or(MTU_DEFAULT, |facts| facts.mtu),
-        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
-        hostname: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-        ..HostFacts::default()
-    }
 }
 
 /// Returns 12 random hexadecimal digits, for the name of a one-off container.

@@ -9,6 +9,7 @@ use super::{
     files::{OverlayError, PlaceError, SelectError},
     ignore::IgnoreError,
     layers::LayersError,
+    lint::{CheckOptionError, Finding},
     runner::RunnerError,
 };
 use crate::store::StoreError;
@@ -45,6 +46,18 @@ pub enum BuildError {
         #[source]
         source: std::io::Error,
     },
+    /// `# check=` is not understood.
+    #[error("`check` of {file}")]
+    CheckOption {
+        /// The Dockerfile, or the build argument that overrides it.
+        file: String,
+        /// Why.
+        #[source]
+        source: CheckOptionError,
+    },
+    /// The Dockerfile says `check=error=true`, and there are findings.
+    #[error("the checks of the Dockerfile found {}, and `check=error=true` makes that an error", count(.0))]
+    Findings(Vec<Finding>),
     /// There is no such stage.
     #[error("target stage `{target}` does not exist{}", hint(suggestion.as_deref()))]
     Target {
@@ -65,6 +78,13 @@ pub enum BuildError {
     /// Scratch space could not be made.
     #[error("make room for a build")]
     Workspace(#[source] std::io::Error),
+}
+
+fn count(findings: &[Finding]) -> String {
+    match findings.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    }
 }
 
 fn hint(suggestion: Option<&str>) -> String {
@@ -218,6 +238,10 @@ impl BuildError {
         match self {
             Self::Syntax(errors) => errors.0.first().map(|error| error.place.excerpt()),
             Self::Step(error) => Some(error.place.excerpt()),
+            Self::Findings(findings) => {
+                let shown: Vec<String> = findings.iter().map(Finding::to_string).collect();
+                Some(shown.join("\n"))
+            }
             Self::Ignore(IgnoreError::Lone(place) | IgnoreError::Syntax { place, .. }) => {
                 Some(place.excerpt())
             }

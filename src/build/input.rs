@@ -5,10 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use compose_spec::model::{Build, ExtraHost};
+use compose_spec::model::{Build, ExtraHost, Ulimit};
 use indexmap::IndexMap;
 use runtime::spec::Rlimit;
-use serde_json::Value;
 
 use super::error::BuildError;
 
@@ -173,74 +172,45 @@ impl BuildInput {
         input.pull = build.pull;
         input.shm_size_bytes = build.shm_size_bytes;
         input.extra_hosts.clone_from(&build.extra_hosts);
-        input.no_cache_filter = texts(&build.rest, "no_cache_filter");
-        match &texts(&build.rest, "platforms")[..] {
+        input.no_cache_filter.clone_from(&build.no_cache_filter);
+        match &build.platforms[..] {
             [] => {}
             [one] => input.platform = Some(one.clone()),
             several => return Err(unsupported("platforms", &several.join(", "))),
         }
-        if let Some(limits) = build.rest.get("ulimits").and_then(Value::as_object) {
-            for (name, limit) in limits {
-                let rlimit = rlimit(name, limit);
-                let rlimit = rlimit.ok_or_else(|| unsupported("ulimits", &limit.to_string()))?;
-                input.rlimits.push(rlimit);
-            }
+        for (name, limit) in &build.ulimits {
+            let rlimit = rlimit(name, *limit);
+            let text = format!("{name}: {}:{}", limit.soft, limit.hard);
+            input
+                .rlimits
+                .push(rlimit.ok_or_else(|| unsupported("ulimits", &text))?);
         }
         Ok(input)
     }
 }
 
-/// Returns the texts of a key that is one text or a list.
-fn texts(rest: &IndexMap<String, Value>, key: &str) -> Vec<String> {
-    match rest.get(key) {
-        Some(Value::String(text)) => vec![text.clone()],
-        Some(Value::Array(values)) => values
-            .iter()
-            .filter_map(|value| value.as_str().map(str::to_owned))
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Reads one limit: a number for both, or `{soft, hard}`; -1 = unlimited.
-fn rlimit(name: &str, limit: &Value) -> Option<Rlimit> {
-    let number = |value: &Value| match value.as_i64()? {
+/// Lowers one limit; -1 = unlimited, other negative numbers are refused.
+fn rlimit(name: &str, limit: Ulimit) -> Option<Rlimit> {
+    let number = |value: i64| match value {
         -1 => Some(u64::MAX),
         number => u64::try_from(number).ok(),
     };
-    let (soft, hard) = match limit {
-        Value::Object(pair) => (number(pair.get("soft")?)?, number(pair.get("hard")?)?),
-        single => (number(single)?, number(single)?),
-    };
     Some(Rlimit {
         name: name.to_lowercase(),
-        soft,
-        hard,
+        soft: number(limit.soft)?,
+        hard: number(limit.hard)?,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn section(change: impl FnOnce(&mut Build)) -> Result<BuildInput, String> {
         let mut build = Build {
-            context: "/ctx".to_owned(),
-            dockerfile: None,
-            dockerfile_inline: None,
-            args: IndexMap::new(),
-            target: None,
-            labels: IndexMap::new(),
             tags: vec!["more:1".to_owned()],
-            network: None,
-            no_cache: false,
             pull: true,
-            shm_size_bytes: None,
-            extra_hosts: Vec::new(),
-            additional_contexts: IndexMap::new(),
-            rest: IndexMap::new(),
+            ..Build::new("/ctx")
         };
         change(&mut build);
         BuildInput::from_compose(&build, "app").map_err(|error| error.to_string())
@@ -255,11 +225,11 @@ mod tests {
             let contexts = &mut build.additional_contexts;
             contexts.insert("base".to_owned(), "docker-image://alpine".to_owned());
             contexts.insert("lib".to_owned(), "../lib".to_owned());
-            let rest = &mut build.rest;
-            rest.insert("no_cache_filter".to_owned(), json!("one"));
-            rest.insert("platforms".to_owned(), json!(["linux/arm64"]));
-            let limits = json!({ "nofile": { "soft": 1, "hard": -1 }, "nproc": 5 });
-            rest.insert("ulimits".to_owned(), limits);
+            build.no_cache_filter.push("one".to_owned());
+            build.platforms.push("linux/arm64".to_owned());
+            let limit = |soft, hard| Ulimit { soft, hard };
+            build.ulimits.insert("nofile".to_owned(), limit(1, -1));
+            build.ulimits.insert("nproc".to_owned(), limit(5, 5));
         })
         .unwrap();
         assert_eq!(input.tags, ["app", "more:1"]);
@@ -295,8 +265,7 @@ mod tests {
         );
         assert_eq!(
             refused(|build| {
-                let platforms = json!(["linux/amd64", "linux/arm64"]);
-                build.rest.insert("platforms".to_owned(), platforms);
+                build.platforms = vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()];
             }),
             "`build.platforms: linux/amd64, linux/arm64` is not supported yet"
         );

@@ -92,6 +92,11 @@ impl Globals {
         expand(word, self.escape.unwrap_or('\\'), self)
     }
 
+    /// Returns every name that FROM lines may use.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// Returns a value that the caller gave.
     pub(crate) fn given(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(String::as_str)
@@ -138,6 +143,22 @@ impl Scope {
     /// Expands a word.
     pub(crate) fn expand(&self, word: &str) -> Result<String, ExpandError> {
         Ok(expand(word, self.globals.escape.unwrap_or('\\'), self)?.text)
+    }
+
+    /// Expands a word and tells which variables it names that are not set.
+    pub(crate) fn expand_fully(&self, word: &str) -> Result<Expanded, ExpandError> {
+        expand(word, self.globals.escape.unwrap_or('\\'), self)
+    }
+
+    /// Whether an ARG of this stage declared the name, with a value or without.
+    pub(crate) fn is_declared(&self, name: &str) -> bool {
+        self.args.contains_key(name)
+    }
+
+    /// Returns every name that is declared or set.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let env = self.env.iter().map(|(name, _)| name.as_str());
+        env.chain(self.args.keys().map(String::as_str))
     }
 
     /// Expands a text and splits it into words.

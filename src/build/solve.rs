@@ -16,6 +16,7 @@ use super::{
     input::{BuildInput, DockerfileSource},
     layers::Layers,
     plan::{Plan, Planner, check_platform, find_target},
+    review::{Reviewed, review},
     runner::StepRunner,
     schedule,
     scope::{Globals, is_proxy},
@@ -52,6 +53,14 @@ pub fn build(
         images: BTreeMap::new(),
     };
     let plan = planner.plan(target)?;
+    let findings = review(&Reviewed {
+        input,
+        dockerfile: &dockerfile,
+        ignore: &ignore,
+        globals: &globals,
+        platform: &platform,
+        layers,
+    })?;
     let workspace = Workspace::create(&root.tmp()).map_err(BuildError::Workspace)?;
     let cache = Cache::open(root);
     let builder = Builder {
@@ -71,6 +80,11 @@ pub fn build(
     for path in cache.take_malformed() {
         progress(BuildEvent::Warning {
             text: format!("`{}` is not a valid record and was ignored", path.display()),
+        });
+    }
+    for finding in &findings {
+        progress(BuildEvent::Warning {
+            text: finding.to_string(),
         });
     }
     finish(&builder, &result?)
@@ -111,7 +125,7 @@ fn finish(builder: &Builder<'_>, state: &StageState) -> Result<ImageRecord, Buil
 }
 
 /// Reads the Dockerfile and the ignore file: the one beside the Dockerfile wins over that of the context.
-fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
+pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
     let (dockerfile, beside) = match &input.dockerfile {
         DockerfileSource::Inline(text) => (
             dockerfile::parse("dockerfile_inline", text.as_bytes())?,
@@ -160,13 +174,8 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     }
 }
 
-/// Reports what the parser noticed, and arguments that nothing declares.
+/// Reports arguments that nothing declares.
 fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
-    for warning in &dockerfile.warnings {
-        let place = dockerfile.source.place(warning.span);
-        let text = format!("{place}: {}", warning.text);
-        progress(BuildEvent::Warning { text });
-    }
     let stages = dockerfile
         .stages
         .iter()
@@ -194,7 +203,7 @@ fn warn(dockerfile: &Dockerfile, input: &BuildInput, progress: Progress<'_>) {
     }
 }
 
-fn platform(input: &BuildInput) -> Result<String, BuildError> {
+pub(super) fn platform(input: &BuildInput) -> Result<String, BuildError> {
     match &input.platform {
         None => Ok(host_platform().to_owned()),
         Some(text) => check_platform(text).map_err(|_failure| BuildError::Platform(text.clone())),
@@ -214,7 +223,7 @@ fn host_platform() -> &'static str {
     }
 }
 
-fn globals(
+pub(super) fn globals(
     dockerfile: &Dockerfile,
     input: &BuildInput,
     platform: &str,

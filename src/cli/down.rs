@@ -5,11 +5,13 @@ use compose_spec::{Loaded, model::ServiceName};
 
 use super::{
     failure::Failure,
-    session::{Session, Target, inactive_services, service_names},
+    rehearse,
+    session::{Session, Target, service_names},
     values,
 };
 use crate::{
-    protocol::{DownRequest, RemoveImages, Request},
+    plan::{DownOptions, RemoveImages},
+    protocol::{DownRequest, Request},
     ui::progress::ProgressOptions,
 };
 
@@ -49,8 +51,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     if arguments.volumes && !arguments.yes && !dry_run {
         confirm_volumes(session, &target, &services)?;
     }
-    let request = Request::Down(DownRequest {
-        project: target.project.clone(),
+    let options = DownOptions {
         services,
         known_services: target
             .loaded
@@ -65,19 +66,37 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         },
         remove_orphans: arguments.remove_orphans || session.settings.orphans.remove,
         grace_ms: arguments.timeout,
-        dry_run,
-    });
-    let options = ProgressOptions {
-        dry_run,
-        ..ProgressOptions::default()
     };
-    session.call(&request, options, target.loaded.as_deref())?;
+    let loaded = target.loaded.as_deref();
+    if dry_run {
+        return rehearse::down(session, &target.project, &options, loaded);
+    }
+    let request = Request::Down(DownRequest {
+        project: target.project.clone(),
+        options,
+    });
+    session.call(&request, ProgressOptions::default(), loaded)?;
+    Ok(())
+}
+
+/// Takes the whole project down, volumes and images left (`wait --down-project`).
+pub(super) fn everything(session: &Session<'_>) -> Result<(), Failure> {
+    let target = session.target(&[])?;
+    let request = Request::Down(DownRequest {
+        project: target.project.clone(),
+        options: DownOptions::default(),
+    });
+    session.call(
+        &request,
+        ProgressOptions::default(),
+        target.loaded.as_deref(),
+    )?;
     Ok(())
 }
 
 /// Every service of the Compose files: the containers of others are orphans.
 fn known_services(loaded: &Loaded) -> Vec<ServiceName> {
-    let mut names = inactive_services(loaded);
+    let mut names = loaded.inactive.clone();
     names.extend(loaded.project.services.keys().cloned());
     names
 }

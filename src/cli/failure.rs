@@ -17,7 +17,7 @@
 
 use std::error::Error;
 
-use compose_spec::LoadError;
+use compose_spec::{LoadError, Location};
 
 use crate::{
     client::ClientError,
@@ -38,7 +38,7 @@ pub(super) enum Failure {
     /// Something did not work; the code is of the first report unless given.
     Reports {
         /// What did not work, with the place in a file that it comes from.
-        reports: Vec<(ErrorReport, Option<String>)>,
+        reports: Vec<(ErrorReport, Option<Location>)>,
         /// Exit code in place of the report's.
         code: Option<u8>,
     },
@@ -111,7 +111,7 @@ impl Failure {
             }
             Self::Reports { reports, code } => {
                 for (report, place) in &reports {
-                    ui.error(report, place.as_deref());
+                    ui.error(report, place.as_ref());
                 }
                 let first = reports
                     .first()

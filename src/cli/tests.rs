@@ -27,6 +27,7 @@ fn command_lines_of_docker_compose_are_understood() {
         "stack --dry-run up",
         "stack up --progress plain --ansi never",
         "stack create --build web",
+        "stack doctor --format json",
         "stack scale web=3",
         "stack down",
         "stack down -v --rmi local -t 1 --remove-orphans",
@@ -150,30 +151,40 @@ fn help_lists_every_command() {
         Usage: stack [OPTIONS] <COMMAND>
 
         Commands:
+          attach   Attach this terminal to a running container
           build    Build the images of services
           config   Check the Compose file and print it in canonical form
+          cp       Copy files between a container and this machine
           create   Create the project's containers without starting them
+          doctor   Print what this host has of what containers need
           down     Stop and remove the project's containers and networks
           exec     Run a command in a running container
           image    Images of the store
           images   List the images of the project's containers
           kill     Send a signal to containers
+          login    Log in to a registry
+          logout   Log out of a registry
           logs     View what services wrote
           ls       List the projects of this machine
+          oci      Run OCI bundles, as runc does; `stack oci --help` tells more
           pause    Freeze containers
           port     Print where a port of a service appears on the host
           ps       List the containers of the project
           pull     Pull the images of services
+          push     Push the images of services that can be built
           restart  Stop and start containers as they are
           rm       Remove stopped containers
           run      Run a one-off command in a new container of a service
           scale    Change the number of containers of services
+          search   Search Docker Hub, or the catalog of another registry
           start    Start containers that exist
+          stats    Show what containers use
           stop     Stop containers, leave them in place
           top      Show the processes of running containers
           unpause  Thaw frozen containers
           up       Create and start the project's containers
           version  Print the version
+          wait     Wait until the containers of services have stopped, and print their exit codes
           help     Print this message or the help of the given subcommand(s)
 
         Options:

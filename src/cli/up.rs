@@ -9,11 +9,13 @@ use compose_spec::{
 use super::{
     attached::{self, Attached, EndRule},
     failure::Failure,
-    session::{Session, inactive_services, service_names},
+    rehearse,
+    session::{Session, service_names},
     values::{self, Scale},
 };
 use crate::{
-    protocol::{Recreate, Request, UpRequest},
+    plan::{Recreate, UpOptions},
+    protocol::{Request, UpRequest},
     ui::progress::ProgressOptions,
 };
 
@@ -163,10 +165,13 @@ pub(super) struct ScaleArguments {
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
     let loaded = session.load(&arguments.services)?;
     let request = arguments.request(session, &loaded)?;
-    let is_detached =
-        arguments.detach || arguments.wait || arguments.no_start || session.settings.flags.dry_run;
-    if is_detached {
-        return call(session, request, arguments.make.progress(), &loaded);
+    if session.settings.flags.dry_run {
+        return rehearse::up(session, &loaded, &request.options);
+    }
+    if arguments.detach || arguments.wait || arguments.no_start {
+        let request = Request::Up(Box::new(request));
+        session.call(&request, arguments.make.progress(), Some(&loaded))?;
+        return Ok(());
     }
     let attached = arguments.attached(&loaded.project, &request)?;
     attached::run(session, &loaded, request, attached)
@@ -221,20 +226,6 @@ pub(super) fn scale(session: &Session<'_>, arguments: &ScaleArguments) -> Result
     run(session, &up)
 }
 
-fn call(
-    session: &Session<'_>,
-    request: UpRequest,
-    progress: ProgressOptions,
-    loaded: &Loaded,
-) -> Result<(), Failure> {
-    let options = ProgressOptions {
-        dry_run: request.dry_run,
-        ..progress
-    };
-    session.call(&Request::Up(Box::new(request)), options, Some(loaded))?;
-    Ok(())
-}
-
 impl Make {
     fn progress(&self) -> ProgressOptions {
         ProgressOptions {
@@ -264,8 +255,7 @@ impl Arguments {
         for scale in &make.scale {
             require_service(project, &scale.service)?;
         }
-        Ok(UpRequest {
-            project: project.clone(),
+        let options = UpOptions {
             services: service_names(&self.services)?,
             no_deps: self.no_deps,
             build: make.build,
@@ -274,7 +264,7 @@ impl Arguments {
             recreate: make.recreate(),
             renew_anonymous_volumes: self.renew_anon_volumes,
             remove_orphans: make.remove_orphans || session.settings.orphans.remove,
-            inactive_services: inactive_services(loaded),
+            inactive_services: loaded.inactive.clone(),
             scale: make
                 .scale
                 .iter()
@@ -282,9 +272,13 @@ impl Arguments {
                 .collect(),
             no_start: self.no_start,
             wait: self.wait,
-            wait_timeout_ms: self.wait_timeout.unwrap_or(0),
             grace_ms: self.timeout,
-            dry_run: session.settings.flags.dry_run,
+            ..UpOptions::default()
+        };
+        Ok(UpRequest {
+            project: project.clone(),
+            options,
+            wait_timeout_ms: self.wait_timeout.unwrap_or(0),
         })
     }
 
@@ -302,10 +296,10 @@ impl Arguments {
         {
             require_service(project, service)?;
         }
-        let ends = if request.services.is_empty() {
+        let ends = if request.options.services.is_empty() {
             project.services.keys().cloned().collect()
         } else {
-            request.services.clone()
+            request.options.services.clone()
         };
         let shown: Vec<ServiceName> = if self.attach.is_empty() {
             let candidates = if self.attach_dependencies {
@@ -314,7 +308,7 @@ impl Arguments {
                 ends.clone()
             };
             let shows = |name: &ServiceName| {
-                request.services.contains(name)
+                request.options.services.contains(name)
                     || project
                         .services
                         .get(name)

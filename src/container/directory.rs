@@ -174,7 +174,8 @@ fn monitor_lives(directory: &Path) -> Result<bool, StoreError> {
     store::is_locked(&directory.join("monitor.lock"))
 }
 
-fn boot_id() -> String {
+/// Returns the kernel's name of this boot (random(4)); empty where it cannot be read.
+pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|text| text.trim().to_owned())
         .unwrap_or_default()

@@ -4,6 +4,7 @@
 
 use std::{io, path::Path};
 
+use compose_spec::model::FileSource;
 use fs_err as fs;
 
 /// One file to write.
@@ -34,4 +35,20 @@ pub fn write_files(directory: &Path, files: &[FileSpec]) -> io::Result<()> {
         fs::set_permissions(&path, std::fs::Permissions::from_mode(file.mode))?;
     }
     Ok(())
+}
+
+/// Returns the content of a secret or config, or why there is none.
+pub fn object_content(source: &FileSource) -> Result<Vec<u8>, String> {
+    match source {
+        FileSource::File(path) => fs::read(path).map_err(|error| error.to_string()),
+        FileSource::Environment {
+            value: Some(value), ..
+        } => Ok(value.clone().into_bytes()),
+        FileSource::Environment {
+            variable,
+            value: None,
+        } => Err(format!("environment variable `{variable}` is not set")),
+        FileSource::Content(text) => Ok(text.clone().into_bytes()),
+        FileSource::External => Err("external secrets and configs do not exist here".to_owned()),
+    }
 }

@@ -136,9 +136,13 @@ impl Inner {
         self.followed.lock().expect("no holder of this lock panics")
     }
 
-    /// Publishes a status: first to those who wait for this container, then to the loop.
+    /// Publishes a status: first to those who wait for this container, then to the loop, which one more probe with the same outcome need not wake.
     async fn publish(&self, id: &ContainerId, sender: &watch::Sender<Status>, status: Status) {
-        sender.send_replace(status.clone());
+        let before = sender.send_replace(status.clone());
+        let is_same = before.state.is_same_but_for_probes(&status.state);
+        if is_same && before.restarts == status.restarts {
+            return;
+        }
         if self
             .changes
             .send(Change {

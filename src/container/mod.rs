@@ -3,6 +3,7 @@
 //! Never makes a namespace or a mount itself: a container is run by its monitor, a process of its own that this module starts and then only
 //! talks to. So nothing here must outlive the supervisor.
 
+pub mod copy;
 mod directory;
 mod files;
 mod link;
@@ -11,8 +12,8 @@ pub mod logs;
 mod spawn;
 mod step;
 
-pub use directory::{ContainerError, create, read_all, read_record, read_state, remove};
-pub use files::{FileSpec, write_files};
+pub use directory::{ContainerError, boot_id, create, read_all, read_record, read_state, remove};
+pub use files::{FileSpec, object_content, write_files};
 pub use link::{Link, LinkError};
 pub use live::{Change, Live, Status};
 pub use spawn::{SpawnError, Start, Started, spawn_monitor};

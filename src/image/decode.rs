@@ -1,4 +1,5 @@
-//! Decompression told by magic, because media types and file names lie.
+//! Decompression told by magic, because media types and file names lie. Layers are gzip, zstd or plain; archives that people make are
+//! bzip2 and xz as well.
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
@@ -97,6 +98,10 @@ mod tests {
         writer.finish().unwrap()
     }
 
+    /// `one`, as the usual programs compress it.
+    const BZIP2: &[u8] = b"\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xbb\x70\x1b\x10\x00\x00\x01\x01\x00\x02\x01\xa0\x00\x21\x98\x19\x81\x61\x77\x24\x53\x85\x09\x0b\xb7\x01\xb1\x00";
+    const XZ: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x10\x00\x00\x00\xa8\x70\x8e\x86\x01\x00\x02\x6f\x6e\x65\x00\x00\x7e\xe5\x10\xc5\xd5\x6a\x6c\x9a\x00\x01\x1b\x03\x0b\x2f\xb9\x10\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+
     #[test]
     fn every_format_is_read_to_its_end() {
         let zstd = |bytes: &[u8]| zstd::stream::encode_all(bytes, 1).unwrap();
@@ -115,6 +120,10 @@ mod tests {
             ([gzip(b"one"), gzip(b""), gzip(b"two")].concat(), b"onetwo"),
             (zstd(b"one"), b"one"),
             (skippable, b"onetwo"),
+            (BZIP2.to_vec(), b"one"),
+            (XZ.to_vec(), b"one"),
+            ([BZIP2, BZIP2].concat(), b"oneone"),
+            ([XZ, XZ].concat(), b"oneone"),
         ] {
             let mut read = Vec::new();
             Decoder::new(&bytes[..])
@@ -141,9 +150,14 @@ mod tests {
                 .read_to_end(&mut sink)
                 .is_err()
         );
-        for cut in [&b"\xfd7zXZ\0rest"[..], b"BZh91AY"] {
-            let read = Decoder::new(cut).and_then(|mut decoder| decoder.read_to_end(&mut sink));
-            assert!(read.is_err(), "{cut:?}");
+        for broken in [
+            &b"\xfd7zXZ\0rest"[..],
+            b"BZh91AY",
+            &XZ[..XZ.len() - 4],
+            &BZIP2[..20],
+        ] {
+            let read = Decoder::new(broken).and_then(|mut decoder| decoder.read_to_end(&mut sink));
+            assert!(read.is_err(), "{broken:?}");
         }
     }
 }

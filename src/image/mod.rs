@@ -17,6 +17,7 @@ mod manifest;
 mod pipeline;
 mod platform;
 mod pull;
+mod push;
 mod reference;
 mod registry;
 mod store;
@@ -27,11 +28,24 @@ pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;
 pub use platform::{InvalidPlatform, Platform};
-pub use pull::{LayerPhase, PullError, PullProgress, pull};
+pub use pull::{LayerPhase, PullError, PullEvent, PullProgress, pinned, pull};
+pub use push::{PushError, PushEvent, PushPhase, PushProgress, Pushed, all_tags, push};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{
-    CredentialsError, Denial, Failures, Registries, RegistryError, ResolveError, SettingsError,
-    TlsError, TransportError,
+    CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
+    ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
+    login, search,
 };
 pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease, export};
-pub use unpack::{TarError, UnpackError};
+pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
+
+/// Unwraps what a blocking task returned; its panic goes on here.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
+        },
+    }
+}

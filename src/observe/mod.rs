@@ -2,7 +2,9 @@
 //!
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
+mod cdi;
 mod disk;
+mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +23,7 @@ use crate::{
 };
 
 pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
+pub use host::{files_digests, host_facts};
 
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +81,6 @@ pub fn images(root: &Root) -> Result<Vec<ImageSummary>, ObserveError> {
 /// looked up too.
 pub fn observe(
     root: &Root,
-    images: &ImageStore,
     name: &ProjectName,
     named: Option<&Project>,
 ) -> Result<Observed, ObserveError> {
@@ -98,7 +100,7 @@ pub fn observe(
         .filter(|network| !wiring.has_bridge(network))
         .map(|network| network.name.clone())
         .collect();
-    let (images, images_fetched) = read_images(images, named)?;
+    let (images, images_fetched) = read_images(&ImageStore::open(root), named)?;
     Ok(Observed {
         containers,
         images,
@@ -194,14 +196,15 @@ fn image_references(project: &Project) -> BTreeSet<String> {
     project
         .services
         .values()
-        .map(|service| match &service.image {
+        .filter_map(|service| match &service.image {
             ImageSource::Pull { image }
             | ImageSource::Build {
                 image: Some(image), ..
-            } => image.clone(),
+            } => Some(image.clone()),
             ImageSource::Build { image: None, .. } => {
-                format!("{}-{}", project.name, service.name)
+                Some(format!("{}-{}", project.name, service.name))
             }
+            ImageSource::Provider(_) => None,
         })
         .collect()
 }

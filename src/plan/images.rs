@@ -2,10 +2,11 @@
 
 use compose_spec::model::{Build, ImageSource, ProjectName, PullPolicy, Service, ServiceName};
 
-use super::{Action, Inputs, Mode, PlanError, StepId, graph::Draft};
+use super::{Action, Inputs, Mode, PlanError, StepId, graph::Draft, lower::LowerError};
 use crate::model::{ImageRecord, SubjectKind};
 
-/// Returns the reference of a service's image: as written, or `<project>-<service>` for one that is only built.
+/// Returns the reference of a service's image: as written, or `<project>-<service>` for one that is only built. A service that a
+/// provider runs has none and gets the empty text; it is refused before a container is planned for it.
 pub fn image_reference(project: &ProjectName, service: &Service) -> String {
     match &service.image {
         ImageSource::Pull { image }
@@ -13,6 +14,7 @@ pub fn image_reference(project: &ProjectName, service: &Service) -> String {
             image: Some(image), ..
         } => image.clone(),
         ImageSource::Build { image: None, .. } => format!("{project}-{}", service.name),
+        ImageSource::Provider(_) => String::new(),
     }
 }
 
@@ -42,6 +44,13 @@ pub(super) fn supply(
     must_have: bool,
     draft: &mut Draft,
 ) -> Result<Supplied, PlanError> {
+    if let ImageSource::Provider(_) = &service.image {
+        return Err(PlanError::Service(LowerError::unsupported(
+            &service.name,
+            "provider",
+            "a service that a provider runs",
+        )));
+    }
     let reference = image_reference(&inputs.project.name, service);
     if let Some(step) = draft.images.get(&reference) {
         return Ok(Supplied::From(*step));

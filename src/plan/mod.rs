@@ -8,6 +8,7 @@ mod action;
 mod addresses;
 mod create;
 mod depends;
+mod desired;
 mod display;
 mod down;
 pub mod drift;
@@ -31,8 +32,9 @@ mod volumes;
 pub use action::{
     Action, ContainerRef, Edge, ImageInput, Joins, NamespaceOwner, NewContainer, Plan, Step, StepId,
 };
+pub use desired::{Desired, with_dependencies};
 pub use display::{describe, display};
-pub use error::{PlanError, PlanErrorKind};
+pub use error::PlanError;
 pub use images::image_reference;
 pub use inputs::{
     ChangedVolumes, DownInputs, DownOptions, HostFacts, Inputs, LifecycleAction, LifecycleInputs,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Subject, chain};
+use crate::model::{FailureKind, Subject, chain};
 
 /// One line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,22 @@ pub struct Outcome {
     /// Bytes of the disk that the call gave back.
     #[serde(default)]
     pub reclaimed_bytes: u64,
+    /// For `search`: what was found, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
+}
+
+/// A repository that a search found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its name as one would pull it.
+    pub name: String,
+    /// What its owner says about it.
+    pub description: String,
+    /// Stars; `None` where the registry has no such thing.
+    pub stars: Option<u64>,
+    /// One of the Hub's official images.
+    pub official: bool,
 }
 
 /// One error for people.
@@ -118,22 +134,4 @@ impl ErrorReport {
             config_path: None,
         }
     }
-}
-
-/// Kind of a failure; the CLI's exit codes follow it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// Anything else: exit code 1.
-    Operation,
-    /// Pull or build: 4.
-    Image,
-    /// A service did not become ready: 5.
-    Unhealthy,
-    /// Time is up: 6.
-    Timeout,
-    /// A port, name, subnet or lock is taken: 7.
-    Conflict,
-    /// The host cannot do it, or does not permit it: 8.
-    Unsupported,
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use compose_spec::model::{Project, ProjectName, PullPolicy, ServiceName};
+use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ContainerId, LifecycleAction, PruneFilter, Recreate, RemoveImages};
+use crate::model::{ContainerId, DownOptions, LifecycleAction, PruneFilter, UpOptions};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,12 @@ pub enum Request {
     Pull(PullRequest),
     /// Build images.
     Build(Box<BuildRequest>),
+    /// Push images.
+    Push(PushRequest),
+    /// Find out whether a registry accepts the credential in the caller's access.
+    Login(LoginRequest),
+    /// Search a registry.
+    Search(SearchRequest),
     /// Make an image of a container's files.
     Commit(CommitRequest),
     /// Make an image of a tar archive of files.
@@ -31,6 +37,8 @@ pub enum Request {
     ImageLoad(ImageLoadRequest),
     /// Remove images that nothing uses.
     ImagePrune(PruneFilter),
+    /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
+    Pin(PinRequest),
     /// Remove images.
     ImageRemove(ImageRemoveRequest),
     /// Give an image another name.
@@ -42,39 +50,12 @@ pub enum Request {
 /// `stack up`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpRequest {
-    /// The whole project; services not in `services` are left as they are.
+    /// The whole project; services not in `options.services` are left as they are.
     pub project: Project,
-    /// Services named by the user; empty = all. Their dependencies come too unless `no_deps`.
-    pub services: Vec<ServiceName>,
-    /// Leave dependencies alone.
-    pub no_deps: bool,
-    /// Build before starting even when the image exists.
-    pub build: bool,
-    /// Never build.
-    pub no_build: bool,
-    /// Overrides every service's policy.
-    pub pull: Option<PullPolicy>,
-    /// When to recreate containers.
-    pub recreate: Recreate,
-    /// Do not carry anonymous volumes over.
-    pub renew_anonymous_volumes: bool,
-    /// Remove containers of services that the project no longer has.
-    pub remove_orphans: bool,
-    /// Services of the Compose file that profiles switch off: their containers are no orphans.
-    #[serde(default)]
-    pub inactive_services: Vec<ServiceName>,
-    /// Replica counts by service (`--scale`).
-    pub scale: BTreeMap<ServiceName, u32>,
-    /// Create but do not start.
-    pub no_start: bool,
-    /// Finish only when every service is ready: running, healthy or completed.
-    pub wait: bool,
+    /// How the user wants it. The supervisor sets `mode` and `since`.
+    pub options: UpOptions,
     /// Give up after this many milliseconds (0 = never).
     pub wait_timeout_ms: u64,
-    /// Grace of stops in milliseconds, in place of each service's.
-    pub grace_ms: Option<u64>,
-    /// Plan only: answer with the steps as `Waiting`, change nothing.
-    pub dry_run: bool,
 }
 
 /// `stack down`. Works without a Compose file.
@@ -82,20 +63,8 @@ pub struct UpRequest {
 pub struct DownRequest {
     /// Name of the project.
     pub project: ProjectName,
-    /// Services named by the user; empty = everything, networks included.
-    pub services: Vec<ServiceName>,
-    /// Services of the Compose file, to tell orphans; empty when there is no file (then nothing is an orphan).
-    pub known_services: Vec<ServiceName>,
-    /// Remove volumes: named ones of the file and anonymous ones.
-    pub volumes: bool,
-    /// Remove images.
-    pub images: RemoveImages,
-    /// Remove containers of services that the project does not have.
-    pub remove_orphans: bool,
-    /// Grace of stops in milliseconds.
-    pub grace_ms: Option<u64>,
-    /// Plan only.
-    pub dry_run: bool,
+    /// How the user wants it.
+    pub options: DownOptions,
 }
 
 /// `stack start|stop|restart|kill|rm|pause|unpause`.
@@ -135,6 +104,13 @@ pub struct PullRequest {
     pub images: Vec<(String, Option<String>)>,
     /// Pull even when the store has it.
     pub always: bool,
+}
+
+/// `stack config --resolve-image-digests`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinRequest {
+    /// References as written.
+    pub images: Vec<String>,
 }
 
 /// `stack build`.
@@ -222,4 +198,30 @@ pub struct ImageTagRequest {
     pub source: String,
     /// The new reference.
     pub target: String,
+}
+
+/// `stack push`, `stack image push`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRequest {
+    /// References as written.
+    pub images: Vec<String>,
+    /// Every tag that the store has of each repository.
+    #[serde(default)]
+    pub all_tags: bool,
+}
+
+/// `stack login`. What is tried is in the caller's access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// The registry, `host[:port]`.
+    pub registry: String,
+}
+
+/// `stack search`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchRequest {
+    /// Text to look for; a registry's `host[:port]/` before it says where.
+    pub term: String,
+    /// Most results.
+    pub limit: u32,
 }

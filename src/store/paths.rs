@@ -61,6 +61,11 @@ impl Root {
         self.state.join("projects")
     }
 
+    /// Returns the file that says what is wanted of a project.
+    pub fn desired(&self, name: &ProjectName) -> PathBuf {
+        self.project(name).join("desired.json")
+    }
+
     /// Returns the directory of one project's desired state.
     pub fn project(&self, name: &ProjectName) -> PathBuf {
         self.projects().join(name.as_str())

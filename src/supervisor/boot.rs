@@ -56,6 +56,14 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     Ok(())
 }
 
+/// Notices a reboot for every project, before the first look at one.
+pub(super) fn note_boot(root: &Root) -> Result<(), BootError> {
+    for name in desired::wanted_projects(root).map_err(BootError::Projects)? {
+        desired::note_boot(root, &name).map_err(BootError::Projects)?;
+    }
+    Ok(())
+}
+
 /// Returns the projects to look at: those of which something is wanted, and those with containers.
 pub(super) fn projects(root: &Root) -> Result<BTreeSet<ProjectName>, BootError> {
     let wanted = desired::wanted_projects(root).map_err(BootError::Projects)?;

@@ -141,7 +141,7 @@ fn commit_now(
         store,
         document,
         entry,
-        diff_ids,
+        &diff_ids,
         request.reference.as_deref(),
     )
 }
@@ -164,7 +164,7 @@ fn with_container(document: &mut Value, record: &ContainerRecord) {
         config["User"] = user.as_str().into();
     }
     if let Some(directory) = &wanted.working_dir {
-        config["WorkingDir"] = directory.to_string().into();
+        config["WorkingDir"] = directory.as_str().into();
     }
     let mut environment: Vec<String> = strings(&config["Env"]);
     for (name, value) in &wanted.environment {
@@ -215,7 +215,7 @@ fn import_now(store: &ImageStore, request: &ImageImportRequest) -> Result<ImageI
         store,
         document,
         entry,
-        vec![diff_id],
+        &[diff_id],
         request.reference.as_deref(),
     )
 }
@@ -255,7 +255,7 @@ fn finish(
     store: &ImageStore,
     mut document: Value,
     mut entry: Value,
-    diff_ids: Vec<crate::model::Digest>,
+    diff_ids: &[crate::model::Digest],
     reference: Option<&str>,
 ) -> Result<ImageId, CaptureError> {
     let millis = i64::try_from(apply::now().0).unwrap_or(i64::MAX);
@@ -272,6 +272,6 @@ fn finish(
     document["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
     let tags: BTreeSet<String> = reference.map(ToOwned::to_owned).into_iter().collect();
     let tags: Vec<String> = tags.into_iter().collect();
-    let ImageRecord { id, .. } = store.commit_image(&document, &diff_ids, &tags)?;
+    let ImageRecord { id, .. } = store.commit_image(&document, diff_ids, &tags)?;
     Ok(id)
 }

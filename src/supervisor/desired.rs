@@ -1,67 +1,53 @@
-//! What the user wants of a project: written before anything is done, read back by the next supervisor.
+//! Reads and writes what is wanted of projects: `projects/<name>/desired.json`.
 
-use std::collections::BTreeSet;
-
-use compose_spec::model::{Project, ProjectName, ServiceName};
-use serde::{Deserialize, Serialize};
+use compose_spec::model::ProjectName;
 
 use crate::{
-    plan::Stopped,
+    container,
+    plan::Desired,
     store::{self, Root, StoreError},
 };
 
-/// `projects/<name>/desired.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Desired {
-    /// Schema version.
-    pub(super) version: u32,
-    /// The project as last given to `up` (or `run`), scale applied.
-    pub(super) project: Project,
-    /// Services that `up` brought up; others of the file are left alone.
-    pub(super) active: BTreeSet<ServiceName>,
-    /// What the user stopped: the loop leaves it alone until `start` or `up`.
-    pub(super) stopped: Stopped,
-    /// Raised at every change.
-    pub(super) generation: u64,
+/// Reads the desired state of a project; `None` when nothing is wanted of it.
+pub(super) fn read(root: &Root, name: &ProjectName) -> Result<Option<Desired>, StoreError> {
+    store::read_json(&root.desired(name))
 }
 
-impl Desired {
-    const VERSION: u32 = 1;
+/// Writes it, one generation on.
+pub(super) fn write(desired: &mut Desired, root: &Root) -> Result<(), StoreError> {
+    desired.generation += 1;
+    desired.boot_id = container::boot_id();
+    store::write_json(&root.desired(&desired.project.name), desired)
+}
 
-    /// Makes the desired state of a project that was not known before: nothing is active yet.
-    pub(super) fn new(project: Project) -> Self {
-        Self {
-            version: Self::VERSION,
-            project,
-            active: BTreeSet::new(),
-            stopped: Stopped::default(),
-            generation: 0,
+/// Notes that an `up` that was cut off has been brought to its end.
+pub(super) fn finish(root: &Root, name: &ProjectName) -> Result<(), StoreError> {
+    match read(root, name)? {
+        Some(mut desired) if desired.unfinished.is_some() => {
+            desired.unfinished = None;
+            write(&mut desired, root)
         }
+        _ => Ok(()),
     }
+}
 
-    /// Reads the desired state of a project; `None` when nothing is wanted of it.
-    pub(super) fn read(root: &Root, name: &ProjectName) -> Result<Option<Self>, StoreError> {
-        store::read_json(&root.project(name).join("desired.json"))
+/// Starts again what a reboot starts again, if there was one since this was written.
+pub(super) fn note_boot(root: &Root, name: &ProjectName) -> Result<(), StoreError> {
+    let Some(mut desired) = read(root, name)? else {
+        return Ok(());
+    };
+    if desired.boot_id == container::boot_id() {
+        return Ok(());
     }
+    if !desired.boot_id.is_empty() {
+        desired.stopped.forget_after_reboot(&desired.project);
+    }
+    write(&mut desired, root)
+}
 
-    /// Writes it, one generation on.
-    pub(super) fn write(&mut self, root: &Root) -> Result<(), StoreError> {
-        self.generation += 1;
-        store::write_json(&root.project(&self.project.name).join("desired.json"), self)
-    }
-
-    /// Returns what the loop keeps. Without a service that `up` brought up that is no service at all; a plan would take no name for all.
-    pub(super) fn kept(mut self) -> Self {
-        if self.active.is_empty() {
-            self.project.services.clear();
-        }
-        self
-    }
-
-    /// Removes the desired state of a project.
-    pub(super) fn remove(root: &Root, name: &ProjectName) -> Result<(), StoreError> {
-        store::remove_tree(&root.project(name))
-    }
+/// Removes the desired state of a project.
+pub(super) fn remove(root: &Root, name: &ProjectName) -> Result<(), StoreError> {
+    store::remove_tree(&root.project(name))
 }
 
 /// Returns the projects of which something is wanted.

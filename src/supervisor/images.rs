@@ -1,31 +1,43 @@
 //! Calls that belong to no project: pull, build, load, tag and remove images.
 
-use compose_spec::model::{ImageSource, Project};
+use std::sync::Arc;
+
+use compose_spec::model::ImageSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{captures, project::absorb, prune};
+use super::{captures, project::absorb, prune, registries};
 use crate::{
     apply::{self, Context, Job},
     container,
     image::{self, ImageError, LoadError, LoadProgress},
-    model::{ImageId, Subject, SubjectKind},
+    model::{ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
-        ImageTagRequest, Outcome, PullRequest, Request, StepState,
+        ImageTagRequest, Outcome, PinRequest, PullRequest, Request, StepState,
     },
 };
 
 /// Carries out a call and answers it.
-pub(super) async fn call(context: &Context, request: Request, events: mpsc::Sender<Event>) {
+pub(super) async fn call(
+    context: &Context,
+    request: Request,
+    access: Option<Arc<RegistryAccess>>,
+    events: mpsc::Sender<Event>,
+) {
+    let job = registries::job(access, &events);
     let outcome = match request {
-        Request::Pull(request) => pull(context, request, &events).await,
-        Request::Build(request) => build(context, *request, &events).await,
-        Request::Commit(request) => captures::commit(context, request).await,
+        Request::Pull(request) => pull(context, &job, request).await,
+        Request::Pin(request) => pin(context, &job, request).await,
+        Request::Build(request) => build(context, &job, *request).await,
+        Request::Push(request) => registries::push(context, &job, request).await,
+        Request::Login(request) => registries::login(context, &job, request).await,
+        Request::Search(request) => registries::search(context, &job, request).await,
+        Request::Commit(request) => Box::pin(captures::commit(context, request)).await,
         Request::ImageImport(request) => captures::import(context, request).await,
         Request::ImagePrune(filter) => prune::images(context, filter).await,
-        Request::VolumePrune(request) => prune::volumes(context, request, &events).await,
+        Request::VolumePrune(request) => prune::volumes(context, &job, request).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
@@ -41,7 +53,7 @@ pub(super) async fn call(context: &Context, request: Request, events: mpsc::Send
     }
 }
 
-async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Event>) -> Outcome {
+async fn pull(context: &Context, job: &Job, request: PullRequest) -> Outcome {
     let mut plan = Plan::default();
     for (reference, platform) in request.images {
         plan.graph.add_node(Step {
@@ -57,10 +69,24 @@ async fn pull(context: &Context, request: PullRequest, events: &mpsc::Sender<Eve
             cause: "asked for".to_owned(),
         });
     }
-    carry_out(context, None, plan, events).await
+    carry_out(context, job, plan).await
 }
 
-async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<Event>) -> Outcome {
+/// Asks for one digest after the other: a lock file is made seldom, and registries limit who asks in parallel.
+async fn pin(context: &Context, job: &Job, request: PinRequest) -> Outcome {
+    let mut outcome = Outcome::default();
+    for reference in &request.images {
+        match apply::pinned(&context.root, job, reference).await {
+            Ok(pinned) => outcome.names.push(pinned),
+            Err(error) => outcome
+                .errors
+                .push(ErrorReport::of(FailureKind::Image, &error)),
+        }
+    }
+    outcome
+}
+
+async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
     let project = request.project;
     let mut plan = Plan::default();
     let mut steps = Vec::new();
@@ -115,7 +141,11 @@ async fn build(context: &Context, request: BuildRequest, events: &mpsc::Sender<E
             }
         }
     }
-    carry_out(context, Some(project), plan, events).await
+    let job = Job {
+        project: Some(Arc::new(project)),
+        ..job.clone()
+    };
+    carry_out(context, &job, plan).await
 }
 
 /// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
@@ -126,16 +156,9 @@ fn service_bases(contexts: &indexmap::IndexMap<String, String>) -> Vec<String> {
         .collect()
 }
 
-pub(super) async fn carry_out(
-    context: &Context,
-    project: Option<Project>,
-    plan: Plan,
-    events: &mpsc::Sender<Event>,
-) -> Outcome {
-    let cancel = CancellationToken::new();
-    let job = Job::new(project, events, &cancel);
+pub(super) async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
-    absorb(apply::apply(context, &job, plan).await, &mut outcome);
+    absorb(apply::apply(context, job, plan).await, &mut outcome);
     outcome
 }
 

@@ -11,6 +11,7 @@ mod desired;
 mod images;
 mod project;
 mod prune;
+mod registries;
 mod registry;
 mod server;
 
@@ -138,6 +139,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let leave = CancellationToken::new();
     let registry = Registry::new(context.clone(), leave.clone());
     boot::adopt(&context).await.map_err(StartError::Adopt)?;
+    boot::note_boot(&root).map_err(StartError::Adopt)?;
     for name in boot::projects(&root).map_err(StartError::Adopt)? {
         registry.look(&name).await;
     }

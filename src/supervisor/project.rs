@@ -2,7 +2,7 @@
 //!
 //! Level-triggered: whatever woke it, it observes the whole project, plans, applies, and does so again until a plan is empty.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use compose_spec::model::{Project, ProjectName};
 use tokio::sync::mpsc;
@@ -10,16 +10,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    calls,
-    desired::Desired,
+    calls, desired,
     registry::{Current, Message},
 };
 use crate::{
     apply::{self, Context, Job, Report},
-    model::{Observed, chain},
+    model::{Observed, RegistryAccess, chain},
     observe,
-    plan::{self, Mode, Plan, PlanError, UpOptions},
-    protocol::{ErrorReport, Event, FailureKind, Outcome, StepState},
+    plan::{self, Desired, Mode, Plan, PlanError, UpOptions},
+    protocol::{ErrorReport, Event, FailureKind, Outcome},
 };
 
 /// Plans in a row before the loop gives up: a plan that never empties is a bug, or somebody undoes our work as fast as we do it.
@@ -39,6 +38,8 @@ pub(super) struct Task {
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) current: Current,
     pub(super) leave: CancellationToken,
+    /// How the last caller who said so reaches registries: what the loop has to pull later is pulled in its name.
+    pub(super) access: Option<Arc<RegistryAccess>>,
 }
 
 /// How a loop of plans is run.
@@ -65,7 +66,12 @@ impl Task {
                 }
             };
             match message {
-                Some(Message::Call { request, events }) => {
+                Some(Message::Call {
+                    request,
+                    access,
+                    events,
+                }) => {
+                    self.access = access.or(self.access.take());
                     let cancel = self.renew_current();
                     let outcome = calls::call(&self, *request, &events, &cancel).await;
                     if events.send(Event::Finished(outcome)).await.is_err() {
@@ -115,28 +121,16 @@ impl Task {
             return Ok(Settled::Quiet);
         }
         let desired =
-            Desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
+            desired::read(&self.context.root, &self.name).map_err(|error| report(&error))?;
         if let Some(desired) = desired.map(Desired::kept) {
-            let desired = &desired;
-            let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
-            let work = Work {
-                desired,
-                options: UpOptions {
-                    mode: Mode::Enforce,
-                    services: desired.active.iter().cloned().collect(),
-                    ..UpOptions::default()
-                },
-                events,
-                cancel: self.leave.child_token(),
-            };
-            let drain = async { while unwatched.recv().await.is_some() {} };
-            let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+            let outcome = self.keep(&desired).await;
             for failure in &outcome.errors {
                 warn!(project = %self.name, error = failure.chain.join(": "), "enforce");
             }
             if !outcome.errors.is_empty() {
                 return Err(());
             }
+            desired::finish(&self.context.root, &self.name).map_err(|error| report(&error))?;
         }
         let containers =
             observe::project(&self.context.root, &self.name).map_err(|error| report(&error))?;
@@ -149,15 +143,34 @@ impl Task {
         )
     }
 
+    /// Goes on with an `up` that was cut off, or makes good what is missing. Nobody watches.
+    async fn keep(&self, desired: &Desired) -> Outcome {
+        let enforce = || UpOptions {
+            mode: Mode::Enforce,
+            services: desired.active.iter().cloned().collect(),
+            ..UpOptions::default()
+        };
+        let (events, mut unwatched) = mpsc::channel(EVENTS_UNWATCHED_MAX);
+        let work = Work {
+            desired,
+            options: desired.unfinished.clone().unwrap_or_else(enforce),
+            events,
+            cancel: self.leave.child_token(),
+        };
+        let drain = async { while unwatched.recv().await.is_some() {} };
+        let (outcome, ()) = tokio::join!(self.settle(work, None), drain);
+        outcome
+    }
+
     /// Observes, plans and applies until a plan is empty; `first` is the first plan, when it was made already.
     pub(super) async fn settle(&self, work: Work<'_>, mut first: Option<Plan>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut fetched = BTreeSet::new();
-        let job = Job::new(
-            Some(work.desired.project.clone()),
-            &work.events,
-            &work.cancel,
-        );
+        let project = work.desired.project.clone();
+        let job = Job {
+            access: self.access.clone(),
+            ..Job::new(Some(project), &work.events, &work.cancel)
+        };
         for round in 0..ROUNDS_MAX {
             let plan = match first.take() {
                 Some(plan) => plan,
@@ -203,8 +216,8 @@ impl Task {
     ) -> Result<Plan, Vec<ErrorReport>> {
         let project = &work.desired.project;
         let observed = self.observe(Some(project)).await?;
-        let files = apply::files_digests(project);
-        let host = apply::host_facts();
+        let files = observe::files_digests(project);
+        let host = observe::host_facts();
         let inputs = plan::Inputs {
             project,
             observed: &observed,
@@ -223,27 +236,12 @@ impl Task {
         &self,
         named: Option<&Project>,
     ) -> Result<Observed, Vec<ErrorReport>> {
-        let (root, images) = (self.context.root.clone(), self.context.images.clone());
-        let (name, named) = (self.name.clone(), named.cloned());
-        let read = tokio::task::spawn_blocking(move || {
-            observe::observe(&root, &images, &name, named.as_ref())
-        });
+        let (root, name, named) = (self.context.root.clone(), self.name.clone(), named.cloned());
+        let read =
+            tokio::task::spawn_blocking(move || observe::observe(&root, &name, named.as_ref()));
         read.await
             .expect("reading does not panic")
             .map_err(|error| vec![ErrorReport::of(FailureKind::Operation, &error)])
-    }
-
-    /// Tells the client what a plan would do, and does nothing.
-    pub(super) async fn show(&self, plan: &Plan, events: &mpsc::Sender<Event>) {
-        let job = Job::new(None, events, &self.leave);
-        for notice in &plan.notices {
-            job.warn(notice.clone()).await;
-        }
-        for step in plan.graph.node_weights() {
-            let text = plan::describe(step);
-            job.tell(&step.subject, StepState::Waiting { text }, None)
-                .await;
-        }
     }
 }
 
@@ -265,16 +263,8 @@ pub(super) fn absorb(report: Report, outcome: &mut Outcome) -> bool {
 }
 
 pub(super) fn plan_error(error: &PlanError) -> ErrorReport {
-    let kind = match error.kind() {
-        plan::PlanErrorKind::Conflict => FailureKind::Conflict,
-        plan::PlanErrorKind::Unsupported => FailureKind::Unsupported,
-        plan::PlanErrorKind::Invalid => FailureKind::Operation,
-    };
     ErrorReport {
-        kind,
-        chain: vec![chain(error).join(": ")],
-        hints: Vec::new(),
-        log: Vec::new(),
         config_path: error.config_path(),
+        ..ErrorReport::of(error.kind(), error)
     }
 }

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use tokio::sync::mpsc;
-
 use super::{
     desired::wanted_projects,
     images::{blocking, carry_out, failed, image_failure},
 };
 use crate::{
-    apply::Context,
+    apply::{Context, Job},
     container,
     model::{ImageId, PruneFilter, Subject, SubjectKind, VolumeRecord},
     observe,
     plan::{Action, Plan, Step},
-    protocol::{ErrorReport, Event, FailureKind, Outcome, VolumePruneRequest},
+    protocol::{ErrorReport, FailureKind, Outcome, VolumePruneRequest},
     store::Meter,
 };
 
@@ -34,11 +32,7 @@ pub(super) async fn images(context: &Context, filter: PruneFilter) -> Outcome {
     }
 }
 
-pub(super) async fn volumes(
-    context: &Context,
-    request: VolumePruneRequest,
-    events: &mpsc::Sender<Event>,
-) -> Outcome {
+pub(super) async fn volumes(context: &Context, job: &Job, request: VolumePruneRequest) -> Outcome {
     let unused = match unused_volumes(context) {
         Ok(unused) => unused,
         Err(report) => {
@@ -79,7 +73,7 @@ pub(super) async fn volumes(
         Ok(bytes) => bytes,
         Err(error) => return failed(error.to_string()),
     };
-    let mut outcome = carry_out(context, None, plan, events).await;
+    let mut outcome = carry_out(context, job, plan).await;
     names.retain(|name| !root.volumes().join(name).exists());
     outcome.names = names;
     outcome.reclaimed_bytes = reclaimed_bytes;

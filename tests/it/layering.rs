@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Module -> the modules of this crate that it may use. The supporting crates are checked by name below.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("store", &["model"]),
     ("plan", &["model"]),
@@ -25,6 +25,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
         "apply",
         &[
             "plan",
+            "observe",
             "build",
             "image",
             "network",
@@ -50,7 +51,8 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "protocol",
         ],
     ),
-    ("client", &["protocol", "store"]),
+    ("oci", &["plan"]),
+    ("client", &["model", "protocol", "store"]),
     ("ui", &["model", "protocol", "plan"]),
     (
         "cli",
@@ -63,6 +65,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "store",
             "model",
             "protocol",
+            "oci",
         ],
     ),
 ];

@@ -2,7 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
-use crate::support::{World, eventually};
+use crate::support::{World, eventually, run_tool};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -79,6 +79,32 @@ services:
         .stack(&["exec", "-T", "a", "sh", "-c", "echo $LEVEL"])
         .ok();
     assert_eq!(level.stdout, "debug\n");
+    world.finish();
+}
+
+#[test]
+fn a_dry_run_asks_no_supervisor_and_leaves_no_trace() {
+    let world = World::new(
+        "services: { app: { image: busybox, command: sleep 1000, volumes: [ data:/data ] } }\nvolumes: { data: }",
+    );
+    eventually("the supervisor leaves", SOON, || {
+        let left = world.supervisors();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+    let tree = || {
+        run_tool(
+            "find",
+            &[world.root().to_str().unwrap(), "-printf", "%p %y %s %T@\n"],
+        )
+    };
+    let before = (tree(), run_tool("ip", &["-o", "link"]));
+    let plan = world.stack(&["--dry-run", "up"]).ok();
+    for word in ["app", "data", "create", "start"] {
+        assert!(plan.stdout.contains(word), "{word}: {plan:#?}");
+    }
+    world.stack(&["--dry-run", "down", "-v"]).ok();
+    assert_eq!((tree(), run_tool("ip", &["-o", "link"])), before);
+    assert_eq!(world.supervisors(), Vec::<i32>::new());
     world.finish();
 }
 

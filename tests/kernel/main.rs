@@ -11,8 +11,11 @@
     reason = "helpers of tests are not in test functions: they start programs, wait, and end the test when something is wrong"
 )]
 
+mod attributes;
 mod bad_input;
+mod files;
 mod lifecycle;
 mod network;
+mod registry;
 mod support;
 mod survival;

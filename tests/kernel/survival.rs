@@ -106,6 +106,55 @@ services:
 }
 
 #[test]
+fn an_up_that_was_cut_off_is_brought_to_its_end() {
+    let compose = |mark: &str| {
+        format!(
+            r#"
+services:
+  db:
+    image: busybox
+    command: sleep 1000
+    init: true
+    environment: {{ MARK: "{mark}" }}
+    volumes: [ "./flag:/flag" ]
+    healthcheck: {{ test: test -e /flag/up, interval: 100ms, retries: 1000 }}
+  web:
+    image: busybox
+    command: sleep 1000
+    init: true
+    environment: {{ MARK: "{mark}" }}
+    depends_on: {{ db: {{ condition: service_healthy }} }}
+"#
+        )
+    };
+    let world = World::new(&compose("old"));
+    let flag = world.project().join("flag");
+    std::fs::create_dir(&flag).unwrap();
+    std::fs::write(flag.join("up"), "").unwrap();
+    world.stack(&["up", "-d"]).ok();
+    let mark = |service: &str| {
+        let answer = world.stack(&["exec", "-T", service, "sh", "-c", "echo $MARK"]);
+        answer.stdout.trim().to_owned()
+    };
+    std::fs::remove_file(flag.join("up")).unwrap();
+    world.write("compose.yaml", &compose("new"));
+    let mut client = world.command(&["up", "-d"]).spawn().unwrap();
+    eventually("db is the new one", SOON, || match mark("db") {
+        new if new == "new" => Ok(()),
+        other => Err(other),
+    });
+    client.kill().unwrap();
+    client.wait().unwrap();
+    kill_9(world.supervisors()[0]);
+    std::fs::write(flag.join("up"), "").unwrap();
+    eventually("web is the new one too", SOON, || match mark("web") {
+        new if new == "new" => Ok(()),
+        other => Err(other),
+    });
+    world.finish();
+}
+
+#[test]
 fn a_killed_monitor_leaves_no_orphan() {
     let world = World::new(SLEEPER);
     world.stack(&["up", "-d"]).ok();

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use super::{Reader, words};
+use super::{Reader, any, words};
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
     schema::{Items, List, Map, Pairs, Twice},
@@ -60,6 +60,11 @@ impl Reader<'_> {
             Value::Scalar(_) if items.single && node.as_text().is_some() => vec![node],
             _ => return self.wrong_form(&node, expects(items.single)),
         };
+        let is_open = |item: &Node| item.as_text().is_some_and(|text| self.is_open(text));
+        if written.iter().any(is_open) {
+            let as_written = written.into_iter().map(any).collect();
+            return Some(Node::new(Value::Sequence(as_written), span));
+        }
         let mut out: Vec<Node> = Vec::with_capacity(written.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (index, item) in written.into_iter().enumerate() {
@@ -140,6 +145,26 @@ impl Reader<'_> {
         Some(Node::new(Value::Mapping(out), span))
     }
 
+    /// Reads a scalar, or a list of scalars, as texts.
+    pub(super) fn values(&mut self, node: Node) -> Option<Node> {
+        let text = |reader: &mut Self, node: Node| match scalar_text(&node) {
+            Ok(Some(text)) => Some(Node {
+                value: Value::Text(text),
+                ..node
+            }),
+            _ => reader.wrong_form(&node, "a text, a number or a boolean"),
+        };
+        let span = node.span;
+        let Value::Sequence(items) = node.value else {
+            return text(self, node);
+        };
+        let mut out = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            out.extend(self.at_index(index, |reader| text(reader, item)));
+        }
+        Some(Node::new(Value::Sequence(out), span))
+    }
+
     /// Reads a mapping from any key to texts; numbers keep their text, nothing is the empty text.
     pub(super) fn options(&mut self, node: Node) -> Option<Node> {
         let span = node.span;
@@ -183,6 +208,16 @@ impl Reader<'_> {
                             },
                         );
                         continue;
+                    }
+                    if self.is_model() && !matches!(pairs, Pairs::Contexts | Pairs::Ssh) {
+                        let typed = any(value.clone());
+                        if matches!(
+                            typed.value,
+                            Value::Int(_) | Value::Float(_) | Value::Bool(_)
+                        ) {
+                            out.insert(key, key_span, typed);
+                            continue;
+                        }
                     }
                     let text = self.at_key(&key, |reader| match scalar_text(&value) {
                         Ok(text) => Some(text),
@@ -234,13 +269,14 @@ impl Reader<'_> {
         (text, span): (Option<Rc<str>>, Span),
     ) {
         let value = match (pairs, text) {
-            (Pairs::Contexts, Some(text)) => Value::Text(self.context(&text)),
-            (Pairs::Ssh, Some(text)) if !text.is_empty() => Value::Text(self.absolute(&text)),
+            (Pairs::Contexts, Some(text)) => Value::Text(self.context(&text, span)),
+            (Pairs::Ssh, Some(text)) if !text.is_empty() => Value::Text(self.absolute(&text, span)),
             (Pairs::Ssh, None) if &*key != "default" => {
                 let _: Option<()> = self.bad_value(span, "only `default` may lack a key or socket");
                 return;
             }
             (_, Some(text)) => Value::Text(text),
+            (Pairs::Environment, None) if !self.resolves_environment() => Value::Null,
             (Pairs::Environment, None) => match self.setting.environment.get(&key) {
                 Some(value) => Value::Text(value.into()),
                 None => Value::Null,
@@ -248,6 +284,12 @@ impl Reader<'_> {
             (_, None) => Value::Text("".into()),
         };
         out.insert(key, key_span, Node::new(value, span));
+    }
+
+    /// Variables without a value come from the environment, unless neither pass that does so is wanted.
+    fn resolves_environment(&self) -> bool {
+        let passes = self.setting.passes;
+        passes.interpolation && (passes.normalization || passes.env_resolution)
     }
 
     /// Splits a command line.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Reader, units};
+use super::{Reader, any, units};
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
     schema::{Kind, Rule},
@@ -37,6 +37,12 @@ impl Reader<'_> {
             Value::Sequence(_) if matches!(kind, Kind::Command) => return self.command_list(node),
             _ => return self.wrong_form(&node, kind.expects()),
         };
+        if self.is_open(&scalar.text) {
+            return Some(Node {
+                value: Value::Text(scalar.text),
+                ..node
+            });
+        }
         let resolved = scalar.resolve().ok()?;
         if matches!((kind, resolved), (Kind::Command, Resolved::Null)) {
             return Some(Node {
@@ -52,10 +58,20 @@ impl Reader<'_> {
                 self.wrong_form(&node, kind.expects())
             };
         }
+        let model = self.is_model();
         if matches!(kind, Kind::Command) {
-            return self.command_line(&scalar.text, node.span);
+            return if model {
+                Some(any(node))
+            } else {
+                self.command_line(&scalar.text, node.span)
+            };
         }
         let value = self.converted(kind, resolved, &scalar, node.span)?;
+        let value = if model && !matches!(kind, Kind::Path | Kind::Context) {
+            typed(&scalar)
+        } else {
+            value
+        };
         Some(Node { value, ..node })
     }
 
@@ -94,7 +110,12 @@ impl Reader<'_> {
                 let duration = units::parse_duration(&text);
                 let nanos = self.parsed(duration, shown, kind.expects(), span)?;
                 if nanos < 0 {
-                    return self.bad_value(span, "a duration must not be negative");
+                    return self.refuse(
+                        Code::BadQuantity,
+                        span,
+                        "a duration must not be negative",
+                        "",
+                    );
                 }
                 Value::Text(units::format_duration(nanos).into())
             }
@@ -109,8 +130,8 @@ impl Reader<'_> {
                 return self.breaks_rule(rule, shown, span);
             }
             Kind::Path if text.is_empty() => return self.bad_value(span, "the path is empty"),
-            Kind::Path => Value::Text(self.absolute(&text)),
-            Kind::Context => Value::Text(self.context(&text)),
+            Kind::Path => Value::Text(self.absolute(&text, span)),
+            Kind::Context => Value::Text(self.context(&text, span)),
             _ => Value::Text(text),
         })
     }
@@ -149,12 +170,18 @@ impl Reader<'_> {
     /// Reports an integer outside of its bounds.
     fn within(&mut self, kind: &Kind, value: i64, span: Span) -> Option<Value> {
         match *kind {
-            Kind::Int(least, _) if value < least => {
-                self.bad_value(span, format_args!("must be at least {least}"))
-            }
-            Kind::Int(_, most) if value > most => {
-                self.bad_value(span, format_args!("must be at most {most}"))
-            }
+            Kind::Int(least, _) if value < least => self.refuse(
+                Code::BadQuantity,
+                span,
+                format_args!("must be at least {least}"),
+                "",
+            ),
+            Kind::Int(_, most) if value > most => self.refuse(
+                Code::BadQuantity,
+                span,
+                format_args!("must be at most {most}"),
+                "",
+            ),
             _ => Some(Value::Int(value)),
         }
     }
@@ -169,9 +196,11 @@ impl Reader<'_> {
     }
 
     fn breaks_rule<T>(&mut self, rule: &Rule, shown: &str, span: Span) -> Option<T> {
-        let message = format!("`{}`: `{shown}` is not {}", self.path, rule.wanted);
+        // What is wanted is told in a word; the words that are valid stand at the place.
+        let (wanted, valid) = rule.wanted.split_once(": ").unwrap_or((rule.wanted, ""));
+        let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
         let diagnostic = Diagnostic::error(Code::BadValue, message)
-            .at(span, "")
+            .at(span, valid)
             .did_you_mean(shown, rule.words.iter().copied());
         self.sink.push(diagnostic);
         None
@@ -186,15 +215,26 @@ impl Reader<'_> {
         span: Span,
     ) -> Option<T> {
         if value.is_none() {
+            let number = ["a size", "a duration", "an integer", "a number", "an octal"]
+                .iter()
+                .any(|start| wanted.starts_with(start));
+            let code = if number {
+                Code::BadQuantity
+            } else {
+                Code::BadValue
+            };
             let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
-            self.sink
-                .push(Diagnostic::error(Code::BadValue, message).at(span, ""));
+            let mut diagnostic = Diagnostic::error(code, message).at(span, "");
+            if wanted.starts_with("a duration") && shown.parse::<u32>().is_ok() {
+                diagnostic = diagnostic.help(format!("give it a unit: `{shown}s`"));
+            }
+            self.sink.push(diagnostic);
         }
         value
     }
 
     /// A build context: a path unless it names a remote or another service.
-    pub(super) fn context(&self, text: &str) -> Rc<str> {
+    pub(super) fn context(&self, text: &str, span: Span) -> Rc<str> {
         let remote = text.contains("://")
             || ["service:", "github.com/", "git@"]
                 .iter()
@@ -202,7 +242,7 @@ impl Reader<'_> {
         if remote {
             text.into()
         } else {
-            self.absolute(text)
+            self.absolute(text, span)
         }
     }
 }

@@ -29,6 +29,11 @@ impl Environment {
         }
     }
 
+    /// Returns all variables by name.
+    pub(crate) fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
     /// Returns a variable; an empty one is set.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)

@@ -9,7 +9,7 @@ mod tests;
 
 use std::{collections::HashSet, rc::Rc};
 
-pub(crate) use template::{Fault, substitute};
+pub(crate) use template::{Fault, substitute, variables};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Sources, Span},

@@ -9,6 +9,8 @@
 //!
 //! A `$` before anything else stays a `$`.
 
+use crate::configuration::Variable;
+
 /// Most bytes that one template may become.
 const BYTES_MAX: usize = 4 << 20;
 /// Deepest nesting of defaults.
@@ -55,6 +57,53 @@ pub(crate) fn substitute(
     };
     evaluation.template(template, 0, 0)?;
     Ok(evaluation.out)
+}
+
+/// Returns the variables that a template names, nested ones included, in the order of the text.
+pub(crate) fn variables(template: &str) -> Vec<Variable> {
+    let mut found = Vec::new();
+    collect(template, 0, &mut found);
+    found
+}
+
+fn collect(template: &str, depth: usize, found: &mut Vec<Variable>) {
+    let mut rest = template;
+    while let Some(at) = rest.find('$') {
+        rest = &rest[at + 1..];
+        if let Some(escaped) = rest.strip_prefix('$') {
+            rest = escaped;
+            continue;
+        }
+        let braced = rest.strip_prefix('{');
+        let text = braced.unwrap_or(rest);
+        let name = &text[..name_length(text)];
+        if name.is_empty() {
+            continue;
+        }
+        let mut variable = Variable {
+            name: name.to_owned(),
+            ..Variable::default()
+        };
+        let length = match braced {
+            None => Some(name.len()),
+            Some(_) => closing(&template[template.len() - rest.len() - 1..]).map(|end| end - 1),
+        };
+        let Some(length) = length else { continue };
+        let argument = braced.map_or("", |text| &text[name.len()..length - 2]);
+        let operator = argument.strip_prefix(':').unwrap_or(argument);
+        let text = operator.get(1..).unwrap_or_default();
+        match operator.bytes().next() {
+            Some(b'-') => text.clone_into(&mut variable.default),
+            Some(b'+') => text.clone_into(&mut variable.alternate),
+            Some(b'?') => variable.required = true,
+            _ => {}
+        }
+        found.push(variable);
+        if depth < DEPTH_MAX {
+            collect(text, depth + 1, found);
+        }
+        rest = &rest[length..];
+    }
 }
 
 struct Evaluation<'a> {

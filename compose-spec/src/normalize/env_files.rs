@@ -28,7 +28,9 @@ pub(crate) fn resolve_env_files(
         let Some(service) = entry.value.as_mapping_mut() else {
             continue;
         };
-        if let Some(files) = service.remove("env_file") {
+        if context.passes.env_resolution
+            && let Some(files) = service.remove("env_file")
+        {
             env_files(service, &files.value, environment, context);
         }
         if let Some(files) = service.get("label_file").cloned() {

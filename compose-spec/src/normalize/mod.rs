@@ -3,10 +3,13 @@
 
 mod env_files;
 
+use std::cell::RefCell;
+
 use crate::{
     canonical::short,
     diagnostic::{Code, Diagnostic, Sink, Span},
     discover::Origin,
+    load::Context,
     model::ProjectName,
     paths,
     yaml::{Mapping, Node, Value},
@@ -18,7 +21,14 @@ pub(crate) use env_files::resolve_env_files;
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
 
 /// Completes a tree in place.
-pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, sink: &mut Sink) {
+pub(crate) fn normalize(
+    tree: &mut Node,
+    name: &ProjectName,
+    origin: &Origin,
+    context: &mut Context<'_>,
+) {
+    let passes = context.passes;
+    let sink = &mut context.sink;
     let span = tree.span;
     let Some(top) = tree.as_mapping_mut() else {
         return;
@@ -34,12 +44,16 @@ pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, si
     let mut default_wanted = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_mapping_mut) {
         for (_, entry) in services.iter_mut() {
-            default_wanted |= service(&mut entry.value, origin);
+            defaults(&mut entry.value, origin, &context.paths);
+            if passes.normalization {
+                default_wanted |= service(&mut entry.value);
+            }
         }
     }
     if default_wanted {
         add_default_network(top, span);
     }
+    let name = passes.normalization.then_some(name);
     for section in RESOURCES {
         let Some(resources) = top.get_mut(section).and_then(Node::as_mapping_mut) else {
             continue;
@@ -48,7 +62,10 @@ pub(crate) fn normalize(tree: &mut Node, name: &ProjectName, origin: &Origin, si
             resource(section, key, &mut entry.value, name, sink);
         }
     }
-    if let Some(volumes) = top.get_mut("volumes").and_then(Node::as_mapping_mut) {
+    if let (true, Some(volumes)) = (
+        passes.path_resolution,
+        top.get_mut("volumes").and_then(Node::as_mapping_mut),
+    ) {
         for (_, entry) in volumes.iter_mut() {
             bind_device(&mut entry.value, origin);
         }
@@ -69,8 +86,36 @@ fn add_default_network(top: &mut Mapping, span: Span) {
     }
 }
 
+/// Fills in what Compose fills in also without normalization: the context of a build and the targets of secrets.
+fn defaults(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) {
+    let span = node.span;
+    let Some(service) = node.as_mapping_mut() else {
+        return;
+    };
+    if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut)
+        && build.get("context").is_none()
+    {
+        let directory = origin.directory.to_string_lossy();
+        paths
+            .borrow_mut()
+            .note(span, &directory, ".", &origin.directory);
+        build.set("context", Node::text(&*directory, span));
+    }
+    if let Some(Value::Sequence(grants)) = service.get_mut("secrets").map(|node| &mut node.value) {
+        for grant in grants {
+            let source = grant.text_at("source").unwrap_or_default().to_owned();
+            let span = grant.span;
+            if let Some(grant) = grant.as_mapping_mut()
+                && grant.get("target").is_none()
+            {
+                grant.set("target", Node::text(format!("/run/secrets/{source}"), span));
+            }
+        }
+    }
+}
+
 /// Completes one service; returns whether it is on the network `default`, which needs no definition.
-fn service(node: &mut Node, origin: &Origin) -> bool {
+fn service(node: &mut Node) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
     let image = node.get("image").cloned();
@@ -93,27 +138,12 @@ fn service(node: &mut Node, origin: &Origin) -> bool {
         .get("networks")
         .is_some_and(|networks| networks.get("default").is_some());
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut) {
-        let directory = origin.directory.to_string_lossy();
-        if build.get("context").is_none() {
-            build.set("context", Node::text(&*directory, span));
-        }
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
             build.set("dockerfile", Node::text("Dockerfile", span));
         }
         // An argument that the environment does not set is left to the Dockerfile.
         if let Some(args) = build.get_mut("args").and_then(Node::as_mapping_mut) {
             args.retain(|_, entry| !entry.value.is_null());
-        }
-    }
-    if let Some(Value::Sequence(grants)) = service.get_mut("secrets").map(|node| &mut node.value) {
-        for grant in grants {
-            let source = grant.text_at("source").unwrap_or_default().to_owned();
-            let span = grant.span;
-            if let Some(grant) = grant.as_mapping_mut()
-                && grant.get("target").is_none()
-            {
-                grant.set("target", Node::text(format!("/run/secrets/{source}"), span));
-            }
         }
     }
     if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value) {
@@ -207,7 +237,13 @@ fn add_dependency(service: &mut Mapping, name: &str, restart: bool, span: Span) 
 }
 
 /// Gives a network, volume, secret or config its name on the host.
-fn resource(section: &str, key: &str, node: &mut Node, project: &ProjectName, sink: &mut Sink) {
+fn resource(
+    section: &str,
+    key: &str,
+    node: &mut Node,
+    project: Option<&ProjectName>,
+    sink: &mut Sink,
+) {
     let span = node.span;
     if node.is_null() {
         node.value = Value::Mapping(Mapping::default());
@@ -251,6 +287,7 @@ fn resource(section: &str, key: &str, node: &mut Node, project: &ProjectName, si
     if fields
         .get("name")
         .is_none_or(|name| name.as_text() == Some(""))
+        && let Some(project) = project
     {
         let external = fields.get("external").is_some_and(Node::is_true);
         let name = if external {

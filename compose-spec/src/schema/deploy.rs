@@ -66,7 +66,7 @@ static RESERVATIONS: Section = Section {
     fields: &[
         Field::new("cpus", Kind::Float).no_effect("a share of CPU is not reserved"),
         Field::new("memory", Kind::Size),
-        Field::new("devices", DEVICE_REQUESTS).no_effect("devices are not passed on yet"),
+        Field::new("devices", DEVICE_REQUESTS),
         Field::new(
             "generic_resources",
             Kind::List(&List {

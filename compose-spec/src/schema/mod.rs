@@ -112,6 +112,8 @@ pub(crate) enum Kind {
     Pairs(Pairs),
     /// A mapping from any key to texts or numbers.
     Options,
+    /// A scalar of any type, or a list of such; the canonical output has always a list.
+    Values,
     /// A mapping from names to values of one kind.
     Map(&'static Map),
     /// A mapping with known keys.
@@ -267,6 +269,7 @@ impl Kind {
     pub(crate) fn expects(&self) -> &'static str {
         match self {
             Self::Any => "any value",
+            Self::Values => "a scalar or a list of scalars",
             Self::Text | Self::OneOf(_) | Self::Checked(_) | Self::Path | Self::Context => "a text",
             Self::TextOrNumber => "a text or a number",
             Self::TextOrFlag => "a text, true or false",

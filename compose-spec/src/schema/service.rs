@@ -14,7 +14,6 @@ use crate::canonical::{check, items, short};
 
 const WINDOWS: &str = "it exists on Windows only";
 const LATER: &str = "this version does not implement it yet";
-const CGROUP_V1: &str = "the kernel offers it in control groups v1 only";
 
 /// A service. Its order is that of the canonical output.
 pub(crate) static SERVICE: Section = Section {
@@ -25,9 +24,7 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("attach", Kind::Flag).keep(),
         Field::new("build", BUILD_KIND).keep(),
         Field::new("develop", DEVELOP_KIND).keep().no_effect(LATER),
-        Field::new("blkio_config", Kind::Section(&BLKIO))
-            .keep()
-            .no_effect(LATER),
+        Field::new("blkio_config", Kind::Section(&BLKIO)).keep(),
         Field::new("cap_add", TEXTS),
         Field::new("cap_drop", TEXTS),
         Field::new("cgroup_parent", Kind::Text),
@@ -36,8 +33,8 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("cpu_percent", Kind::Int(0, 100)).no_effect(WINDOWS),
         Field::new("cpu_period", Kind::Number),
         Field::new("cpu_quota", Kind::Number),
-        Field::new("cpu_rt_period", Kind::Number).no_effect(CGROUP_V1),
-        Field::new("cpu_rt_runtime", Kind::Number).no_effect(CGROUP_V1),
+        Field::new("cpu_rt_period", Kind::Number),
+        Field::new("cpu_rt_runtime", Kind::Number),
         Field::new("cpus", Kind::Float),
         Field::new("cpuset", Kind::Text),
         Field::new("cpu_shares", Kind::Number),
@@ -49,14 +46,16 @@ pub(crate) static SERVICE: Section = Section {
             .no_effect(WINDOWS),
         Field::new("depends_on", DEPENDS_ON),
         Field::new("deploy", DEPLOY_KIND).keep(),
-        Field::new("device_cgroup_rules", TEXTS_REFUSING_TWICE).no_effect(LATER),
+        Field::new("device_cgroup_rules", DEVICE_RULES),
         Field::new("devices", DEVICES),
         Field::new("dns", TEXT_OR_TEXTS),
         Field::new("dns_opt", TEXTS),
         Field::new("dns_search", TEXT_OR_TEXTS),
         Field::new("domainname", Kind::Text),
         Field::new("entrypoint", Kind::Command).empty(Empty::Null),
-        Field::new("provider", Kind::Section(&PROVIDER)).keep(),
+        Field::new("provider", Kind::Section(&PROVIDER))
+            .keep()
+            .no_effect("`up` refuses the service: providers are not run yet"),
         Field::new("environment", Kind::Pairs(Pairs::Environment)),
         Field::new("env_file", ENV_FILES),
         Field::new("expose", EXPOSE),
@@ -65,7 +64,7 @@ pub(crate) static SERVICE: Section = Section {
             .no_effect("containers outside of the project are not linked"),
         Field::new("extra_hosts", EXTRA_HOSTS),
         Field::new("group_add", TEXTS_OR_NUMBERS),
-        Field::new("gpus", GPUS).no_effect(LATER),
+        Field::new("gpus", GPUS),
         Field::new("hostname", Kind::Text),
         Field::new("healthcheck", Kind::Section(&HEALTHCHECK)).keep(),
         Field::new("image", Kind::Text),
@@ -79,12 +78,12 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("mem_limit", Kind::Size),
         Field::new("mem_reservation", Kind::Size),
         Field::new("memswap_limit", Kind::Size),
-        Field::new("mem_swappiness", Kind::Size).no_effect(CGROUP_V1),
+        Field::new("mem_swappiness", Kind::Size),
         Field::new("mac_address", Kind::Text),
         Field::new("models", MODELS).no_effect(LATER),
         Field::new("network_mode", Kind::Checked(&check::NETWORK_MODE)),
         Field::new("networks", NETWORKS),
-        Field::new("oom_kill_disable", Kind::Flag).no_effect(CGROUP_V1),
+        Field::new("oom_kill_disable", Kind::Flag),
         Field::new("oom_score_adj", Kind::Int(-1000, 1000)),
         Field::new("pid", Kind::Checked(&check::PID)),
         Field::new("pids_limit", Kind::Number),
@@ -103,14 +102,14 @@ pub(crate) static SERVICE: Section = Section {
         Field::new("stdin_open", Kind::Flag),
         Field::new("stop_grace_period", Kind::Duration).keep(),
         Field::new("stop_signal", Kind::Checked(&check::STOP_SIGNAL)),
-        Field::new("storage_opt", Kind::Options).no_effect(LATER),
+        Field::new("storage_opt", Kind::Options),
         Field::new("sysctls", Kind::Pairs(Pairs::Labels)),
         Field::new("tmpfs", TEXT_OR_TEXTS),
         Field::new("tty", Kind::Flag),
         Field::new("ulimits", ULIMITS),
         Field::new("use_api_socket", Kind::StrictFlag).no_effect(LATER),
         Field::new("user", Kind::Text),
-        Field::new("userns_mode", Kind::Text).no_effect(LATER),
+        Field::new("userns_mode", Kind::Checked(&check::USERNS)),
         Field::new("uts", Kind::Checked(&check::UTS)),
         Field::new("volumes", VOLUMES),
         Field::new("volumes_from", TEXTS_REFUSING_TWICE).no_effect(LATER),
@@ -231,7 +230,15 @@ static PROVIDER: Section = Section {
     title: "`provider`",
     fields: &[
         Field::new("type", Kind::Text).required(),
-        Field::new("options", Kind::Any),
+        Field::new(
+            "options",
+            Kind::Map(&Map {
+                what: "option",
+                value: Kind::Values,
+                strict_names: false,
+                replace: false,
+            }),
+        ),
     ],
     extensions: true,
 };
@@ -253,6 +260,13 @@ static ENV_FILE: Section = Section {
     ],
     extensions: false,
 };
+
+const DEVICE_RULES: Kind = Kind::List(&List {
+    item: Kind::Checked(&check::DEVICE_RULE),
+    single: false,
+    twice: Twice::Refuse,
+    replace: false,
+});
 
 const EXPOSE: Kind = Kind::List(&List {
     item: Kind::Short(&Short {

@@ -1,9 +1,8 @@
 //! Tests of the whole pipeline, on files in memory.
 
-mod broken;
-mod broken_values;
 mod compose;
 mod discovery;
+mod elements;
 mod hostile;
 mod model;
 mod output;

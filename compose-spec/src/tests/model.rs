@@ -1,5 +1,6 @@
 //! The model says what the file says.
 
+use indexmap::IndexMap;
 use std::{path::Path, time::Duration};
 
 use super::{load_files, loaded};
@@ -60,7 +61,7 @@ fn a_full_service_arrives() {
         web.security_opt,
         ["no-new-privileges=true", "label=disable"]
     );
-    assert_eq!(web.devices, ["/dev/fuse:/dev/fuse:rwm"]);
+    assert_eq!(web.devices[0].to_string(), "/dev/fuse:/dev/fuse:rwm");
     assert_eq!(web.ipc, Namespace::Shareable);
     assert_eq!(web.sysctls["net.core.somaxconn"], "1024");
     assert_eq!(web.extra_hosts[0].address, "host-gateway");
@@ -107,6 +108,7 @@ fn mounts_know_their_source() {
             create_host_path: true,
             propagation: Some("rslave".to_owned()),
             recursive: None,
+            selinux: None,
         },
     };
     assert_eq!(by_target("/etc/app").source, bind);
@@ -119,7 +121,10 @@ fn mounts_know_their_source() {
     assert_eq!(by_target("/data").source, data);
     assert_eq!(
         by_target("/cache").source,
-        MountSource::Anonymous { nocopy: false }
+        MountSource::Anonymous {
+            nocopy: false,
+            labels: IndexMap::new()
+        }
     );
     let MountSource::Bind { options, .. } = &by_target("/long").source else {
         panic!("bind")

@@ -141,10 +141,17 @@ fn hard_texts_survive_as_values_and_keys() {
 }
 
 #[test]
-fn long_lines_are_not_folded() {
-    let long = "word ".repeat(100);
-    let text = emit::yaml(&json!({"x-a": long}));
-    assert_eq!(text.lines().count(), 1, "{text}");
+fn long_lines_are_folded_and_read_back() {
+    for long in [
+        "word ".repeat(100),
+        "a: b  c ".repeat(40),
+        "\u{7} x  y ".repeat(40),
+    ] {
+        let text = emit::yaml(&json!({"services": {}, "x-a": long}));
+        assert!(text.lines().count() > 2, "{text}");
+        let read = load_files(&[("compose.yaml", text.as_str())]).unwrap();
+        assert_eq!(read.project.extensions["x-a"], long, "{text}");
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@ use crate::{
     yaml::Node,
 };
 
+/// Most names that a suggestion lists.
+const NAMES_MAX: usize = 8;
+
 /// Reports every name that nothing defines.
 pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
     for (name, entry) in tree.entries_at("services") {
@@ -85,18 +88,36 @@ fn undefined_service(
     selection: &Selection,
     sink: &mut Sink,
 ) {
-    let diagnostic = if selection.disabled.contains(name) {
+    if let Some(off) = selection.disabled.get(name) {
         let message = format!("service `{user}` needs `{name}`, which is in no active profile");
-        Diagnostic::error(Code::UndefinedService, message)
-            .at(span, "")
-            .help("activate it with `--profile`, or write `required: false`")
-    } else {
-        let message = format!("service `{user}` needs `{name}`, which is not defined");
-        Diagnostic::error(Code::UndefinedService, message)
-            .at(span, "")
-            .did_you_mean(name, names(tree, "services").filter(|other| *other != user))
-    };
-    sink.push(diagnostic);
+        let flags: Vec<String> = off
+            .profiles
+            .iter()
+            .map(|profile| format!("`--profile {profile}`"))
+            .collect();
+        sink.push(
+            Diagnostic::error(Code::UndefinedService, message)
+                .at(span, "")
+                .and(off.span, "it is off")
+                .help(format!("switch it on with {}", flags.join(" or ")))
+                .help(format!(
+                    "if `{user}` works without it, write `required: false`"
+                )),
+        );
+        return;
+    }
+    let message = format!("service `{user}` needs `{name}`, which is not defined");
+    let diagnostic = Diagnostic::error(Code::UndefinedService, message).at(span, "");
+    let others: Vec<&str> = names(tree, "services")
+        .filter(|other| *other != user)
+        .take(NAMES_MAX)
+        .collect();
+    let near = crate::diagnostic::nearest(name, names(tree, "services").filter(|o| *o != user));
+    sink.push(match near {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None if others.is_empty() => diagnostic,
+        None => diagnostic.help(format!("other services are {}", others.join(", "))),
+    });
 }
 
 /// Who uses a name, and where.
@@ -123,5 +144,9 @@ fn undefined(
         }
         None => format!("define it under the top-level `{section}:`"),
     };
-    sink.push(Diagnostic::error(code, message).at(span, "").help(help));
+    let mut diagnostic = Diagnostic::error(code, message).at(span, "").help(help);
+    if near.is_none() && section == "volumes" {
+        diagnostic = diagnostic.help(format!("if a directory is meant, write `./{name}`"));
+    }
+    sink.push(diagnostic);
 }

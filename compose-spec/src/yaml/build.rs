@@ -74,7 +74,18 @@ fn syntax_error(code: Code, info: &str, span: Span, text: &str) -> Diagnostic {
     if text[line_start..].starts_with('\t') {
         return diagnostic.help("YAML is indented with spaces, not with tabs");
     }
-    diagnostic
+    let help = if info.contains("mapping values are not allowed") {
+        "a text with `: ` in it must be in quotes; else check that the line is indented as those above it"
+    } else if info.contains("unexpected character") {
+        "a text that begins with such a character must be in quotes"
+    } else if info.contains("expected key") {
+        "keys of one mapping begin in one column: compare with the lines above"
+    } else if info.contains("multiline quoted scalar") {
+        "a quote above is not closed"
+    } else {
+        return diagnostic;
+    };
+    diagnostic.help(help)
 }
 
 /// An unfinished list or mapping.

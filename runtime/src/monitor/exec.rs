@@ -125,6 +125,7 @@ impl Monitor {
             init: run.pidfd.as_fd(),
             process,
             privileged,
+            kept_files: 0,
         };
         let filter = if privileged { &[][..] } else { &self.filter };
         exec(&request, io, &join, filter)

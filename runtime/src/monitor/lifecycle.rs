@@ -17,7 +17,7 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, DevicePolicy},
     process::{LaunchIo, launch},
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
@@ -60,7 +60,7 @@ impl Monitor {
             None => Cgroup::create(
                 &spec.cgroup,
                 &spec.resources,
-                &super::setup::device_policy(spec),
+                &DevicePolicy::of(spec)?,
                 warnings,
             )?,
         };

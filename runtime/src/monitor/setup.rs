@@ -15,7 +15,7 @@ use nix::sys::{
 };
 use rustix::{
     event::{Timespec, poll},
-    fs::{FileType, FlockOperation, Stat, flock, major, minor, stat},
+    fs::{FlockOperation, flock},
     io::Errno,
     process::{getpid, set_child_subreaper, setsid},
 };
@@ -25,10 +25,10 @@ use super::{
     supervisor,
 };
 use crate::{
-    cgroup::{CgroupError, DeviceAccess, DeviceKind, DevicePolicy, DeviceRule},
+    cgroup::CgroupError,
     check::{CheckError, Checked, check},
-    security::seccomp::{UnsupportedArchitecture, program},
-    spec::{ContainerSpec, MountKind, StateRecord},
+    security::seccomp::{FilterError, program},
+    spec::{ContainerSpec, StateRecord},
 };
 
 /// Time that an earlier monitor of the container may take to leave after its end.
@@ -57,7 +57,7 @@ pub(super) enum Refusal {
     #[error("open the container's log")]
     Log(#[source] io::Error),
     #[error(transparent)]
-    Filter(UnsupportedArchitecture),
+    Filter(FilterError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     #[error("end the container's leftover process {0}")]
@@ -221,35 +221,4 @@ fn read_spec(path: &Path) -> Result<Checked, Refusal> {
     let spec: ContainerSpec = serde_json::from_slice(&bytes)
         .map_err(|source| Refusal::Malformed(path.to_owned(), source))?;
     check(spec).map_err(Refusal::Check)
-}
-
-/// The devices of a container: the default ones, and the device nodes that are bind-mounted into it.
-pub(super) fn device_policy(spec: &ContainerSpec) -> DevicePolicy {
-    if spec.security.privileged {
-        return DevicePolicy::Everything;
-    }
-    let mounted = spec.mounts.iter().filter_map(|mount| match &mount.kind {
-        // A source that is missing is refused by the launch.
-        MountKind::Bind { source, .. } => device_rule(&stat(source).ok()?, mount.read_only),
-        MountKind::Tmpfs { .. } => None,
-    });
-    DevicePolicy::Listed(mounted.collect())
-}
-
-fn device_rule(stat: &Stat, read_only: bool) -> Option<DeviceRule> {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::CharacterDevice => DeviceKind::Character,
-        FileType::BlockDevice => DeviceKind::Block,
-        _ => return None,
-    };
-    Some(DeviceRule {
-        kind,
-        major: Some(major(stat.st_rdev)),
-        minor: Some(minor(stat.st_rdev)),
-        access: DeviceAccess {
-            read: true,
-            write: !read_only,
-            make: true,
-        },
-    })
 }

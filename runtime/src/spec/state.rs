@@ -1,6 +1,6 @@
 //! What a container does now: the record that its monitor writes and everybody reads.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,29 @@ impl ContainerState {
         match self {
             Self::Running { .. } | Self::Paused { .. } | Self::Restarting { .. } => true,
             Self::Created | Self::Exited { .. } | Self::Lost { .. } => false,
+        }
+    }
+
+    /// Tells whether nothing but the count and the output of probes is different.
+    pub fn is_same_but_for_probes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Running {
+                    pid,
+                    since_ms,
+                    health,
+                },
+                Self::Running {
+                    pid: other_pid,
+                    since_ms: other_since_ms,
+                    health: other_health,
+                },
+            ) => {
+                pid == other_pid
+                    && since_ms == other_since_ms
+                    && mem::discriminant(health) == mem::discriminant(other_health)
+            }
+            _ => self == other,
         }
     }
 
@@ -153,4 +176,41 @@ pub struct StateRecord {
 impl StateRecord {
     /// The schema version that this build writes.
     pub const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(pid: i32, health: Health) -> ContainerState {
+        ContainerState::Running {
+            pid,
+            since_ms: 1,
+            health,
+        }
+    }
+
+    #[test]
+    fn only_another_outcome_of_probes_is_a_change() {
+        let starting = |failing| {
+            running(
+                1,
+                Health::Starting {
+                    failing,
+                    last: None,
+                },
+            )
+        };
+        let healthy = running(
+            1,
+            Health::Healthy {
+                failing: 0,
+                last: None,
+            },
+        );
+        assert!(starting(0).is_same_but_for_probes(&starting(1)));
+        assert!(!starting(0).is_same_but_for_probes(&healthy));
+        assert!(!running(1, Health::None).is_same_but_for_probes(&running(2, Health::None)));
+        assert!(!ContainerState::Created.is_same_but_for_probes(&healthy));
+    }
 }

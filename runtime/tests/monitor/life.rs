@@ -223,6 +223,35 @@ pub(crate) fn health_follows_the_probe() {
     container.assert_clean();
 }
 
+/// CVE-2024-21626: the monitor has many descriptors, a probe gets none of them.
+pub(crate) fn a_probe_has_only_its_three_descriptors() {
+    let mut container = Container::new("sleep 1000");
+    // No directory is opened for this, which would be a descriptor of its own.
+    let script = "n=0; while [ $n -lt 1100 ]; do test -e /proc/$$/fd/$n && echo -n \"$n \"; n=$((n+1)); done; test -e /proc/$$/cwd/proc/1 && echo inside";
+    container.spec.probe = Some(probe(script));
+    container.start();
+    let client = container.connect();
+    client
+        .request(&Request::Subscribe { supervisor: false }, &[])
+        .unwrap();
+    let output = loop {
+        let (event, _) = client.receive().unwrap().expect("a probe's end");
+        if let Event::State {
+            state: ContainerState::Running { health, .. },
+            ..
+        } = event
+            && let Health::Healthy {
+                last: Some(last), ..
+            } = health
+        {
+            break last.output;
+        }
+    };
+    assert_eq!(output, "0 1 2 inside\n");
+    container.stop();
+    container.wait();
+}
+
 pub(crate) fn a_probe_that_hangs_is_killed() {
     let mut container = Container::new("sleep 1000");
     let mut hangs = probe("echo begun; sleep 2000 & sleep 2000");

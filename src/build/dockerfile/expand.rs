@@ -289,7 +289,11 @@ impl Expander<'_> {
             }
             '-' | '+' | '?' | '#' | '%' => {
                 let word = self.operand('}', matches!(operator, '#' | '%'))?;
-                let value = self.lookup(name);
+                // `-`, `+` and `?` say themselves what happens when there is no value.
+                let value = match operator {
+                    '#' | '%' => self.lookup(name),
+                    _ => self.variables.value(name),
+                };
                 if value.is_none() && self.syntax.keep_unset {
                     return Ok(None);
                 }

@@ -17,10 +17,12 @@ pub struct Dockerfile {
     pub directives: Directives,
     /// ARG before the first FROM.
     pub global_args: Vec<ArgDefinition>,
+    /// The lines of these ARGs.
+    pub preamble: Vec<Instruction>,
     /// The stages, at least one.
     pub stages: Vec<Stage>,
-    /// Things that work but should be written differently.
-    pub warnings: Vec<Warning>,
+    /// Continued lines with an empty line inside.
+    pub empty_continuations: Vec<Span>,
 }
 
 impl Dockerfile {
@@ -28,15 +30,6 @@ impl Dockerfile {
     pub fn escape(&self) -> char {
         self.directives.escape.unwrap_or('\\')
     }
-}
-
-/// Something that works but should be written differently.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Where.
-    pub span: Span,
-    /// What, for people.
-    pub text: &'static str,
 }
 
 /// FROM and what follows it.
@@ -50,6 +43,10 @@ pub struct Stage {
     pub name: Option<String>,
     /// The FROM line.
     pub span: Span,
+    /// The whole FROM line as written, continuations joined.
+    pub text: String,
+    /// Comments right above it.
+    pub comments: Vec<String>,
     /// What follows.
     pub instructions: Vec<Instruction>,
 }
@@ -63,6 +60,8 @@ pub struct Instruction {
     pub text: String,
     /// Where it stands.
     pub span: Span,
+    /// Comments right above it.
+    pub comments: Vec<String>,
 }
 
 /// What an instruction does.
@@ -192,6 +191,8 @@ pub struct Pair {
     pub name: Word,
     /// The value as written, quotes included.
     pub value: Word,
+    /// Written `name value`, without `=`.
+    pub legacy: bool,
 }
 
 /// One variable of ARG.

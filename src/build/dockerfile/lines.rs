@@ -26,6 +26,8 @@ pub struct Directives {
 pub(crate) struct Line {
     pub(crate) text: Joined,
     pub(crate) heredocs: Vec<Heredoc>,
+    /// Comments right above it, without `#` and blanks; an empty line or another instruction between breaks the tie.
+    pub(crate) comments: Vec<String>,
     /// From the instruction's first character to the end of its last line.
     pub(crate) span: Span,
 }
@@ -163,6 +165,7 @@ pub(crate) fn split(source: &Source) -> Lines {
     let mut splitter = Splitter {
         rest: source.text.split_inclusive('\n'),
         offset: 0,
+        comments: Vec::new(),
         result: Lines {
             directives: Directives::default(),
             logical: Vec::new(),
@@ -180,6 +183,8 @@ pub(crate) fn split(source: &Source) -> Lines {
 struct Splitter<'a> {
     rest: std::str::SplitInclusive<'a, char>,
     offset: usize,
+    /// Comments since the last line that was none.
+    comments: Vec<String>,
     result: Lines,
 }
 
@@ -235,7 +240,12 @@ impl<'a> Splitter<'a> {
     fn logical(&mut self, offset: usize, first: &'a str) {
         let indent = first.len() - first.trim_start().len();
         let content = first[indent..].trim_end_matches(['\r', '\n']);
-        if content.is_empty() || content.starts_with('#') {
+        if let Some(comment) = content.strip_prefix('#') {
+            self.comments.push(comment.trim().to_owned());
+            return;
+        }
+        let comments = std::mem::take(&mut self.comments);
+        if content.is_empty() {
             return;
         }
         let start = offset + indent;
@@ -283,6 +293,7 @@ impl<'a> Splitter<'a> {
         self.result.logical.push(Line {
             text,
             heredocs,
+            comments,
             span,
         });
     }

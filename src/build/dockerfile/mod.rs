@@ -22,7 +22,7 @@ pub use expand::{Expanded, Quotes, Syntax, Variables, expand, expand_with};
 pub(crate) use glob::PathPattern;
 pub use instruction::{
     Add, ArgDefinition, CommandLine, Copy, Dockerfile, Healthcheck, Instruction, InstructionKind,
-    Pair, Run, RunNetwork, Stage, Transfer, Warning,
+    Pair, Run, RunNetwork, Stage, Transfer,
 };
 pub use lines::{Directives, Heredoc};
 pub use mount::{FileOwner, MountField, MountFlag, RunMount, RunMountKind, Sharing};
@@ -39,15 +39,9 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, SyntaxErrors> {
         source,
         directives: lines.directives,
         global_args: Vec::new(),
+        preamble: Vec::new(),
         stages: Vec::new(),
-        warnings: lines
-            .empty_continuations
-            .into_iter()
-            .map(|span| Warning {
-                span,
-                text: "empty continuation line: these will become errors",
-            })
-            .collect(),
+        empty_continuations: lines.empty_continuations,
     };
     let escape = dockerfile.escape();
     errors.extend(check_frontend(&dockerfile.directives));
@@ -122,6 +116,7 @@ fn check_frontend(directives: &Directives) -> Option<Located> {
 impl Dockerfile {
     /// Puts one parsed line where it belongs.
     fn add(&mut self, line: &lines::Line, parsed: Parsed) -> Result<(), Located> {
+        let (text, comments) = (line.text.text.clone(), line.comments.clone());
         let kind = match parsed {
             Parsed::From(from) => {
                 self.stages.push(Stage {
@@ -129,19 +124,26 @@ impl Dockerfile {
                     platform: from.platform,
                     name: from.name,
                     span: line.span,
+                    text,
+                    comments,
                     instructions: Vec::new(),
                 });
                 return Ok(());
             }
             Parsed::Instruction(kind) => kind,
         };
-        match (self.stages.last_mut(), kind) {
-            (Some(stage), kind) => stage.instructions.push(Instruction {
-                kind,
-                text: line.text.text.clone(),
-                span: line.span,
-            }),
-            (None, InstructionKind::Arg(definitions)) => self.global_args.extend(definitions),
+        let instruction = Instruction {
+            kind,
+            text,
+            span: line.span,
+            comments,
+        };
+        match (self.stages.last_mut(), &instruction.kind) {
+            (Some(stage), _) => stage.instructions.push(instruction),
+            (None, InstructionKind::Arg(definitions)) => {
+                self.global_args.extend(definitions.iter().cloned());
+                self.preamble.push(instruction);
+            }
             (None, _) => return Err(Located::new(line.span, Problem::BeforeFrom)),
         }
         Ok(())

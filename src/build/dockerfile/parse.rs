@@ -154,6 +154,7 @@ impl Request<'_> {
                 Some((name, value)) => Ok(Pair {
                     name: part(&word, name),
                     value: part(&word, value),
+                    legacy: false,
                 }),
             })
             .collect()
@@ -169,6 +170,7 @@ impl Request<'_> {
         Ok(Pair {
             name: self.arguments.word(0, end),
             value: value.word(0, value.text.len()),
+            legacy: true,
         })
     }
 
@@ -380,6 +382,7 @@ fn onbuild(request: &Request<'_>, rest: &Joined) -> Result<InstructionKind, Loca
     let trigger = Line {
         text: rest.clone(),
         heredocs: request.heredocs.to_vec(),
+        comments: Vec::new(),
         span: rest.whole(),
     };
     line(&trigger, request.escape)?;

@@ -377,7 +377,7 @@ pub(super) fn targets(mounts: &[Mount]) -> Vec<(String, bool)> {
         .map(|mount| {
             let is_file = match &mount.kind {
                 MountKind::Bind { source, .. } => !source.is_dir(),
-                MountKind::Tmpfs { .. } => false,
+                MountKind::Exact(_) | MountKind::Image { .. } | MountKind::Tmpfs { .. } => false,
             };
             (mount.target.clone(), is_file)
         })

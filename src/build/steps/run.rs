@@ -315,6 +315,9 @@ impl StageRun<'_> {
                 cgroup: Namespace::Private,
             },
             mounts,
+            devices: Vec::new(),
+            device_rules: Vec::new(),
+            users: None,
             shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),
             cgroup: CgroupPlace {
                 parent: "stack/build".to_owned(),
@@ -330,6 +333,7 @@ impl StageRun<'_> {
                 no_new_privs: false,
                 seccomp: Seccomp::Default,
                 mask_paths: true,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,
@@ -360,6 +364,7 @@ pub(super) fn bind(source: PathBuf, target: &str, read_only: bool) -> Mount {
             subpath: None,
             recursive: false,
             propagation: Propagation::Rprivate,
+            writable_below: false,
         },
         read_only,
     }

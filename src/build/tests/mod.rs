@@ -10,6 +10,7 @@ mod config;
 mod copy;
 mod fakes;
 mod fixture;
+mod lint;
 mod run;
 mod stages;
 mod store;

@@ -181,7 +181,7 @@ fn bind_mounts_count_by_content_and_caches_do_not() {
             MountKind::Bind { source, .. } => {
                 Some((mount.target.as_str(), source, mount.read_only))
             }
-            MountKind::Tmpfs { .. } => None,
+            MountKind::Exact(_) | MountKind::Image { .. } | MountKind::Tmpfs { .. } => None,
         })
         .collect();
     let (_, bound, read_only) = sources

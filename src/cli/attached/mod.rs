@@ -52,7 +52,7 @@ fn run_until(
     attached: Attached,
     take_signals: impl FnOnce() -> io::Result<Signals>,
 ) -> Result<(), Failure> {
-    let grace_ms = request.grace_ms;
+    let grace_ms = request.options.grace_ms;
     let since = now_in_logs();
     // Containers that ended before this command are no news.
     let ended = session

@@ -225,7 +225,7 @@ fn print(session: &Session<'_>, arguments: &Arguments, rows: &[Row<'_>]) -> Resu
         ids.dedup();
         return Ok(session.ui.data(lines(ids))?);
     }
-    let objects: Vec<Value> = rows.iter().map(|row| object(row, id(row))).collect();
+    let objects: Vec<Value> = rows.iter().map(|row| object(row, &id(row))).collect();
     let table = || {
         let mut titles = vec!["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"];
         if !arguments.digests {
@@ -255,7 +255,7 @@ fn print(session: &Session<'_>, arguments: &Arguments, rows: &[Row<'_>]) -> Resu
     Ok(session.ui.data(text)?)
 }
 
-fn object(row: &Row<'_>, id: String) -> Value {
+fn object(row: &Row<'_>, id: &str) -> Value {
     json!({
         "ID": id,
         "Repository": row.repository(),

@@ -8,7 +8,7 @@ mod transfer;
 
 use clap::{Args, Subcommand};
 
-use super::{failure::Failure, session::Session};
+use super::{failure::Failure, pull, push, session::Session};
 use crate::{
     protocol::{ImageRemoveRequest, ImageTagRequest, Request},
     ui::{lines, progress::ProgressOptions},
@@ -28,6 +28,8 @@ pub(super) enum ImageCommand {
     #[command(alias = "list")]
     Ls(list::Arguments),
     Prune(prune::Arguments),
+    Pull(pull::ImageArguments),
+    Push(push::ImageArguments),
     #[command(alias = "remove")]
     Rm(RemoveArguments),
     Save(SaveArguments),
@@ -61,6 +63,8 @@ pub(super) fn run(session: &Session<'_>, command: &ImageCommand) -> Result<(), F
         ImageCommand::Load(arguments) => load(session, arguments),
         ImageCommand::Ls(arguments) => list::run(session, arguments),
         ImageCommand::Prune(arguments) => prune::run(session, arguments),
+        ImageCommand::Pull(arguments) => pull::run_image(session, arguments),
+        ImageCommand::Push(arguments) => push::run_image(session, arguments),
         ImageCommand::Rm(arguments) => remove(session, arguments),
         ImageCommand::Save(arguments) => save(session, arguments),
         ImageCommand::Tag { source, target } => tag(session, source, target),

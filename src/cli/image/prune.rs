@@ -129,10 +129,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
             format!("untagged: {}", crate::cli::images::familiar(name))
         }
     }));
-    text.push_str(&format!(
-        "Total reclaimed space: {}\n",
-        human::size(outcome.reclaimed_bytes)
-    ));
+    text.push_str("Total reclaimed space: ");
+    text.push_str(&human::size(outcome.reclaimed_bytes));
+    text.push('\n');
     Ok(session.ui.data(text)?)
 }
 

@@ -142,7 +142,7 @@ pub(in crate::cli) fn load(
         (None, input) => session
             .settings
             .working_dir
-            .join(input.unwrap_or(Path::new(""))),
+            .join(input.unwrap_or_else(|| Path::new(""))),
     };
     let is_pipe = pipe.is_some();
     let request = Request::ImageLoad(ImageLoadRequest { path, is_pipe });

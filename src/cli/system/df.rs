@@ -206,8 +206,8 @@ fn verbose(disk: &DiskUse) -> String {
             .filter(|(c, _)| c.record.image == summary.id);
         images.row([
             name.as_ref()
-                .map_or("<none>".to_owned(), |name| name.repository.clone()),
-            name.map_or("<none>".to_owned(), |name| name.tag),
+                .map_or_else(|| "<none>".to_owned(), |name| name.repository.clone()),
+            name.map_or_else(|| "<none>".to_owned(), |name| name.tag),
             summary.id.short().to_owned(),
             created(summary),
             human::size(image.bytes),

@@ -16,9 +16,9 @@ use crate::{
         images::familiar,
         session::Session,
     },
-    model::{ImageId, VolumeRecord},
+    model::{DownOptions, ImageId, VolumeRecord},
     observe::{self, DiskUse},
-    protocol::{DownRequest, RemoveImages, Request, VolumePruneRequest},
+    protocol::{DownRequest, Request, VolumePruneRequest},
     ui::{human, lines, progress::ProgressOptions},
 };
 
@@ -99,13 +99,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
 fn down(project: &ProjectName) -> Request {
     Request::Down(DownRequest {
         project: project.clone(),
-        services: Vec::new(),
-        known_services: Vec::new(),
-        volumes: false,
-        images: RemoveImages::None,
-        remove_orphans: true,
-        grace_ms: None,
-        dry_run: false,
+        options: DownOptions {
+            remove_orphans: true,
+            ..DownOptions::default()
+        },
     })
 }
 

@@ -28,7 +28,7 @@ use crate::{
 
 /// Bytes copied at a time.
 const CHUNK: usize = 256 << 10;
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The form of an archive.
@@ -204,7 +204,7 @@ impl Archive<'_> {
             let repositories = json!(self.repositories).to_string();
             self.file("repositories", repositories.as_bytes())?;
         }
-        self.put(&[0; 2 * BLOCK as usize])?;
+        self.put(&[0; 2 * BLOCK])?;
         self.out.flush().map_err(SaveError::Write)
     }
 
@@ -248,8 +248,8 @@ impl Archive<'_> {
             }
             self.put(&buffer[..count])?;
         }
-        let padding = size.next_multiple_of(BLOCK) - size;
-        self.put(&[0; BLOCK as usize][..usize::try_from(padding).unwrap_or(0)])
+        let padding = size.next_multiple_of(BLOCK as u64) - size;
+        self.put(&[0; BLOCK][..usize::try_from(padding).unwrap_or(0)])
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), SaveError> {

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     LayerPhase, Pull, PullError, PullProgress,
     job::{Done, Job, JobError, Source},
-    joined,
 };
 use crate::{
     image::{
+        joined,
         manifest::Descriptor,
         registry::Sink,
         store::{Ingest, LayerMeta, Staged, Workspace},

@@ -243,7 +243,7 @@ fn write_named(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Gives a finished file its final, read-only name.
-fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
+pub(super) fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
     let directory = to.parent().unwrap_or(to);
     let publish = || -> io::Result<()> {
         fs::create_dir_all(directory)?;

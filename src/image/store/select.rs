@@ -43,13 +43,14 @@ impl ImageStore {
         let mut found: Vec<SavedImage> = Vec::new();
         for name in names {
             for (id, reference) in named(&index, name)? {
-                let image = match found.iter_mut().find(|image| image.id == id) {
-                    Some(image) => image,
+                let at = match found.iter().position(|image| image.id == id) {
+                    Some(at) => at,
                     None => {
                         found.push(self.saved(&index, id, name)?);
-                        found.last_mut().expect("it was pushed a line above")
+                        found.len() - 1
                     }
                 };
+                let image = &mut found[at];
                 if let Some(reference) = reference.filter(|name| !image.references.contains(name)) {
                     image.references.push(reference);
                 }

@@ -31,7 +31,6 @@ use rustix::io::Errno;
 
 pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
 pub(crate) use files::{copy_file, is_whiteout, remove_any};
-pub(crate) use header::base64;
 pub(crate) use parents::{clean, open_directory};
 pub(crate) use reader::{Kind, TarReader};
 use record::Recorder;
@@ -49,6 +48,17 @@ pub(crate) struct Limits {
     /// Most directories whose times wait to be set, and most links and directories that the layer's record names: about
     /// 150 bytes of memory each, where images have hundreds.
     pub(crate) remembered: usize,
+    /// What names beginning with `.wh.` are.
+    pub(crate) whiteouts: Whiteouts,
+}
+
+/// What names beginning with `.wh.` are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whiteouts {
+    /// Removals from lower layers.
+    Layer,
+    /// Refused, and so are devices 0:0: in an archive that people unpack into an image they would remove its files unseen.
+    Refused,
 }
 
 impl Limits {
@@ -64,6 +74,15 @@ impl Limits {
             bytes: Self::BYTES_FLOOR.max(bytes.saturating_mul(Self::RATIO_MAX)),
             depth: 1024,
             remembered: 100_000,
+            whiteouts: Whiteouts::Layer,
+        }
+    }
+
+    /// Returns the ceilings for an archive that is no layer.
+    fn for_archive(bytes: u64) -> Self {
+        Self {
+            whiteouts: Whiteouts::Refused,
+            ..Self::for_compressed(bytes)
         }
     }
 }
@@ -194,6 +213,40 @@ pub(crate) fn unpack(
 pub(crate) fn is_header(block: &[u8]) -> bool {
     let block = block.first_chunk::<{ header::BLOCK }>();
     block.is_some_and(|block| block[0] != 0 && header::Header(block).is_intact())
+}
+
+/// Unpacks an archive that is no layer, of `size` bytes as it lies there, into an empty directory.
+///
+/// # Errors
+///
+/// As for layers; and names that overlayfs takes for removals, and hard links to files that are not in the archive.
+pub fn unpack_archive(
+    source: impl Read,
+    directory: BorrowedFd<'_>,
+    size: u64,
+) -> Result<(), UnpackError> {
+    let decoder = super::decode::Decoder::new(source).map_err(TarError::Read)?;
+    let unpacked = unpack(decoder, directory, &Limits::for_archive(size), None)?;
+    match unpacked.external_links.first() {
+        Some(link) => Err(UnpackError::Refused {
+            entry: display(&link.path),
+            rule: "a hard link to a file that is not in the archive",
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Tells whether a source is a tar archive, compressed or not, by its first header. What cannot be read is none.
+pub fn is_archive(source: impl Read) -> bool {
+    let Ok(decoder) = super::decode::Decoder::new(source) else {
+        return false;
+    };
+    let mut block = Vec::with_capacity(header::BLOCK);
+    let read = decoder.take(header::BLOCK as u64).read_to_end(&mut block);
+    match (read, block.first_chunk()) {
+        (Ok(_), Some(block)) => header::Header(block).is_intact(),
+        _ => false,
+    }
 }
 
 /// Turns the bytes of a path into text for messages.

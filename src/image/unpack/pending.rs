@@ -76,13 +76,16 @@ impl Links {
         }
         self.links.remove(path);
         let inside = [path, b"/"].concat();
-        while below {
+        if !below {
+            return;
+        }
+        loop {
             let range = (Bound::Included(inside.clone()), Bound::Unbounded);
             let next = self.links.range(range).next().map(|(path, _)| path.clone());
-            match next.filter(|next| next.starts_with(&inside)) {
-                Some(next) => drop(self.links.remove(&next)),
-                None => break,
-            }
+            let Some(next) = next.filter(|next| next.starts_with(&inside)) else {
+                break;
+            };
+            self.links.remove(&next);
         }
     }
 

@@ -333,7 +333,8 @@ impl Extensions {
         let (name, value) = if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             (name.to_vec(), value.to_vec())
         } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-            let value = header::base64(value).ok_or(TarError::Field("extended attribute"))?;
+            let value =
+                crate::model::base64::decode(value).ok_or(TarError::Field("extended attribute"))?;
             (url_decode(name), value)
         } else {
             return Ok(());

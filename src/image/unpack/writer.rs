@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    Limits, UnpackError, Unpacked,
+    Limits, UnpackError, Unpacked, Whiteouts,
     attributes::{self, Attributes},
     display,
     files::{CHUNK, is_whiteout, is_whiteout_stat, remove_any, write_at},
@@ -72,6 +72,13 @@ impl<'a> Writer<'a> {
         let Some((parent, name)) = path.split() else {
             return self.apply_root(entry);
         };
+        if self.limits.whiteouts == Whiteouts::Refused {
+            let mut parts = path.0.split(|b| *b == b'/');
+            let device = entry.kind == Kind::CharDevice && entry.device == (0, 0);
+            if device || parts.any(|part| part.starts_with(b".wh.")) {
+                return Err(refuse(entry, "it would remove files of the image"));
+            }
+        }
         if (path.0.split(|b| *b == b'/'))
             .any(|part| part.starts_with(b".wh..wh.") && part != b".wh..wh..opq")
         {

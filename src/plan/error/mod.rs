@@ -8,8 +8,6 @@ use compose_spec::model::ServiceName;
 
 use super::lower::LowerError;
 
-pub use place::PlanErrorKind;
-
 /// Something that makes a plan impossible. All of them are reported at once.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {

@@ -3,22 +3,11 @@
 use compose_spec::model::{NetworkMode, Project, Service, ServiceName};
 
 use super::PlanError;
-use crate::plan::volumes;
-
-/// What kind of refusal it is: decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlanErrorKind {
-    /// The request or the project does not hold together.
-    Invalid,
-    /// A name, port, address or subnet is taken.
-    Conflict,
-    /// It cannot be done (yet).
-    Unsupported,
-}
+use crate::{model::FailureKind, plan::volumes};
 
 impl PlanError {
     /// Returns what kind of refusal it is.
-    pub fn kind(&self) -> PlanErrorKind {
+    pub fn kind(&self) -> FailureKind {
         match self {
             Self::NameTaken { .. }
             | Self::PortTaken { .. }
@@ -29,12 +18,12 @@ impl PlanError {
             | Self::VolumeInUse { .. }
             | Self::NetworkOfOtherProject { .. }
             | Self::AddressesExhausted { .. }
-            | Self::AddressRefused { .. } => PlanErrorKind::Conflict,
+            | Self::AddressRefused { .. } => FailureKind::Conflict,
             Self::NetworkUnsupported { .. } | Self::VolumeUnsupported { .. } => {
-                PlanErrorKind::Unsupported
+                FailureKind::Unsupported
             }
-            Self::Service(error) if error.is_unsupported() => PlanErrorKind::Unsupported,
-            _ => PlanErrorKind::Invalid,
+            Self::Service(error) if error.is_unsupported() => FailureKind::Unsupported,
+            _ => FailureKind::Operation,
         }
     }
 

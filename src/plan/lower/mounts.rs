@@ -65,7 +65,12 @@ pub(super) struct Mounts {
 }
 
 /// Lowers all mounts.
-pub(super) fn lower(input: &LowerInput<'_>, host_name: &str, checks: &mut Checks<'_>) -> Mounts {
+pub(super) fn lower(
+    input: &LowerInput<'_>,
+    host_name: &str,
+    of_devices: &[Mount],
+    checks: &mut Checks<'_>,
+) -> Mounts {
     let mut result = Mounts::default();
     for (index, mount) in input.new.service.mounts.iter().enumerate() {
         result.add_wanted(input, index, mount, checks);
@@ -74,6 +79,12 @@ pub(super) fn lower(input: &LowerInput<'_>, host_name: &str, checks: &mut Checks
         let target = clean(target);
         if target != "/" && !result.has(&target) {
             result.add_anonymous(input, target, false, true);
+        }
+    }
+    for mount in of_devices {
+        // What the user mounts on the same place is meant.
+        if !result.has(&mount.target) {
+            result.all.push(mount.clone());
         }
     }
     objects::lower(input, &mut result, checks);
@@ -147,7 +158,7 @@ impl Mounts {
                     subpath: subpath.clone(),
                 });
             }
-            MountSource::Anonymous { nocopy } => {
+            MountSource::Anonymous { nocopy, .. } => {
                 self.add_anonymous(input, target, wanted.read_only, !nocopy);
             }
             MountSource::Bind {
@@ -178,6 +189,7 @@ impl Mounts {
                 subpath: subpath.cloned(),
                 recursive: true,
                 propagation: Propagation::Rprivate,
+                writable_below: false,
             },
             read_only,
         });
@@ -251,16 +263,17 @@ impl Mounts {
         let recursive = match options.recursive.as_deref() {
             None | Some("" | "enabled") => true,
             Some("disabled") => false,
-            Some("writable") if read_only => {
-                checks.unsupported(place, "a read-only bind with writable submounts");
-                return;
-            }
             Some("writable") => true,
-            Some("readonly") if read_only => true,
-            Some("readonly") => {
+            Some("readonly") if !read_only => {
                 checks.invalid(place, "mode", "readonly", "it needs `read_only: true`");
                 return;
             }
+            Some("readonly") if propagation != Propagation::Rprivate => {
+                let reason = "it needs the propagation `rprivate`";
+                checks.invalid(place, "mode", "readonly", reason);
+                return;
+            }
+            Some("readonly") => true,
             Some(other) => {
                 let kind = "mode";
                 let name = other.to_owned();
@@ -278,9 +291,11 @@ impl Mounts {
         if let MountKind::Bind {
             recursive: own_recursive,
             propagation: own_propagation,
+            writable_below,
             ..
         } = &mut last.kind
         {
+            *writable_below = options.recursive.as_deref() == Some("writable");
             *own_recursive = recursive;
             *own_propagation = propagation;
         }
@@ -345,6 +360,7 @@ impl Mounts {
                 subpath: None,
                 recursive: true,
                 propagation: Propagation::Rprivate,
+                writable_below: false,
             },
             read_only,
         });

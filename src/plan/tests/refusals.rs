@@ -12,8 +12,8 @@ use super::{
     world::World,
 };
 use crate::{
-    model::PortUse,
-    plan::{PlanErrorKind, UpOptions, plan},
+    model::{FailureKind, PortUse},
+    plan::{UpOptions, plan},
 };
 
 /// Returns the errors of a plan as `path: message` lines.
@@ -280,7 +280,7 @@ fn everything_wrong_with_services_is_told_at_once() {
     });
     let errors = plan(&world.inputs(&project)).unwrap_err();
     assert_eq!(errors[0].to_string(), "no such service: zzz");
-    assert_eq!(errors[0].kind(), PlanErrorKind::Invalid);
+    assert_eq!(errors[0].kind(), FailureKind::Operation);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{
-    desired::Desired,
+    desired,
     project::{Task, absorb, plan_error},
 };
 use crate::{
     apply::{self, Job},
-    plan::{self, DownInputs, DownOptions},
+    plan::{self, DownInputs},
     protocol::{DownRequest, Event, Outcome},
     store::{self, Root, StoreError},
 };
@@ -27,25 +27,14 @@ pub(super) async fn down(
     cancel: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
     let root = &task.context.root;
-    if !request.dry_run {
-        if request.services.is_empty() {
-            store::write_json(&down_path(root, &task.name), request)?;
-        } else if let Some(mut desired) = Desired::read(root, &task.name)? {
-            desired
-                .active
-                .retain(|service| !request.services.contains(service));
-            desired.write(root)?;
-        }
+    let services = &request.options.services;
+    if services.is_empty() {
+        store::write_json(&down_path(root, &task.name), request)?;
+    } else if let Some(mut desired) = desired::read(root, &task.name)? {
+        desired.active.retain(|service| !services.contains(service));
+        desired::write(&mut desired, root)?;
     }
-    let project = Desired::read(root, &task.name)?.map(|desired| desired.project);
-    let options = DownOptions {
-        services: request.services.clone(),
-        known_services: request.known_services.clone(),
-        volumes: request.volumes,
-        images: request.images,
-        remove_orphans: request.remove_orphans,
-        grace_ms: request.grace_ms,
-    };
+    let project = desired::read(root, &task.name)?.map(|desired| desired.project);
     let mut outcome = Outcome::default();
     let job = Job::new(project.clone(), events, cancel);
     for round in 0..DOWN_ROUNDS_MAX {
@@ -56,7 +45,7 @@ pub(super) async fn down(
         let inputs = DownInputs {
             project: &task.name,
             observed: &observed,
-            options: &options,
+            options: &request.options,
         };
         let plan = match plan::down(&inputs) {
             Ok(plan) => plan,
@@ -65,10 +54,6 @@ pub(super) async fn down(
                 return Ok(outcome);
             }
         };
-        if request.dry_run {
-            task.show(&plan, events).await;
-            return Ok(outcome);
-        }
         for notice in plan.notices.iter().filter(|_| round == 0) {
             job.warn(notice.clone()).await;
         }
@@ -80,8 +65,8 @@ pub(super) async fn down(
             return Ok(outcome);
         }
     }
-    if request.services.is_empty() {
-        Desired::remove(root, &task.name)?;
+    if services.is_empty() {
+        desired::remove(root, &task.name)?;
         if task
             .observe(None)
             .await

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{
-    desired::Desired,
+    desired,
     project::{Task, absorb, plan_error},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(super) async fn lifecycle(
     cancel: &CancellationToken,
 ) -> Result<Outcome, StoreError> {
     let root = &task.context.root;
-    let desired = Desired::read(root, &task.name)?;
+    let desired = desired::read(root, &task.name)?;
     let project = desired.as_ref().map(|desired| desired.project.clone());
     let observed = match task.observe(project.as_ref()).await {
         Ok(observed) => observed,
@@ -58,7 +58,7 @@ pub(super) async fn lifecycle(
             .filter(|service| request.services.is_empty() || request.services.contains(service))
             .collect();
         note_stopped(&mut desired.stopped, &request.action, touched);
-        desired.write(root)?;
+        desired::write(&mut desired, root)?;
     }
     let job = Job::new(project, events, cancel);
     for notice in &plan.notices {

@@ -6,9 +6,6 @@ mod limit;
 mod run;
 mod up;
 
-use std::collections::BTreeSet;
-
-use compose_spec::model::{Project, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -35,21 +32,6 @@ pub(super) async fn call(
         errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
         ..Outcome::default()
     })
-}
-
-fn with_dependencies(project: &Project, named: &[ServiceName]) -> BTreeSet<ServiceName> {
-    let mut all = BTreeSet::new();
-    let mut waiting = named.to_vec();
-    while let Some(name) = waiting.pop() {
-        let dependencies = project
-            .services
-            .get(&name)
-            .map(|service| &service.depends_on);
-        if all.insert(name) {
-            waiting.extend(dependencies.into_iter().flat_map(|all| all.keys().cloned()));
-        }
-    }
-    all
 }
 
 fn failed(text: String) -> Outcome {

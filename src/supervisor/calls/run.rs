@@ -7,14 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        desired::Desired,
+        desired,
         project::{Task, absorb, plan_error},
     },
-    failed, with_dependencies,
+    failed,
 };
 use crate::{
     apply::{self, Job},
-    plan::{self, RunInputs, Stopped, UpOptions},
+    observe,
+    plan::{self, Desired, RunInputs, Stopped, UpOptions},
     protocol::{ErrorReport, Event, Outcome, RunRequest},
     store::StoreError,
 };
@@ -31,21 +32,23 @@ pub(super) async fn run(
     let root = &task.context.root;
     // The service's entry is changed by the command's flags: it is planned with, but what is wanted of the service stays.
     let mut desired =
-        Desired::read(root, &task.name)?.unwrap_or_else(|| Desired::new(request.project.clone()));
-    let dependencies = with_dependencies(&request.project, std::slice::from_ref(&request.service))
-        .into_iter()
-        .filter(|service| *service != request.service && !request.no_deps)
-        .filter(|service| desired.project.services.contains_key(service))
-        .collect::<Vec<_>>();
+        desired::read(root, &task.name)?.unwrap_or_else(|| Desired::new(request.project.clone()));
+    let dependencies =
+        plan::with_dependencies(&request.project, std::slice::from_ref(&request.service))
+            .into_iter()
+            .filter(|service| *service != request.service && !request.no_deps)
+            .filter(|service| desired.project.services.contains_key(service))
+            .collect::<Vec<_>>();
     desired.active.extend(dependencies.iter().cloned());
     // `run` starts what the service needs, also what the user had stopped; the service itself stays as it is.
     desired
         .stopped
         .services
         .retain(|service| !dependencies.contains(service));
-    desired.write(root)?;
+    desired::write(&mut desired, root)?;
     let job = Job {
         attach_one_offs: !request.detach,
+        access: task.access.clone(),
         ..Job::new(Some(request.project.clone()), events, cancel)
     };
     let options = UpOptions {
@@ -97,7 +100,7 @@ async fn plan_run(
     (slug, fetched): (&str, &BTreeSet<String>),
 ) -> Result<plan::RunPlan, Vec<ErrorReport>> {
     let observed = task.observe(Some(&request.project)).await?;
-    let files = apply::files_digests(&request.project);
+    let files = observe::files_digests(&request.project);
     let inputs = RunInputs {
         up: plan::Inputs {
             project: &request.project,
@@ -106,7 +109,7 @@ async fn plan_run(
             stopped,
             fetched,
             files: &files,
-            host: &apply::host_facts(),
+            host: &observe::host_facts(),
             now: apply::now(),
         },
         service: &request.service,

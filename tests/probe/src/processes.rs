@@ -27,6 +27,43 @@ pub(crate) fn orphans(count: &str) -> Outcome {
     Ok(String::new())
 }
 
+/// Looks at every other process of this pid namespace again and again, until it is killed: at what only a process that is still the
+/// runtime's own would show. Says so whenever it gets through.
+pub(crate) fn spy() -> Outcome {
+    say("spying\n")?;
+    let own = std::process::id().to_string();
+    let image = fs::read_link("/proc/self/exe")?;
+    loop {
+        for entry in fs::read_dir("/proc")? {
+            let Ok(name) = entry?.file_name().into_string() else {
+                continue;
+            };
+            if name == own || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            let path = format!("/proc/{name}");
+            // A program of the image shows itself and nothing else.
+            match fs::read_link(format!("{path}/exe")) {
+                Ok(exe) if exe != image => say(&format!("leak: {name} is {}\n", exe.display()))?,
+                Ok(_) => {}
+                Err(_) => {
+                    for file in ["mem", "fd/3", "cwd/etc/hostname", "root/etc/hostname"] {
+                        let got = fs::File::options()
+                            .read(true)
+                            .write(file == "mem")
+                            .open(format!("{path}/{file}"));
+                        // The process may have become the program between the two looks.
+                        let is_still_ours = fs::read_link(format!("{path}/exe")).is_err();
+                        if got.is_ok() && is_still_ours && fs::exists(&path)? {
+                            say(&format!("leak: {path}/{file}\n"))?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Waits until no process of this pid namespace is a zombie; says how many are left when that does not happen.
 pub(crate) fn zombies() -> Outcome {
     let mut left = Vec::new();

@@ -22,7 +22,7 @@ fn lines_are_continued_and_comments_skipped() {
         assert_eq!(run.command, CommandLine::Shell(expected), "{text:?}");
     }
     let dockerfile = parse("D", b"FROM a\nRUN a \\\n\n b").unwrap();
-    assert_eq!(dockerfile.warnings.len(), 1);
+    assert_eq!(dockerfile.empty_continuations.len(), 1);
     let backtick = parse(
         "D",
         b"\xef\xbb\xbf# syntax=docker/dockerfile:1\n# Escape = `\nFROM a\nRUN c:\\x `\n y",

@@ -333,3 +333,28 @@ fn cut_and_damaged_streams_are_errors_or_harmless() {
         unpack_bytes(&damaged).assert_contained();
     }
 }
+
+#[test]
+fn an_archive_that_is_no_layer_cannot_remove_files() {
+    let unpack_plain = |tape: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = fs_err::File::open(directory.path()).unwrap();
+        crate::image::unpack_archive(tape, std::os::fd::AsFd::as_fd(&opened), 1024)
+            .map_err(|error| error.to_string())
+    };
+    let plain = Tape::default().file("dir/file", "x").end();
+    assert!(crate::image::is_archive(&plain[..]));
+    assert_eq!(unpack_plain(&plain), Ok(()));
+    for name in [".wh.file", "dir/.wh..wh..opq", ".wh.dir/file"] {
+        let refused = unpack_plain(&Tape::default().file(name, "").end());
+        assert_eq!(
+            refused,
+            Err(format!(
+                "entry `{name}`: it would remove files of the image"
+            ))
+        );
+    }
+    for none in [&b""[..], b"text", &[0; 1024], b"\x1f\x8b\x08broken"] {
+        assert!(!crate::image::is_archive(none));
+    }
+}

@@ -38,7 +38,7 @@ pub(super) struct CommitArguments {
     pause: bool,
 }
 
-/// Write a container's files into a tar archive; volumes and mounts are not among them
+/// Write a container's files into a tar archive, volumes and mounts left out
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
     /// Name, id, beginning of an id, or service of the project

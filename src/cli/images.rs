@@ -14,7 +14,7 @@ use crate::{
     ui::{human, lines, table::Table, template::Format},
 };
 
-/// List the images of the project's containers; of the store where there is no project
+/// List the images of the project's containers, of the store outside of projects
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Only these services

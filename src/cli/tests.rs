@@ -99,7 +99,8 @@ fn what_cannot_be_honoured_is_refused() {
         "stack build --push",
         "stack kill --remove-orphans",
         "stack config --services --volumes",
-        "stack image load",
+        "stack image tag one",
+        "stack save",
         "stack down --rmi some",
     ] {
         let error = parse(line).expect_err(line);
@@ -153,15 +154,19 @@ fn help_lists_every_command() {
         Commands:
           attach   Attach this terminal to a running container
           build    Build the images of services
+          commit   Make an image of a container's files
           config   Check the Compose file and print it in canonical form
           cp       Copy files between a container and this machine
           create   Create the project's containers without starting them
           doctor   Print what this host has of what containers need
           down     Stop and remove the project's containers and networks
           exec     Run a command in a running container
+          explain  Explain the code of an error or warning
+          export   Write a container's files into a tar archive, volumes and mounts left out
           image    Images of the store
-          images   List the images of the project's containers
+          images   List the images of the project's containers, of the store outside of projects
           kill     Send a signal to containers
+          load     Load images from an archive or an OCI layout directory
           login    Log in to a registry
           logout   Log out of a registry
           logs     View what services wrote
@@ -175,11 +180,13 @@ fn help_lists_every_command() {
           restart  Stop and start containers as they are
           rm       Remove stopped containers
           run      Run a one-off command in a new container of a service
+          save     Write images into an archive
           scale    Change the number of containers of services
           search   Search Docker Hub, or the catalog of another registry
           start    Start containers that exist
           stats    Show what containers use
           stop     Stop containers, leave them in place
+          system   The disk, and what of it nothing uses
           top      Show the processes of running containers
           unpause  Thaw frozen containers
           up       Create and start the project's containers
@@ -199,6 +206,8 @@ fn help_lists_every_command() {
                                          plain, json, quiet]
               --ansi <WHEN>              When to use colours [default: auto] [possible values: auto, never,
                                          always]
+              --message-format <FORM>    Form of errors and warnings [default: human] [possible values:
+                                         human, json, short]
               --dry-run                  Print what would be done, change nothing
               --root <DIR>               State directory in place of /var/lib/stack [env: STACK_ROOT]
           -v, --version                  Print the version

@@ -209,12 +209,16 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Pull(_)
         | Request::Pin(_)
         | Request::Build(_)
+        | Request::Commit(_)
+        | Request::ImageImport(_)
         | Request::Push(_)
         | Request::Login(_)
         | Request::Search(_)
         | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
+        | Request::ImagePrune(_)
         | Request::ImageRemove(_)
-        | Request::ImageTag(_) => None,
+        | Request::ImageTag(_)
+        | Request::VolumePrune(_) => None,
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn create(runtime: &Runtime<'_>, arguments: &Create) -> Result<(), Oc
             "the process wants a terminal: --console-socket is needed".into(),
         ));
     }
-    make(runtime, arguments, bundle).map(drop)
+    make(runtime, arguments, &bundle).map(drop)
 }
 
 /// Makes a container, starts it, and unless detached waits for its end and removes it. Returns the exit code.
@@ -48,7 +48,7 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Run) -> Result<u8, OciError
             "a detached process that wants a terminal needs --console-socket".into(),
         ));
     }
-    let (container, mut launched) = make(runtime, &arguments.create, bundle)?;
+    let (container, mut launched) = make(runtime, &arguments.create, &bundle)?;
     if socket {
         // Somebody else relays it.
         launched.console = None;
@@ -141,12 +141,12 @@ impl Bundle {
 fn make(
     runtime: &Runtime<'_>,
     arguments: &Create,
-    bundle: Bundle,
+    bundle: &Bundle,
 ) -> Result<(Container, Launched), OciError> {
     let _taken = streams::take_gaps(kept(runtime, arguments))?;
     let directory = make_directory(runtime.root, &arguments.id)?;
     let mut container = Container {
-        record: record(arguments, &bundle),
+        record: record(arguments, bundle),
         directory,
     };
     let undo = |container: &Container, error: OciError| {
@@ -158,7 +158,7 @@ fn make(
         Ok(cgroup) => cgroup,
         Err(error) => return undo(&container, error),
     };
-    let finished = launch(runtime, arguments, &bundle, &mut container, &cgroup);
+    let finished = launch(runtime, arguments, bundle, &mut container, &cgroup);
     match finished {
         Ok(launched) => Ok((container, launched)),
         Err(error) => {

@@ -109,8 +109,9 @@ pub(super) fn ps(runtime: &Runtime<'_>, arguments: &Ps) -> Result<(), OciError> 
     if arguments.format == "json" {
         return super::print(&format!("{}\n", json!(pids)));
     }
-    let lines: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
-    super::print(&format!("PID\n{lines}"))
+    let mut lines = vec!["PID".to_owned()];
+    lines.extend(pids.iter().map(ToString::to_string));
+    super::print(&(lines.join("\n") + "\n"))
 }
 
 /// Prints all containers.

@@ -103,9 +103,12 @@ pub(super) fn process(described: &config::Process) -> Result<Process, MapError> 
     let unsupported = [
         (
             "process.apparmorProfile",
-            is_set(&described.apparmor_profile),
+            is_set(described.apparmor_profile.as_ref()),
         ),
-        ("process.selinuxLabel", is_set(&described.selinux_label)),
+        (
+            "process.selinuxLabel",
+            is_set(described.selinux_label.as_ref()),
+        ),
         ("process.scheduler", described.scheduler.is_some()),
         ("process.ioPriority", described.io_priority.is_some()),
         (
@@ -175,7 +178,7 @@ fn refuse_unsupported(config: &Config) -> Result<(), MapError> {
     refuse_set(&[
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.personality", linux.personality.is_some()),
-        ("linux.mountLabel", is_set(&linux.mount_label)),
+        ("linux.mountLabel", is_set(linux.mount_label.as_ref())),
         ("linux.timeOffsets", !linux.time_offsets.is_empty()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.netDevices", !linux.net_devices.is_empty()),
@@ -200,8 +203,8 @@ fn refuse_set(properties: &[(&str, bool)]) -> Result<(), MapError> {
     }
 }
 
-fn is_set(text: &Option<String>) -> bool {
-    text.as_ref().is_some_and(|text| !text.is_empty())
+fn is_set(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
 }
 
 fn absolute(bundle: &Path, path: &Path) -> PathBuf {

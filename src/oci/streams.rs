@@ -37,7 +37,7 @@ const FIRST_KEPT: u32 = 3;
 pub(super) fn of(terminal: bool, size: Option<(u16, u16)>) -> Result<LaunchIo, OciError> {
     if terminal {
         let own = tcgetwinsize(io::stdin()).map(|size| (size.ws_row, size.ws_col));
-        let (rows, columns) = size.or(own.ok()).unwrap_or((0, 0));
+        let (rows, columns) = size.or_else(|| own.ok()).unwrap_or((0, 0));
         return Ok(LaunchIo::Tty { rows, columns });
     }
     let copy = |stream: BorrowedFd<'_>| stream.try_clone_to_owned().map_err(OciError::Terminal);
@@ -58,18 +58,20 @@ pub(super) fn take_gaps(count: u32) -> Result<Vec<OwnedFd>, OciError> {
         )));
     }
     let end = FIRST_KEPT.saturating_add(count);
+    if count == 0 {
+        return Ok(taken);
+    }
     // The lowest free number is always taken first.
-    while count > 0 {
+    loop {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let null = rustix::fs::open("/dev/null", flags, Mode::empty())
             .map_err(|errno| OciError::Terminal(errno.into()))?;
         let number = null.as_raw_fd().unsigned_abs();
         if number >= end {
-            break;
+            return Ok(taken);
         }
         taken.push(null);
     }
-    Ok(taken)
 }
 
 /// Sends the master of a terminal to whoever listens on a socket.

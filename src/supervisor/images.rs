@@ -25,10 +25,9 @@ pub(super) async fn call(
     request: Request,
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
-    leave: &CancellationToken,
 ) {
-    // A supervisor that leaves does not wait for the end of a long build.
-    let job = registries::job(access, &events, &leave.child_token());
+    // Not cancelled with a leaving supervisor: it finishes the calls that it has accepted.
+    let job = registries::job(access, &events, &CancellationToken::new());
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,

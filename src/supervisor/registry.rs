@@ -98,9 +98,9 @@ impl Registry {
             return;
         }
         let busy = Busy::new(&self.inner);
-        let (context, leave) = (self.inner.context.clone(), self.inner.leave.clone());
+        let context = self.inner.context.clone();
         drop(self.inner.tasks.spawn(async move {
-            images::call(&context, request, access, events, &leave).await;
+            images::call(&context, request, access, events).await;
             drop(busy);
         }));
     }

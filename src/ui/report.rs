@@ -140,6 +140,7 @@ fn object(report: &ErrorReport, place: Option<&Location>) -> Value {
         "related": [],
         "help": report.hints,
         "log": report.log,
+        "excerpt": report.excerpt,
     })
 }
 

@@ -119,6 +119,9 @@ fn sets_paths_groups_and_nodes_are_to_the_letter() {
     ]);
     fs::write(world.path("image/srv/secret"), "seen").unwrap();
     fs::write(world.path("image/tmp/x"), "").unwrap();
+    // Anybody could write it.
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(world.path("image/tmp/x"), everybody).unwrap();
     spec.process.user = "1000:1000".into();
     spec.process.groups = vec!["7".into()];
     let node = |path: &str, kind| ExactNode {

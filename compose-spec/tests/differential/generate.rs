@@ -135,8 +135,10 @@ fn merge() -> impl Strategy<Value = Vec<String>> {
     });
     both.prop_map(|(key, base, tag, over)| {
         let resources = TOP.iter().filter(|(name, _)| !matches!(*name, "name" | "version" | "x-top"));
-        let resources: String =
-            resources.map(|(name, values)| format!("{name}: {}\n", values[0])).collect();
+        let resources = resources.fold(String::new(), |mut text, (name, values)| {
+            writeln!(text, "{name}: {}", values[0]).expect("a String takes all");
+            text
+        });
         vec![
             format!("services:\n  a:\n    image: a\n    {key}: {base}\n  b: {{image: b}}\n  c: {{image: c}}\n{resources}"),
             format!("services:\n  a:\n    {key}: {}\n", tagged(tag, over)),

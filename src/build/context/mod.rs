@@ -221,10 +221,7 @@ impl ContextIndex {
                 continue;
             }
             let mut record = self.stored.record(index);
-            record.age = match self.seen[index].load(Ordering::Relaxed) {
-                true => 0,
-                false => record.age.saturating_add(1),
-            };
+            record.age = if self.seen[index].load(Ordering::Relaxed) { 0 } else { record.age.saturating_add(1) };
             if record.age <= AGE_MAX {
                 entries.push((path, record));
             }

@@ -11,8 +11,9 @@
 //! L5  observe    -> build, image, network, volume, container, store, model
 //!     apply      -> plan, observe (facts of the host), build, image, network, volume, container, store, model, protocol
 //! L6  supervisor -> observe, plan, apply, container, store, model, protocol, compose_spec
-//! L7  client     -> protocol, store                    ui -> model, protocol, plan, compose_spec
-//! L8  cli        -> client, ui, compose_spec, plan, observe, container (monitor clients), store, model, protocol
+//!     oci        -> plan (names of signals), runtime
+//! L7  client     -> protocol, store, model             ui -> model, protocol, plan, compose_spec
+//! L8  cli        -> client, ui, compose_spec, plan, observe, container (monitor clients), store, model, protocol, oci
 //!     protocol   -> model, compose_spec
 //! ```
 
@@ -25,6 +26,7 @@ pub mod image;
 pub mod model;
 pub mod network;
 pub mod observe;
+pub mod oci;
 pub mod plan;
 pub mod protocol;
 pub mod store;

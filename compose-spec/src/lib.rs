@@ -14,16 +14,22 @@
 //!
 //! Values in, values out: files come through [`Files`], variables through [`Request`]. No clock, no environment, no
 //! network. Findings carry codes and places; drawing them is the CLI's business.
-
+//!
+//! The README has the table of elements and an example; it is part of these pages.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod canonical;
 mod configuration;
+mod context;
 mod diagnostic;
 mod discover;
 pub mod emit;
 mod env;
 mod extends;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod include;
 mod interpolate;
 mod load;
@@ -32,6 +38,7 @@ mod merge;
 pub mod model;
 mod normalize;
 mod paths;
+mod plain_yaml;
 mod profiles;
 mod project;
 mod render;
@@ -44,8 +51,10 @@ mod yaml;
 
 pub use configuration::{Configuration, Passes, Variable, configuration, variables};
 pub use diagnostic::{
-    Code, Diagnostic, Label, Location, Severity, Source, SourceId, Sources, Span, plain,
+    Code, Diagnostic, Drawing, Label, Location, Severity, Source, SourceId, Sources, Span, json,
+    plain, short,
 };
 pub use load::load;
 pub use locations::Locations;
+pub use plain_yaml::plain_yaml;
 pub use request::{FileKind, Files, LoadError, Loaded, Request};

@@ -37,9 +37,9 @@ impl Written {
                 }
             }
             Value::Sequence(items) => {
-                items
-                    .iter_mut()
-                    .for_each(|item| self.restore(item, directory));
+                for item in items.iter_mut() {
+                    self.restore(item, directory);
+                }
             }
             Value::Mapping(mapping) => mapping
                 .iter_mut()

@@ -1,10 +1,10 @@
 //! Which services are on, and which resources are used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Request,
-    diagnostic::{Code, Diagnostic, Sink},
+    diagnostic::{Code, Diagnostic, Sink, Span},
     env::Environment,
     yaml::{Mapping, Node},
 };
@@ -13,9 +13,18 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
     /// Services that exist, but in no active profile.
-    pub(crate) disabled: BTreeSet<String>,
+    pub(crate) disabled: BTreeMap<String, Disabled>,
     /// Services named on the command line and what they need; empty = all.
     named: BTreeSet<String>,
+}
+
+/// A service that no active profile has on.
+#[derive(Debug)]
+pub(crate) struct Disabled {
+    /// Its profiles, any of which would switch it on.
+    pub(crate) profiles: Vec<String>,
+    /// Where it is defined.
+    pub(crate) span: Span,
 }
 
 impl Selection {
@@ -56,7 +65,7 @@ pub(crate) fn select(
                 .did_you_mean(name, names),
         );
     }
-    let mut disabled = BTreeSet::new();
+    let mut disabled = BTreeMap::new();
     if let Some(services) = services_mut(tree) {
         services.retain(|name, entry| {
             let mut wanted = profiles(&entry.value).peekable();
@@ -64,7 +73,11 @@ pub(crate) fn select(
                 || active.contains("*")
                 || wanted.any(|profile| active.contains(profile));
             if !on {
-                disabled.insert(name.to_owned());
+                let off = Disabled {
+                    profiles: profiles(&entry.value).map(str::to_owned).collect(),
+                    span: entry.key_span,
+                };
+                disabled.insert(name.to_owned(), off);
             }
             on
         });
@@ -96,7 +109,7 @@ fn services_mut(tree: &mut Node) -> Option<&mut Mapping> {
 }
 
 /// `required: false` on a service that is off means nothing.
-fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
+fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeMap<String, Disabled>) {
     for (_, entry) in services_mut(tree).into_iter().flat_map(Mapping::iter_mut) {
         let dependencies = entry
             .value
@@ -109,7 +122,7 @@ fn drop_optional_dependencies(tree: &mut Node, disabled: &BTreeSet<String>) {
                     .value
                     .get("required")
                     .is_some_and(|node| !node.is_true());
-                !(optional && disabled.contains(name))
+                !(optional && disabled.contains_key(name))
             });
         }
     }
@@ -130,9 +143,9 @@ fn closure(tree: &Node, names: &[String]) -> BTreeSet<String> {
     out
 }
 
-/// Removes networks, volumes, secrets and configs that no service uses.
+/// Removes networks, volumes, secrets, configs and models that no service uses.
 pub(crate) fn prune(tree: &mut Node) {
-    for section in ["networks", "volumes", "secrets", "configs"] {
+    for section in ["networks", "volumes", "secrets", "configs", "models"] {
         let used = used(tree, section);
         let Some(top) = tree.as_mapping_mut() else {
             return;
@@ -146,36 +159,33 @@ pub(crate) fn prune(tree: &mut Node) {
 fn used(tree: &Node, section: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for (_, entry) in tree.entries_at("services") {
-        let service = &entry.value;
-        match section {
-            "networks" => {
-                out.extend(
-                    service
-                        .entries_at("networks")
-                        .map(|(key, _)| key.to_string()),
-                );
-            }
-            "volumes" => {
-                let volumes = service.items_at("volumes").iter();
-                let volumes = volumes.filter(|volume| volume.text_at("type") == Some("volume"));
-                out.extend(
-                    volumes
-                        .filter_map(|v| v.text_at("source"))
-                        .map(str::to_owned),
-                );
-            }
-            _ => {
-                let build = service
-                    .get("build")
-                    .map_or(&[][..], |build| build.items_at(section));
-                let grants = service.items_at(section).iter().chain(build);
-                out.extend(
-                    grants
-                        .filter_map(|g| g.text_at("source"))
-                        .map(str::to_owned),
-                );
-            }
+        used_by(&entry.value, section, &mut out);
+        for hook in entry.value.items_at("pre_start") {
+            used_by(hook, section, &mut out);
         }
     }
     out
+}
+
+fn used_by(container: &Node, section: &str, out: &mut BTreeSet<String>) {
+    match section {
+        "networks" | "models" => {
+            let entries = container.entries_at(section);
+            out.extend(entries.map(|(key, _)| key.to_string()));
+        }
+        "volumes" => {
+            let volumes = container.items_at("volumes").iter();
+            let volumes = volumes.filter(|volume| volume.text_at("type") == Some("volume"));
+            let sources = volumes.filter_map(|volume| volume.text_at("source"));
+            out.extend(sources.map(str::to_owned));
+        }
+        _ => {
+            let build = container
+                .get("build")
+                .map_or(&[][..], |build| build.items_at(section));
+            let grants = container.items_at(section).iter().chain(build);
+            let sources = grants.filter_map(|grant| grant.text_at("source"));
+            out.extend(sources.map(str::to_owned));
+        }
+    }
 }

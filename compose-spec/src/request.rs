@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     diagnostic::{Diagnostic, Severity, Sources},
     locations::Locations,
-    model::Project,
+    model::{Project, ServiceName},
 };
 
 /// Reads files. The crate never touches the disk in another way, so that it can be tested and fuzzed without one.
@@ -77,6 +77,8 @@ impl fmt::Debug for Request {
 pub struct Loaded {
     /// The canonical project: every service of an active profile.
     pub project: Project,
+    /// Services that exist but that no active profile turns on, by name.
+    pub inactive: Vec<ServiceName>,
     /// What `config` prints; restricted to the services asked for and what they need.
     pub canonical: Value,
     /// What is accepted but has no effect, or is deprecated.

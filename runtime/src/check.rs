@@ -3,13 +3,22 @@
 //! Pure: looks at the description only. What depends on the host (a missing source, a limit that is too high) is refused or degraded
 //! by the launch.
 
+mod error;
+mod resources;
+
 use std::path::Path;
 
+pub use error::CheckError;
+
 use crate::process::limits;
-use crate::process::user::{Id, UserSpec, UserSyntaxError};
+use crate::process::user::{Id, UserSpec};
+use crate::rootfs::exact;
 use crate::rootfs::tmpfs::TmpfsOptions;
-use crate::security::capabilities;
-use crate::spec::{ContainerSpec, MountKind, Namespace, Namespaces, Process, Rootfs};
+use crate::security::{capabilities, seccomp};
+use crate::spec::{
+    CapabilitySets, ContainerSpec, ExactMount, ExactSource, MountKind, Namespace, Namespaces,
+    Process, Rootfs, Seccomp,
+};
 
 /// A description that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,103 +34,6 @@ impl Checked {
     pub fn into_spec(self) -> ContainerSpec {
         self.0
     }
-}
-
-/// Why a description is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CheckError {
-    /// Written by a newer build.
-    #[error(
-        "description has version {found}, this build knows {}",
-        ContainerSpec::VERSION
-    )]
-    Version {
-        /// Version found.
-        found: u32,
-    },
-    /// The id is a directory name and a control group name.
-    #[error("id `{0}` is not made of letters, digits, `_`, `.` and `-`")]
-    Id(String),
-    /// `sethostname(2)` takes 64 bytes.
-    #[error("{what} `{name}` is not 1 to 64 bytes of letters, digits, `.`, `-` and `_`")]
-    HostName {
-        /// `hostname` or `domainname`.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// A path that must be absolute is not, or has a byte that the kernel does not take.
-    #[error("{what} `{path}` is not an absolute path")]
-    Path {
-        /// Which path.
-        what: &'static str,
-        /// The path.
-        path: String,
-    },
-    /// A text with a NUL byte.
-    #[error("{what} `{text}` contains a NUL byte")]
-    Nul {
-        /// Which text.
-        what: &'static str,
-        /// The text, escaped.
-        text: String,
-    },
-    /// Nothing to run.
-    #[error("no program to run")]
-    NoProgram,
-    /// An environment entry without a name.
-    #[error("environment entry `{0}` is not `NAME=value`")]
-    Environment(String),
-    /// A user or group that cannot be one.
-    #[error(transparent)]
-    User(#[from] UserSyntaxError),
-    /// An overlay needs 1 to 500 layers (the kernel's limit).
-    #[error("root filesystem has {0} layers, not 1 to 500")]
-    Layers(usize),
-    /// A mount below /proc would let a container lie to, or write through, the kernel's files (CVE-2019-16884).
-    #[error("mount on `{0}` is inside /proc")]
-    MountInProc(String),
-    /// A mount on the root itself.
-    #[error("mount on `{0}` would hide the root filesystem")]
-    MountOnRoot(String),
-    /// A tmpfs option that is unknown.
-    #[error("tmpfs on `{target}` has unknown option `{option}`")]
-    TmpfsOption {
-        /// Where.
-        target: String,
-        /// The option.
-        option: String,
-    },
-    /// A capability that does not exist.
-    #[error("`{0}` is not a capability")]
-    Capability(String),
-    /// A resource limit that does not exist.
-    #[error("`{0}` is not a resource limit")]
-    Rlimit(String),
-    /// The soft limit is above the hard one.
-    #[error("soft limit {soft} of `{name}` is above the hard limit {hard}")]
-    RlimitOrder {
-        /// Limit.
-        name: String,
-        /// Soft value.
-        soft: u64,
-        /// Hard value.
-        hard: u64,
-    },
-    /// A kernel parameter that is not a namespace's own.
-    #[error("kernel parameter `{name}` {reason}")]
-    Sysctl {
-        /// Parameter.
-        name: String,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// Outside -1000 to 1000.
-    #[error("OOM score adjustment {0} is not in -1000 to 1000")]
-    OomScore(i32),
-    /// A control group outside the hierarchy's root.
-    #[error("control group `{0}` is not a relative path of plain names")]
-    Cgroup(String),
 }
 
 /// Layers that overlayfs takes (`OVL_MAX_STACK`).
@@ -157,11 +69,30 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     check_namespaces(&spec.namespaces)?;
     check_mounts(&spec)?;
     check_limits(&spec)?;
+    resources::check(&spec.resources)?;
+    resources::check_devices(&spec.devices)?;
+    resources::check_users(&spec)?;
+    if let Seccomp::Profile(profile) = &spec.security.seccomp {
+        seccomp::custom::check(profile).map_err(CheckError::Seccomp)?;
+    }
     for (name, value) in &spec.sysctls {
         check_sysctl(name, value, &spec.namespaces)?;
     }
-    if let Err(name) = capabilities::Mask::of(&spec.security.capabilities) {
-        return Err(CheckError::Capability(name.to_owned()));
+    let mut sets = vec![&spec.security.capabilities];
+    if let Some(exact) = &spec.security.exact {
+        let CapabilitySets {
+            bounding,
+            permitted,
+            effective,
+            inheritable,
+            ambient,
+        } = &exact.capabilities;
+        sets.extend([bounding, permitted, effective, inheritable, ambient]);
+    }
+    for set in sets {
+        if let Err(name) = capabilities::Mask::of(set) {
+            return Err(CheckError::Capability(name.to_owned()));
+        }
     }
     Ok(Checked(spec))
 }
@@ -207,7 +138,10 @@ fn check_names(spec: &ContainerSpec) -> Result<(), CheckError> {
             });
         }
     }
-    let group = format!("{}/{}", spec.cgroup.parent, spec.cgroup.name);
+    let group = match spec.cgroup.parent.as_str() {
+        "" => spec.cgroup.name.clone(),
+        parent => format!("{parent}/{}", spec.cgroup.name),
+    };
     if !group.split('/').all(is_plain_name) {
         return Err(CheckError::Cgroup(group));
     }
@@ -270,6 +204,16 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
                     .iter()
                     .try_for_each(|path| no_nul("subpath", path))?;
             }
+            MountKind::Exact(exact) => check_exact(&mount.target, exact)?,
+            MountKind::Image { lowers, subpath } => {
+                if lowers.is_empty() || lowers.len() > LAYERS_MAX {
+                    return Err(CheckError::Layers(lowers.len()));
+                }
+                lowers.iter().try_for_each(|path| absolute("layer", path))?;
+                subpath
+                    .iter()
+                    .try_for_each(|path| no_nul("subpath", path))?;
+            }
             MountKind::Tmpfs { options, .. } => {
                 TmpfsOptions::parse(options).map_err(|option| CheckError::TmpfsOption {
                     target: mount.target.clone(),
@@ -279,6 +223,30 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
         }
     }
     Ok(())
+}
+
+fn check_exact(target: &str, mount: &ExactMount) -> Result<(), CheckError> {
+    for names in [&mount.set, &mount.cleared, &mount.set_below] {
+        exact::flags(names).map_err(|flag| CheckError::MountFlag {
+            target: target.to_owned(),
+            flag: flag.to_owned(),
+        })?;
+    }
+    match &mount.source {
+        ExactSource::Bind { path, .. } => absolute("mount source", path),
+        ExactSource::Filesystem {
+            kind,
+            source,
+            options,
+        } => {
+            no_nul("filesystem type", kind)?;
+            no_nul("mount source", source)?;
+            options.iter().try_for_each(|(key, value)| {
+                no_nul("mount option", key)?;
+                no_nul("mount option", value)
+            })
+        }
+    }
 }
 
 fn check_limits(spec: &ContainerSpec) -> Result<(), CheckError> {

@@ -64,7 +64,7 @@ impl fmt::Display for Error {
                     "execute {subject}: the interpreter that it names is not in the container"
                 )
             }
-            (Step::Check, _) => f.write_str(subject),
+            (Step::Check | Step::Prepare, _) => f.write_str(subject),
             (Step::Killed, _) => write!(f, "{step} {subject}"),
             _ => write!(f, "{step} {subject}: {source}"),
         }
@@ -116,7 +116,27 @@ impl From<nix::errno::Errno> for Errno {
 
 impl From<std::io::Error> for Errno {
     fn from(error: std::io::Error) -> Self {
-        Self(error.raw_os_error().unwrap_or(libc::EIO))
+        Self(
+            error
+                .raw_os_error()
+                .unwrap_or_else(|| of_kind(error.kind())),
+        )
+    }
+}
+
+/// Finds the number again that `fs_err` hides behind its kind when it adds a path.
+fn of_kind(kind: std::io::ErrorKind) -> i32 {
+    use std::io::ErrorKind;
+    match kind {
+        ErrorKind::NotFound => libc::ENOENT,
+        ErrorKind::PermissionDenied => libc::EACCES,
+        ErrorKind::AlreadyExists => libc::EEXIST,
+        ErrorKind::NotADirectory => libc::ENOTDIR,
+        ErrorKind::IsADirectory => libc::EISDIR,
+        ErrorKind::ReadOnlyFilesystem => libc::EROFS,
+        ErrorKind::StorageFull => libc::ENOSPC,
+        ErrorKind::InvalidInput => libc::EINVAL,
+        _ => libc::EIO,
     }
 }
 
@@ -224,6 +244,8 @@ steps! {
     Execute = "execute",
     /// execve(2) of a program that is there, whose script interpreter or dynamic linker is not.
     FindInterpreter = "find the interpreter of",
+    /// Preparations of others during a held launch; the subject says everything.
+    Prepare = "prepare",
     /// The child ended before it could report.
     Killed = "child ended during setup:",
 }
@@ -251,6 +273,8 @@ mod tests {
             "user `web` is not in /etc/passwd of the container"
         );
         assert_eq!(Errno(libc::EIO).to_string(), "I/O error");
+        let wrapped = fs_err::read("/no/such/file").unwrap_err();
+        assert_eq!(Errno::from(wrapped), Errno(libc::ENOENT));
     }
 
     #[test]

@@ -24,14 +24,20 @@ mod world;
 mod cgroups;
 #[path = "kernel/confinement.rs"]
 mod confinement;
+#[path = "kernel/devices.rs"]
+mod devices;
 #[path = "kernel/escape.rs"]
 mod escape;
 #[path = "kernel/exec.rs"]
 mod exec;
 #[path = "kernel/failure.rs"]
 mod failure;
+#[path = "kernel/held.rs"]
+mod held;
 #[path = "kernel/hostile.rs"]
 mod hostile;
+#[path = "kernel/images.rs"]
+mod images;
 #[path = "kernel/mounts.rs"]
 mod mounts;
 #[path = "kernel/namespaces.rs"]
@@ -42,6 +48,8 @@ mod overlay;
 mod streams;
 #[path = "kernel/unified.rs"]
 mod unified;
+#[path = "kernel/users.rs"]
+mod users;
 
 use std::process::ExitCode;
 
@@ -49,14 +57,18 @@ use std::process::ExitCode;
 const GROUPS: &[&[harness::Test]] = &[
     cgroups::TESTS,
     confinement::TESTS,
+    devices::TESTS,
     escape::TESTS,
     exec::TESTS,
     failure::TESTS,
+    held::TESTS,
     hostile::TESTS,
+    images::TESTS,
     mounts::TESTS,
     namespaces::TESTS,
     overlay::TESTS,
     streams::TESTS,
+    users::TESTS,
 ];
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
 //! Why a step failed, and what to tell people.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use compose_spec::model::{PortProtocol, ServiceName};
 
@@ -51,6 +51,16 @@ pub enum ApplyError {
     ImageMissing {
         /// The reference as written.
         reference: String,
+    },
+    /// A system call filter cannot be used.
+    #[error("{path}: use seccomp profile `{}`: {reason}", file.display())]
+    Profile {
+        /// Where it is written.
+        path: String,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A network could not be made or removed.
     #[error("network `{name}`")]
@@ -303,6 +313,7 @@ impl ApplyError {
                 vec![format!("look at {}", log.display())]
             }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
+            Self::Pull(error) => error.hints(),
             _ => Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use runtime::{security::seccomp::program, spec::Seccomp};
 use tempfile::TempDir;
 
 use super::{ApplyError, Context};
@@ -29,6 +30,25 @@ impl Written {
     pub(super) fn path(&self) -> PathBuf {
         self.directory.path().join("files")
     }
+}
+
+/// Reads the system call filter of the user's into the description.
+pub(super) fn read_profile(lowered: &mut Lowered) -> Result<(), ApplyError> {
+    let Some(profile) = &lowered.profile else {
+        return Ok(());
+    };
+    let refuse = |reason: String| ApplyError::Profile {
+        path: profile.path.clone(),
+        file: profile.file.clone(),
+        reason,
+    };
+    let read = fs_err::read(&profile.file).map_err(|error| refuse(error.kind().to_string()))?;
+    let parsed = serde_json::from_slice(&read).map_err(|error| refuse(error.to_string()))?;
+    let security = &mut lowered.record.spec.security;
+    security.seccomp = Seccomp::Profile(parsed);
+    // What no type can judge; the monitor would refuse it, but only once everything else was made.
+    program(security).map_err(|error| refuse(crate::model::chain(&error).join(": ")))?;
+    Ok(())
 }
 
 /// Writes a container's files into `tmp/`.

@@ -41,8 +41,9 @@ pub async fn apply(context: &Context, job: &Job, plan: Plan) -> Report {
             let step = queue.plan.graph[id].clone();
             let (context, job, made) = (context.clone(), job.clone(), queue.report.made.clone());
             let began = Arc::clone(&began);
-            let task =
-                running.spawn(async move { run(&context, &job, &step, &made, &began).await });
+            // A step holds a whole service: boxed, its size is not that of every future around it.
+            let task = running
+                .spawn(async move { Box::pin(run(&context, &job, &step, &made, &began)).await });
             tasks.insert(task.id(), id);
         }
         let (task, result) = match running.join_next_with_id().await {

@@ -6,7 +6,7 @@ use compose_spec::{Loaded, model::ServiceName};
 use super::{
     failure::Failure,
     rehearse,
-    session::{Session, Target, inactive_services, service_names},
+    session::{Session, Target, service_names},
     values,
 };
 use crate::{
@@ -79,9 +79,24 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     Ok(())
 }
 
+/// Takes the whole project down, volumes and images left (`wait --down-project`).
+pub(super) fn everything(session: &Session<'_>) -> Result<(), Failure> {
+    let target = session.target(&[])?;
+    let request = Request::Down(DownRequest {
+        project: target.project.clone(),
+        options: DownOptions::default(),
+    });
+    session.call(
+        &request,
+        ProgressOptions::default(),
+        target.loaded.as_deref(),
+    )?;
+    Ok(())
+}
+
 /// Every service of the Compose files: the containers of others are orphans.
 fn known_services(loaded: &Loaded) -> Vec<ServiceName> {
-    let mut names = inactive_services(loaded);
+    let mut names = loaded.inactive.clone();
     names.extend(loaded.project.services.keys().cloned());
     names
 }

@@ -17,7 +17,7 @@
 
 use std::error::Error;
 
-use compose_spec::LoadError;
+use compose_spec::{LoadError, Location};
 
 use crate::{
     client::ClientError,
@@ -38,7 +38,7 @@ pub(super) enum Failure {
     /// Something did not work; the code is of the first report unless given.
     Reports {
         /// What did not work, with the place in a file that it comes from.
-        reports: Vec<(ErrorReport, Option<String>)>,
+        reports: Vec<(ErrorReport, Option<Location>)>,
         /// Exit code in place of the report's.
         code: Option<u8>,
     },
@@ -112,7 +112,7 @@ impl Failure {
             }
             Self::Reports { reports, code } => {
                 for (report, place) in &reports {
-                    ui.error(report, place.as_deref());
+                    ui.error(report, place.as_ref());
                 }
                 let first = reports
                     .first()
@@ -175,25 +175,21 @@ mod tests {
         let failure = Failure::Compose(Box::new(load(yaml).unwrap_err()));
         assert_eq!(failure.report(&ui), 3);
         assert_eq!(out.text(), "");
-        insta::assert_snapshot!(err.text(), @"
-            error[S0301]: unknown key `enviroment` in `services.web`
-             --> compose.yaml:4:5
-              |
-            4 |     enviroment: {A: b}
-              |     ^^^^^^^^^^ a service has no such key
-              |
-              = help: did you mean `environment`?
+        insta::assert_snapshot!(err.text(), @r#"
+        error[S0301]: unknown key `enviroment` in `services.web`
+          --> compose.yaml:4:5
+        4 |     enviroment: {A: b}
+          |     ^^^^^^^^^^ a service has no such key
+          = help: did you mean `environment`?
 
-            error[S0501]: service `web` needs `databse`, which is not defined
-             --> compose.yaml:5:18
-              |
-            5 |     depends_on: [databse]
-              |                  ^^^^^^^
-              |
-              = help: did you mean `database`?
+        error[S0501]: service `web` needs `databse`, which is not defined
+          --> compose.yaml:5:18
+        5 |     depends_on: [databse]
+          |                  ^^^^^^^
+          = help: did you mean `database`?
 
-            2 errors. Nothing was changed.
-        ");
+        2 errors. Nothing was changed.
+        "#);
     }
 
     #[test]

@@ -82,18 +82,14 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         ];
         let ready = poll::wait(&fds, Some(LOOK_INTERVAL))
             .map_err(|error| Failure::intent("wait for lines", &error))?;
-        if ready[0] && is_end(&signals)? {
+        let is_end = ready[0]
+            && signals
+                .is_end()
+                .map_err(|error| Failure::intent("read a signal", &error))?;
+        if is_end {
             return Err(Failure::Status(INTERRUPTED));
         }
     }
-}
-
-/// Returns whether a signal has come that ends the command.
-fn is_end(signals: &Signals) -> Result<bool, Failure> {
-    let signal = signals
-        .next()
-        .map_err(|error| Failure::intent("read a signal", &error))?;
-    Ok(signal.is_some_and(|signal| signal != nix::sys::signal::Signal::SIGWINCH))
 }
 
 /// Returns the services named, else those of the file that show their logs, else `None` for all.

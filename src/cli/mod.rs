@@ -3,19 +3,26 @@
 //! The process is synchronous and single-threaded, and it starts nothing but, where needed, the supervisor: `ps`, `logs`,
 //! `config`, `images`, `port` and `top` read the state root themselves.
 
+mod access;
 mod attach;
 mod attached;
 mod build;
 mod builder;
+mod commit;
 mod config;
+mod cp;
 mod disk;
 mod doctor;
 mod down;
 mod exec;
+mod explain;
 mod failure;
 mod follow;
+mod image;
 mod images;
 mod lifecycle;
+mod login;
+mod logout;
 mod logs;
 mod ls;
 mod observed;
@@ -24,10 +31,14 @@ mod poll;
 mod port;
 mod ps;
 mod pull;
+mod push;
 mod rehearse;
 mod run;
+mod search;
 mod session;
 mod settings;
+mod stats;
+mod system;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -35,10 +46,12 @@ mod top;
 mod up;
 mod values;
 mod version;
+mod wait;
 
 use std::{
     ffi::OsString,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -52,6 +65,9 @@ use crate::ui::Ui;
 
 /// What a `docker` program that found this one among its plugins asks for.
 const PLUGIN_METADATA: &str = "docker-cli-plugin-metadata";
+
+/// Name of a link to this program that is the low-level runtime.
+const OCI_PROGRAM: &str = "stack-oci";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid Compose file, 4 image not pulled or built,
@@ -73,49 +89,78 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Attach(attach::Arguments),
     Build(build::Arguments),
     #[command(subcommand)]
     Builder(builder::BuilderCommand),
+    Commit(commit::CommitArguments),
     #[command(alias = "convert")]
     Config(config::Arguments),
+    Cp(cp::Arguments),
     Create(up::CreateArguments),
     Doctor(doctor::Arguments),
     Down(down::Arguments),
     Exec(exec::Arguments),
+    Explain(explain::Arguments),
+    Export(commit::ExportArguments),
     /// Images of the store
     #[command(subcommand)]
-    Image(images::ImageCommand),
+    Image(image::ImageCommand),
     Images(images::Arguments),
     /// Send a signal to containers
     Kill(lifecycle::Kill),
+    Load(image::LoadArguments),
+    Login(login::Arguments),
+    Logout(logout::Arguments),
     Logs(logs::Arguments),
     #[command(alias = "list")]
     Ls(ls::Arguments),
+    /// Run OCI bundles, as runc does; `stack oci --help` tells more
+    #[command(disable_help_flag = true)]
+    Oci(OciArguments),
     /// Freeze containers
     Pause(lifecycle::Services),
     Port(port::Arguments),
     Ps(ps::Arguments),
     Pull(pull::Arguments),
+    Push(push::Arguments),
     /// Stop and start containers as they are
     Restart(lifecycle::WithGrace),
     /// Remove stopped containers
     Rm(lifecycle::Remove),
     Run(run::Arguments),
+    Save(image::SaveArguments),
     Scale(up::ScaleArguments),
+    Search(search::Arguments),
     /// Start containers that exist
     Start(lifecycle::Services),
+    Stats(stats::Arguments),
     /// Stop containers, leave them in place
     Stop(lifecycle::WithGrace),
+    /// The disk, and what of it nothing uses
+    #[command(subcommand)]
+    System(system::SystemCommand),
     Top(top::Arguments),
     /// Thaw frozen containers
     Unpause(lifecycle::Services),
     Up(up::Arguments),
     Version(version::Arguments),
+    Wait(wait::Arguments),
+}
+
+/// What follows `oci`: the low-level runtime reads it itself, because it has flags of its own by the same names.
+#[derive(Debug, clap::Args)]
+struct OciArguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<OsString>,
 }
 
 /// Runs a command line and returns the exit code.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let arguments = without_alias(arguments);
+    if let Some(arguments) = for_oci(&arguments) {
+        return ExitCode::from(run_oci(arguments));
+    }
     if arguments
         .get(1)
         .is_some_and(|first| first == PLUGIN_METADATA)
@@ -141,7 +186,24 @@ fn without_alias(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// The arguments of the low-level runtime, when this is it: by its command, or by the name of the program.
+fn for_oci(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let program = Path::new(arguments.first()?).file_name()?;
+    if program == OCI_PROGRAM {
+        return Some(arguments.to_vec());
+    }
+    (arguments.get(1)? == "oci").then(|| arguments[1..].to_vec())
+}
+
+fn run_oci(arguments: Vec<OsString>) -> u8 {
+    crate::oci::main(arguments, &settings::environment())
+}
+
 fn execute(command_line: CommandLine) -> u8 {
+    if let Command::Oci(OciArguments { arguments }) = command_line.command {
+        let program = OsString::from("oci");
+        return run_oci([program].into_iter().chain(arguments).collect());
+    }
     let terminals = Terminals::detect();
     let settings = std::env::current_dir()
         .map_err(|error| Failure::intent("find the current directory", &error))
@@ -166,32 +228,47 @@ fn execute(command_line: CommandLine) -> u8 {
 
 fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
         Command::Builder(command) => builder::run(session, command),
+        Command::Commit(arguments) => commit::commit(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
+        Command::Cp(arguments) => cp::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
-        Command::Image(command) => images::run_image(session, command),
+        Command::Explain(arguments) => explain::run(session, arguments),
+        Command::Export(arguments) => commit::export(session, arguments),
+        Command::Image(command) => image::run(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Load(arguments) => image::load(session, arguments),
+        Command::Login(arguments) => login::run(session, arguments),
+        Command::Logout(arguments) => logout::run(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
         Command::Ls(arguments) => ls::run(session, arguments),
+        Command::Oci(_) => Ok(()), // `execute` has run it.
         Command::Pause(arguments) => lifecycle::pause(session, arguments),
         Command::Port(arguments) => port::run(session, arguments),
         Command::Ps(arguments) => ps::run(session, arguments),
         Command::Pull(arguments) => pull::run(session, arguments),
+        Command::Push(arguments) => push::run(session, arguments),
         Command::Restart(arguments) => lifecycle::restart(session, arguments),
         Command::Rm(arguments) => lifecycle::remove(session, arguments),
         Command::Run(arguments) => run::run(session, arguments),
+        Command::Save(arguments) => image::save(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
+        Command::Search(arguments) => search::run(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
+        Command::Stats(arguments) => stats::run(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
+        Command::System(command) => system::run(session, command),
         Command::Top(arguments) => top::run(session, arguments),
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),
         Command::Version(arguments) => version::run(session, arguments),
+        Command::Wait(arguments) => wait::run(session, arguments),
     }
 }
 

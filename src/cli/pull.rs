@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     protocol::{PullRequest, Request},
-    ui::progress::ProgressOptions,
+    ui::{lines, progress::ProgressOptions},
 };
 
 /// Pull the images of services
@@ -31,6 +31,20 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value = "always", hide_default_value = true)]
     policy: Policy,
     /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Pull images into the store
+#[derive(Debug, Args)]
+pub(super) struct ImageArguments {
+    /// Names of images
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// os/architecture[/variant] in place of this machine's [env: DOCKER_DEFAULT_PLATFORM]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// Print only the names
     #[arg(short, long)]
     quiet: bool,
 }
@@ -69,6 +83,28 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     }
 }
 
+/// Pulls what was named and prints the names.
+pub(super) fn run_image(session: &Session<'_>, arguments: &ImageArguments) -> Result<(), Failure> {
+    session.refuse_dry_run("image pull")?;
+    let environment = &session.settings.environment;
+    let platform = arguments.platform.as_ref();
+    let platform = platform.or_else(|| environment.get("DOCKER_DEFAULT_PLATFORM"));
+    let platform = platform.filter(|platform| !platform.is_empty());
+    let names = arguments.names.iter();
+    let request = Request::Pull(PullRequest {
+        images: names
+            .map(|name| (name.clone(), platform.cloned()))
+            .collect(),
+        always: true,
+    });
+    let options = ProgressOptions {
+        quiet_pull: arguments.quiet,
+        ..ProgressOptions::default()
+    };
+    session.call(&request, options, None)?;
+    Ok(session.ui.data(lines(&arguments.names))?)
+}
+
 /// Returns each image once, with the platform that its service asks for.
 fn images(
     project: &Project,
@@ -85,7 +121,7 @@ fn images(
             ImageSource::Build {
                 image: Some(image), ..
             } if !arguments.ignore_buildable => image,
-            ImageSource::Build { .. } => continue,
+            ImageSource::Build { .. } | ImageSource::Provider(_) => continue,
         };
         let image = (reference.clone(), service.platform.clone());
         if !images.contains(&image) {

@@ -4,7 +4,7 @@ use clap::Args;
 use compose_spec::model::PullPolicy;
 
 use super::{
-    attach::{self, Streams},
+    attach::{self, DetachKeys, End, Streams},
     exec,
     failure::Failure,
     overrides,
@@ -109,6 +109,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let streams = Streams {
         tty: !arguments.no_tty && !arguments.detach && terminals.stdin && terminals.stdout,
         stdin: arguments.interactive && !arguments.detach,
+        sig_proxy: true,
     };
     let place = overrides::Place {
         environment: &session.settings.environment,
@@ -146,5 +147,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         .find(|container| container.record.id == id)
         .map_or_else(|| id.short().to_owned(), |container| container.record.name);
     let directory = session.settings.root.container(&id);
-    exec::end(attach::attach(session, &directory, &name, streams)?)
+    match attach::attach(session, &directory, &name, streams, &DetachKeys::default())? {
+        End::Exited(status) => exec::end(status),
+        End::Detached => Ok(()),
+    }
 }

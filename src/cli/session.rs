@@ -2,17 +2,19 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     io::{self, Read},
     os::fd::AsFd,
     time::Instant,
 };
 
 use compose_spec::{
-    Code, Loaded,
-    model::{Project, ProjectName, ServiceName},
+    Code, Configuration, Loaded, Location, Passes,
+    model::{Build, ImageSource, Project, ProjectName, ServiceName},
 };
 
 use super::{
+    access,
     disk::Disk,
     failure::Failure,
     poll::{self, Interest},
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::{
     client,
-    model::ObservedContainer,
+    model::{ObservedContainer, RegistryAccess},
     observe,
     protocol::{ErrorReport, Event, FailureKind, Outcome, Request},
     ui::{
@@ -70,7 +72,28 @@ impl<'a> Session<'a> {
         Ok(loaded)
     }
 
+    /// Reads the Compose files for showing them; the warnings are the caller's.
+    pub(super) fn configuration(
+        &self,
+        services: &[String],
+        passes: Passes,
+    ) -> Result<Configuration, Failure> {
+        compose_spec::configuration(&self.request(services)?, passes, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))
+    }
+
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
+        let mut loaded = compose_spec::load(&self.request(services)?, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))?;
+        for service in loaded.project.services.values_mut() {
+            if let ImageSource::Build { build, .. } = &mut service.image {
+                fill_agents(build, &self.settings.environment);
+            }
+        }
+        Ok(loaded)
+    }
+
+    fn request(&self, services: &[String]) -> Result<compose_spec::Request, Failure> {
         let flags = &self.settings.flags;
         let stdin = if self.settings.reads_stdin() {
             let mut text = Vec::new();
@@ -81,7 +104,7 @@ impl<'a> Session<'a> {
         } else {
             None
         };
-        let request = compose_spec::Request {
+        Ok(compose_spec::Request {
             working_dir: self.settings.working_dir.clone(),
             project_directory: flags.project_directory.clone(),
             project_name: flags.project_name.clone(),
@@ -91,8 +114,7 @@ impl<'a> Session<'a> {
             environment: self.settings.environment.clone(),
             profiles: flags.profiles.clone(),
             services: services.to_vec(),
-        };
-        compose_spec::load(&request, &Disk).map_err(|error| Failure::Compose(Box::new(error)))
+        })
     }
 
     /// Finds out which project is meant: that of the Compose file, or the one that the user named where there is no file.
@@ -128,12 +150,21 @@ impl<'a> Session<'a> {
 
     /// Sends a call to the supervisor. The notes of the settings come before the first one.
     pub(super) fn start_call(&self, request: &Request) -> Result<client::Call, Failure> {
+        let access = access::of(request, self.settings)?;
+        self.start_call_as(request, access.as_ref())
+    }
+
+    fn start_call_as(
+        &self,
+        request: &Request,
+        access: Option<&RegistryAccess>,
+    ) -> Result<client::Call, Failure> {
         if !self.noted.replace(true) {
             for note in &self.settings.notes {
                 self.ui.warn(note);
             }
         }
-        Ok(client::call(&self.settings.root, request)?)
+        Ok(client::call(&self.settings.root, request, access)?)
     }
 
     /// Sends a call and shows its progress to the end. A failed call is a failure; `loaded` tells where in the files its errors come from.
@@ -143,11 +174,40 @@ impl<'a> Session<'a> {
         options: ProgressOptions,
         loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
-        let mut call = self.start_call(request)?;
+        let call = self.start_call(request)?;
+        succeeded(self.outcome(call, options)?, loaded)
+    }
+
+    /// Sends a call that uses another way to registries than the user's own, and shows its progress to the end.
+    pub(super) fn call_as(
+        &self,
+        request: &Request,
+        access: &RegistryAccess,
+    ) -> Result<Outcome, Failure> {
+        let call = self.start_call_as(request, Some(access))?;
+        succeeded(self.outcome(call, ProgressOptions::default())?, None)
+    }
+
+    /// As [`Session::call`], for calls that may do a part: the names of what was done, and whether that was all.
+    pub(super) fn call_partly(
+        &self,
+        request: &Request,
+        options: ProgressOptions,
+    ) -> Result<(Vec<String>, Result<(), Failure>), Failure> {
+        let mut outcome = self.outcome(self.start_call(request)?, options)?;
+        let names = std::mem::take(&mut outcome.names);
+        Ok((names, succeeded(outcome, None).map(drop)))
+    }
+
+    fn outcome(
+        &self,
+        mut call: client::Call,
+        options: ProgressOptions,
+    ) -> Result<Outcome, Failure> {
         let mut progress = self.ui.progress(options);
         let outcome = follow(&mut call, &mut progress);
         progress.finish();
-        succeeded(outcome?, loaded)
+        outcome
     }
 }
 
@@ -170,6 +230,16 @@ fn follow(call: &mut client::Call, progress: &mut Progress<'_>) -> Result<Outcom
     }
 }
 
+/// Gives agents without a socket that of the caller: the supervisor has another environment.
+pub(super) fn fill_agents(build: &mut Build, environment: &BTreeMap<String, String>) {
+    let socket = environment
+        .get("SSH_AUTH_SOCK")
+        .filter(|path| !path.is_empty());
+    for agent in build.ssh.iter_mut().filter(|agent| agent.path.is_none()) {
+        agent.path = socket.map(Into::into);
+    }
+}
+
 /// Turns the errors of an outcome into a failure.
 pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result<Outcome, Failure> {
     if outcome.errors.is_empty() {
@@ -188,36 +258,19 @@ pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result
     })
 }
 
-/// Returns `compose.yaml:12:5` for the path in the project that a report is about.
-fn place(loaded: &Loaded, report: &ErrorReport) -> Option<String> {
-    let location = loaded.locations.find(report.config_path.as_deref()?)?;
-    Some(format!(
-        "{}:{}:{}",
-        location.file, location.line, location.column
-    ))
+/// Returns where the path in the project that a report is about was written.
+fn place(loaded: &Loaded, report: &ErrorReport) -> Option<Location> {
+    loaded
+        .locations
+        .find(report.config_path.as_deref()?)
+        .cloned()
 }
 
-fn has_no_file(error: &compose_spec::LoadError) -> bool {
+pub(super) fn has_no_file(error: &compose_spec::LoadError) -> bool {
     error
         .diagnostics
         .iter()
         .all(|diagnostic| diagnostic.code == Code::NoComposeFile)
-}
-
-/// Returns the services of the Compose files that no active profile has on.
-///
-/// Places know them, the project does not. A name with a dot looks like a path and is left out.
-pub(super) fn inactive_services(loaded: &Loaded) -> Vec<ServiceName> {
-    let mut names: Vec<ServiceName> = loaded
-        .locations
-        .iter()
-        .filter_map(|(path, _)| path.strip_prefix("services."))
-        .filter(|name| !name.contains(['.', '[']))
-        .filter_map(|name| name.parse().ok())
-        .filter(|name| !loaded.project.services.contains_key(name))
-        .collect();
-    names.sort();
-    names
 }
 
 /// Parses names of services from the command line.

@@ -1,7 +1,7 @@
 //! The user's terminal: raw mode, size, and signals as something to poll.
 
 use std::{
-    io,
+    io::{self, BufRead, Write},
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -9,7 +9,9 @@ use nix::sys::{
     signal::{SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
-use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 /// Signals that are read instead of delivered. They stay blocked until the process ends: whoever reads signals decides how it ends.
 #[derive(Debug)]
@@ -54,6 +56,13 @@ impl Signals {
         };
         Ok(Some(Signal::try_from(number)?))
     }
+
+    /// Reads the signal that has come and returns whether it ends a command that only shows something.
+    pub(super) fn is_end(&self) -> io::Result<bool> {
+        Ok(self
+            .next()?
+            .is_some_and(|signal| signal != Signal::SIGWINCH))
+    }
 }
 
 impl AsFd for Signals {
@@ -66,7 +75,7 @@ impl AsFd for Signals {
     }
 }
 
-/// Raw mode of standard input, until dropped.
+/// Another mode of standard input, until dropped.
 #[derive(Debug)]
 pub(super) struct RawMode {
     before: Termios,
@@ -88,6 +97,27 @@ impl Drop for RawMode {
         // A terminal that has gone needs no restoring.
         let _gone = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
     }
+}
+
+/// Asks for a line on the terminal. The question goes to standard error.
+pub(super) fn ask_line(question: &str) -> io::Result<String> {
+    io::stderr().write_all(question.as_bytes())?;
+    let mut line = String::new();
+    if io::stdin().lock().read_line(&mut line)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Asks for a secret: what is typed is not shown.
+pub(super) fn ask_secret(question: &str) -> io::Result<String> {
+    let before = tcgetattr(io::stdin())?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    silent.local_modes.insert(LocalModes::ECHONL);
+    tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+    let _shown_again = RawMode { before };
+    ask_line(question)
 }
 
 /// Returns rows and columns of a terminal; `None` when it is none or does not tell.

@@ -10,7 +10,7 @@ use super::{
     attached::{self, Attached, EndRule},
     failure::Failure,
     rehearse,
-    session::{Session, inactive_services, service_names},
+    session::{Session, service_names},
     values::{self, Scale},
 };
 use crate::{
@@ -264,7 +264,7 @@ impl Arguments {
             recreate: make.recreate(),
             renew_anonymous_volumes: self.renew_anon_volumes,
             remove_orphans: make.remove_orphans || session.settings.orphans.remove,
-            inactive_services: inactive_services(loaded),
+            inactive_services: loaded.inactive.clone(),
             scale: make
                 .scale
                 .iter()

@@ -20,7 +20,8 @@ use std::{
 };
 
 use crate::{
-    protocol::{Event, Request, VERSION},
+    model::RegistryAccess,
+    protocol::{self, Event, Request, VERSION},
     store::Root,
 };
 
@@ -114,8 +115,12 @@ impl ClientError {
 ///
 /// A supervisor that was killed or leaves at this very moment may still have been connected to: as long as it has not begun to answer, the
 /// call was not begun either, and the next one gets it.
-pub fn call(root: &Root, request: &Request) -> Result<Call, ClientError> {
-    let message = Message::encode(request)?;
+pub fn call(
+    root: &Root,
+    request: &Request,
+    access: Option<&RegistryAccess>,
+) -> Result<Call, ClientError> {
+    let message = Message::encode(request, access)?;
     Ok(Call {
         stream: message.send(root)?,
         answer: Answer::default(),
@@ -326,22 +331,25 @@ fn pause(time: Duration) {
     let _interrupted = rustix::event::poll(&mut [], Some(&timeout));
 }
 
-/// A request as it is sent.
-#[derive(Debug)]
+/// A request as it is sent. Its body may hold secrets.
 struct Message {
     name: String,
     body: Vec<u8>,
 }
 
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Message {
-    /// Splits a request into its name and its content: `{"call": "up", "body": {…}}`.
-    fn encode(request: &Request) -> Result<Self, ClientError> {
-        let value = serde_json::to_value(request).map_err(ClientError::Malformed)?;
-        let name = value["call"].as_str().expect("every call has a name");
-        Ok(Self {
-            name: name.to_owned(),
-            body: serde_json::to_vec(&value["body"]).map_err(ClientError::Malformed)?,
-        })
+    fn encode(request: &Request, access: Option<&RegistryAccess>) -> Result<Self, ClientError> {
+        let (name, body) =
+            protocol::Call::encode(request, access).map_err(ClientError::Malformed)?;
+        Ok(Self { name, body })
     }
 
     fn send(&self, root: &Root) -> Result<UnixStream, ClientError> {

@@ -55,7 +55,7 @@ fn a_call_is_http_and_its_answer_is_read_whatever_the_pieces() {
             "shed\",\"errors\":[],\"container\":null,\"names\":[\"b\"]}\n",
         ],
     );
-    let mut call = call(&root, &tag()).unwrap();
+    let mut call = call(&root, &tag(), None).unwrap();
     assert_eq!(
         call.next_event().unwrap(),
         Event::Step(Progress {
@@ -81,7 +81,7 @@ fn a_call_is_http_and_its_answer_is_read_whatever_the_pieces() {
         request.starts_with("POST /v1/image_tag HTTP/1.0\r\n"),
         "{request}"
     );
-    assert!(request.contains("\r\nstack-protocol: 1\r\n"), "{request}");
+    assert!(request.contains("\r\nstack-protocol: 2\r\n"), "{request}");
     assert!(
         request.ends_with("\r\n\r\n{\"source\":\"a\",\"target\":\"b\"}"),
         "{request}"
@@ -96,7 +96,7 @@ fn a_root_deeper_than_sun_path_is_reached() {
         &root,
         &["HTTP/1.0 426 Upgrade Required\r\n\r\n{\"error\":\"speaks 7\"}"],
     );
-    let error = call(&root, &tag()).unwrap().next_event().unwrap_err();
+    let error = call(&root, &tag(), None).unwrap().next_event().unwrap_err();
     server.join().unwrap();
     assert!(
         matches!(&error, ClientError::Version { message } if message == "speaks 7"),
@@ -116,7 +116,7 @@ fn an_answer_that_breaks_off_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::below(directory.path());
         let server = serve(&root, pieces);
-        let error = call(&root, &tag()).unwrap().next_event().unwrap_err();
+        let error = call(&root, &tag(), None).unwrap().next_event().unwrap_err();
         server.join().unwrap();
         match error {
             ClientError::CutOff { .. } => assert!(cut_off, "{pieces:?}"),
@@ -155,13 +155,13 @@ fn a_supervisor_that_leaves_before_it_answers_is_asked_again() {
         "HTTP/1.0 200 OK\r\n\r\n{\"event\":\"finished\",\"errors\":[],\"container\":null,\"names\":[]}\n",
     ];
     let server = serve_all(&root, vec![&[], &[], good]);
-    let event = call(&root, &tag()).unwrap().next_event().unwrap();
+    let event = call(&root, &tag(), None).unwrap().next_event().unwrap();
     server.join().unwrap();
     assert_eq!(event, Event::Finished(Outcome::default()));
 
     fs_err::remove_file(root.supervisor_socket()).unwrap();
     let server = serve_all(&root, vec![&[]; 6]);
-    let error = call(&root, &tag()).unwrap().next_event().unwrap_err();
+    let error = call(&root, &tag(), None).unwrap().next_event().unwrap_err();
     server.join().unwrap();
     assert!(matches!(error, ClientError::CutOff { .. }), "{error:?}");
 }

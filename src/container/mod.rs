@@ -3,6 +3,7 @@
 //! Never makes a namespace or a mount itself: a container is run by its monitor, a process of its own that this module starts and then only
 //! talks to. So nothing here must outlive the supervisor.
 
+pub mod copy;
 mod directory;
 mod files;
 mod link;

@@ -1,8 +1,11 @@
 //! Manifests and indexes, in their OCI and Docker forms. The bytes themselves are kept elsewhere: they are the digest.
 
+use std::{io::Read, path::Path};
+
+use fs_err as fs;
 use serde::Deserialize;
 
-use super::platform::Platform;
+use super::{platform::Platform, store::ImageError};
 use crate::model::Digest;
 
 /// What a registry may answer to a request for a manifest.
@@ -62,6 +65,12 @@ impl Descriptor {
         self.annotation("vnd.docker.reference.type").is_some()
     }
 
+    /// Tells whether a layer may not be pushed: it is to be had from its own addresses (`foreign`, `nondistributable`).
+    pub(super) fn is_foreign(&self) -> bool {
+        !self.urls.is_empty()
+            && (self.media_type.contains("foreign") || self.media_type.contains("nondistributable"))
+    }
+
     /// Returns an annotation's text.
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key)?.as_str()
@@ -114,6 +123,74 @@ pub enum ManifestError {
     /// More layers than overlayfs takes.
     #[error("{0} layers: overlayfs takes at most 500")]
     TooManyLayers(usize),
+}
+
+/// Who defined the media types of a manifest. Members of a family only point to members of the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// The OCI image specification.
+    Oci,
+    /// Docker's schema 2.
+    Docker,
+}
+
+impl Family {
+    /// Tells a manifest's family by its config, which always has a media type.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        match parse(bytes, None) {
+            Ok(Document::Image(manifest))
+                if manifest
+                    .config
+                    .media_type
+                    .starts_with("application/vnd.docker.") =>
+            {
+                Self::Docker
+            }
+            _ => Self::Oci,
+        }
+    }
+
+    pub(super) fn manifest(self) -> &'static str {
+        match self {
+            Self::Oci => "application/vnd.oci.image.manifest.v1+json",
+            Self::Docker => "application/vnd.docker.distribution.manifest.v2+json",
+        }
+    }
+
+    pub(super) fn config(self) -> &'static str {
+        match self {
+            Self::Oci => "application/vnd.oci.image.config.v1+json",
+            Self::Docker => "application/vnd.docker.container.image.v1+json",
+        }
+    }
+
+    /// Returns the media type of a layer in a file, whose compression is told by its magic.
+    pub(super) fn layer(self, path: &Path) -> Result<&'static str, ImageError> {
+        let mut magic = Vec::new();
+        let file = fs::File::open(path).map_err(ImageError::io("read a compressed layer"))?;
+        let read = file.take(4).read_to_end(&mut magic);
+        read.map_err(ImageError::io("read a compressed layer"))?;
+        Ok(match (self, &magic[..]) {
+            (Self::Oci, [0x1f, 0x8b, ..]) => "application/vnd.oci.image.layer.v1.tar+gzip",
+            (Self::Docker, [0x1f, 0x8b, ..]) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            // A frame, or a skippable one as zstd:chunked writes.
+            (Self::Oci, [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18]) => {
+                "application/vnd.oci.image.layer.v1.tar+zstd"
+            }
+            (Self::Docker, [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18]) => {
+                "application/vnd.docker.image.rootfs.diff.tar.zstd"
+            }
+            (Self::Oci, _) => "application/vnd.oci.image.layer.v1.tar",
+            (Self::Docker, _) => "application/vnd.docker.image.rootfs.diff.tar",
+        })
+    }
+}
+
+/// Returns what a manifest calls itself, else what its family is called.
+pub(super) fn media_type(bytes: &[u8]) -> String {
+    let raw = serde_json::from_slice::<Raw>(bytes).ok();
+    raw.and_then(|raw| raw.media_type)
+        .unwrap_or_else(|| Family::of(bytes).manifest().to_owned())
 }
 
 #[derive(Deserialize)]

@@ -17,21 +17,37 @@ mod manifest;
 mod pipeline;
 mod platform;
 mod pull;
+mod push;
 mod reference;
 mod registry;
 mod store;
 mod unpack;
 
-pub use archive::{LoadError, load};
+pub use archive::{
+    LoadError, LoadProgress, SaveError, SaveFormat, load, load_one, load_stream, save,
+};
 pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;
 pub use platform::{InvalidPlatform, Platform};
-pub use pull::{LayerPhase, PullError, PullProgress, pull};
+pub use pull::{LayerPhase, PullError, PullEvent, PullProgress, pinned, pull};
+pub use push::{PushError, PushEvent, PushPhase, PushProgress, Pushed, all_tags, push};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{
     CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
-    ResolveError, SettingsError, TlsError, TransportError, download,
+    ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
+    login, search,
 };
-pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
+pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease, export};
 pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
+
+/// Unwraps what a blocking task returned; its panic goes on here.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
+        },
+    }
+}

@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::CdiRegistry;
+
 /// The host, as far as plans depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
@@ -17,6 +19,31 @@ pub struct HostFacts {
     pub pools: Vec<(Ipv4Addr, u8)>,
     /// Prefix length of new networks.
     pub subnet_prefix: u8,
+    /// Devices that vendors describe.
+    #[serde(default)]
+    pub cdi: CdiRegistry,
+    /// Ids of the host that containers may have as their own.
+    #[serde(default)]
+    pub users: UserRange,
+}
+
+/// A range of user ids, which is one of group ids too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRange {
+    /// First id.
+    pub first: u32,
+    /// Number of ids.
+    pub count: u32,
+}
+
+/// What systemd leaves unused between the ids of its containers and those of foreign images (UIDS-GIDS.md).
+impl Default for UserRange {
+    fn default() -> Self {
+        Self {
+            first: 1_879_048_192,
+            count: 2_147_352_576 - 1_879_048_192,
+        }
+    }
 }
 
 impl Default for HostFacts {
@@ -30,6 +57,8 @@ impl Default for HostFacts {
                 (Ipv4Addr::new(172, 16, 0, 0), 12),
             ],
             subnet_prefix: 24,
+            cdi: CdiRegistry::default(),
+            users: UserRange::default(),
         }
     }
 }

@@ -3,8 +3,12 @@
 //! Values only: no files, no clock, no tokio. Everything is serialisable, so that a bug report (an `Observed` and a
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
+mod access;
+pub mod base64;
 mod build_cache;
+mod cdi;
 mod container;
+pub mod docker_config;
 mod failure;
 mod host;
 mod id;
@@ -12,21 +16,30 @@ mod image;
 mod intent;
 mod network;
 mod observed;
+mod secret;
 mod subject;
 mod time;
 mod volume;
 
+pub use access::{
+    Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
+};
 pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
+pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use failure::{FailureKind, chain};
-pub use host::HostFacts;
+pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
-pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
+pub use image::{
+    ImageConfig, ImageDetails, ImageDisk, ImageHealth, ImageRecord, ImageSummary, PruneFilter,
+    StoreDisk,
+};
 pub use intent::{
     ChangedVolumes, DownOptions, LifecycleAction, Mode, Recreate, RemoveImages, UpOptions,
 };
 pub use network::NetworkRecord;
 pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
+pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
 pub use volume::{Backing, UnsupportedBacking, VolumeRecord};

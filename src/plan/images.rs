@@ -2,10 +2,11 @@
 
 use compose_spec::model::{Build, ImageSource, ProjectName, PullPolicy, Service, ServiceName};
 
-use super::{Action, Inputs, Mode, PlanError, StepId, graph::Draft};
+use super::{Action, Inputs, Mode, PlanError, StepId, graph::Draft, lower::LowerError};
 use crate::model::{ImageRecord, SubjectKind};
 
-/// Returns the reference of a service's image: as written, or `<project>-<service>` for one that is only built.
+/// Returns the reference of a service's image: as written, or `<project>-<service>` for one that is only built. A service that a
+/// provider runs has none and gets the empty text; it is refused before a container is planned for it.
 pub fn image_reference(project: &ProjectName, service: &Service) -> String {
     match &service.image {
         ImageSource::Pull { image }
@@ -13,6 +14,7 @@ pub fn image_reference(project: &ProjectName, service: &Service) -> String {
             image: Some(image), ..
         } => image.clone(),
         ImageSource::Build { image: None, .. } => format!("{project}-{}", service.name),
+        ImageSource::Provider(_) => String::new(),
     }
 }
 
@@ -42,6 +44,13 @@ pub(super) fn supply(
     must_have: bool,
     draft: &mut Draft,
 ) -> Result<Supplied, PlanError> {
+    if let ImageSource::Provider(_) = &service.image {
+        return Err(PlanError::Service(LowerError::unsupported(
+            &service.name,
+            "provider",
+            "a service that a provider runs",
+        )));
+    }
     let reference = image_reference(&inputs.project.name, service);
     if let Some(step) = draft.images.get(&reference) {
         return Ok(Supplied::From(*step));
@@ -81,9 +90,40 @@ pub(super) fn supply(
     } else {
         "not in the store"
     };
+    let bases = match &action {
+        Action::BuildImage { service, .. } => base_services(service),
+        _ => Vec::new(),
+    };
     let step = draft.step((SubjectKind::Image, &reference), action, cause);
     draft.images.insert(reference, step);
+    for base in bases {
+        // A name that is none is the builder's error, with its key.
+        let Some(base) = inputs.project.services.get(base.as_str()) else {
+            continue;
+        };
+        if let Supplied::From(earlier) = supply(inputs, base, true, draft)? {
+            if draft.leads(step, earlier) {
+                return Err(PlanError::Service(LowerError::unsupported(
+                    &service.name,
+                    "build.additional_contexts",
+                    "services whose builds need each other",
+                )));
+            }
+            draft.needs(step, earlier);
+        }
+    }
     Ok(Supplied::From(step))
+}
+
+/// Returns the services whose images are contexts of a service's build (`additional_contexts: base=service:base`).
+pub fn base_services(service: &Service) -> Vec<String> {
+    let ImageSource::Build { build, .. } = &service.image else {
+        return Vec::new();
+    };
+    let contexts = build.additional_contexts.values();
+    contexts
+        .filter_map(|context| context.strip_prefix("service:").map(ToOwned::to_owned))
+        .collect()
 }
 
 fn decide<'a>(

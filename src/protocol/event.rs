@@ -127,6 +127,25 @@ pub struct Outcome {
     pub container: Option<String>,
     /// References or ids that the call made or removed, for the commands that print them.
     pub names: Vec<String>,
+    /// Bytes of the disk that the call gave back.
+    #[serde(default)]
+    pub reclaimed_bytes: u64,
+    /// For `search`: what was found, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
+}
+
+/// A repository that a search found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its name as one would pull it.
+    pub name: String,
+    /// What its owner says about it.
+    pub description: String,
+    /// Stars; `None` where the registry has no such thing.
+    pub stars: Option<u64>,
+    /// One of the Hub's official images.
+    pub official: bool,
 }
 
 /// One error for people.

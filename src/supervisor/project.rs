@@ -2,7 +2,7 @@
 //!
 //! Level-triggered: whatever woke it, it observes the whole project, plans, applies, and does so again until a plan is empty.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use compose_spec::model::{Project, ProjectName};
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     apply::{self, Context, Job, Report},
-    model::{Observed, chain},
+    model::{Observed, RegistryAccess, chain},
     observe,
     plan::{self, Desired, Mode, Plan, PlanError, UpOptions},
     protocol::{ErrorReport, Event, FailureKind, Outcome},
@@ -38,6 +38,8 @@ pub(super) struct Task {
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) current: Current,
     pub(super) leave: CancellationToken,
+    /// How the last caller who said so reaches registries: what the loop has to pull later is pulled in its name.
+    pub(super) access: Option<Arc<RegistryAccess>>,
 }
 
 /// How a loop of plans is run.
@@ -64,7 +66,12 @@ impl Task {
                 }
             };
             match message {
-                Some(Message::Call { request, events }) => {
+                Some(Message::Call {
+                    request,
+                    access,
+                    events,
+                }) => {
+                    self.access = access.or_else(|| self.access.take());
                     let cancel = self.renew_current();
                     let outcome = calls::call(&self, *request, &events, &cancel).await;
                     if events.send(Event::Finished(outcome)).await.is_err() {
@@ -159,11 +166,11 @@ impl Task {
     pub(super) async fn settle(&self, work: Work<'_>, mut first: Option<Plan>) -> Outcome {
         let mut outcome = Outcome::default();
         let mut fetched = BTreeSet::new();
-        let job = Job::new(
-            Some(work.desired.project.clone()),
-            &work.events,
-            &work.cancel,
-        );
+        let project = work.desired.project.clone();
+        let job = Job {
+            access: self.access.clone(),
+            ..Job::new(Some(project), &work.events, &work.cancel)
+        };
         for round in 0..ROUNDS_MAX {
             let plan = match first.take() {
                 Some(plan) => plan,

@@ -15,7 +15,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{images, project};
 use crate::{
     apply::Context,
-    protocol::{Event, Request},
+    model::RegistryAccess,
+    protocol::{Call, Event, Request},
 };
 
 /// Calls and changes that may wait for one project.
@@ -28,6 +29,8 @@ pub(super) enum Message {
     Call {
         /// The call.
         request: Box<Request>,
+        /// How the client reaches registries.
+        access: Option<Arc<RegistryAccess>>,
         /// Where progress and the outcome go.
         events: mpsc::Sender<Event>,
     },
@@ -77,7 +80,9 @@ impl Registry {
     }
 
     /// Carries out a call; its answers go to `events`, the last one is `Finished`.
-    pub(super) async fn call(&self, request: Request, events: mpsc::Sender<Event>) {
+    pub(super) async fn call(&self, call: Call, events: mpsc::Sender<Event>) {
+        let Call { request, access } = call;
+        let access = access.map(Arc::new);
         if let Some(name) = project_of(&request) {
             // What the project's current call waits for does not matter any more.
             lock(&self.project(&name).current).cancel();
@@ -85,6 +90,7 @@ impl Registry {
                 &name,
                 Message::Call {
                     request: Box::new(request),
+                    access,
                     events,
                 },
             )
@@ -94,7 +100,7 @@ impl Registry {
         let busy = Busy::new(&self.inner);
         let context = self.inner.context.clone();
         drop(self.inner.tasks.spawn(async move {
-            images::call(&context, request, events).await;
+            images::call(&context, request, access, events).await;
             drop(busy);
         }));
     }
@@ -156,6 +162,7 @@ impl Registry {
             inbox,
             current,
             leave: self.inner.leave.clone(),
+            access: None,
         };
         drop(self.inner.tasks.spawn(async move {
             task.run().await;
@@ -200,10 +207,18 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Lifecycle(lifecycle) => Some(lifecycle.project.clone()),
         Request::Run(run) => Some(run.project.name.clone()),
         Request::Pull(_)
+        | Request::Pin(_)
         | Request::Build(_)
+        | Request::Commit(_)
+        | Request::ImageImport(_)
+        | Request::Push(_)
+        | Request::Login(_)
+        | Request::Search(_)
         | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
+        | Request::ImagePrune(_)
         | Request::ImageRemove(_)
-        | Request::ImageTag(_) => None,
+        | Request::ImageTag(_)
+        | Request::VolumePrune(_) => None,
     }
 }

@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::registry::Registry;
 use crate::{
-    protocol::{self, Event, Request},
+    protocol::{self, Call, Event},
     store::Root,
 };
 
@@ -123,9 +123,9 @@ async fn closed(stream: UnixStream) {
 
 async fn answer(request: HttpRequest<Incoming>, registry: Registry) -> Response<Body> {
     match parse(request).await {
-        Ok(request) => {
+        Ok(call) => {
             let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-            registry.call(request, sender).await;
+            registry.call(call, sender).await;
             respond(StatusCode::OK, events_body(receiver))
         }
         Err((status, message)) => {
@@ -135,7 +135,7 @@ async fn answer(request: HttpRequest<Incoming>, registry: Registry) -> Response<
     }
 }
 
-async fn parse(request: HttpRequest<Incoming>) -> Result<Request, (StatusCode, String)> {
+async fn parse(request: HttpRequest<Incoming>) -> Result<Call, (StatusCode, String)> {
     let version = request
         .headers()
         .get("stack-protocol")
@@ -162,9 +162,7 @@ async fn parse(request: HttpRequest<Incoming>) -> Result<Request, (StatusCode, S
         .await
         .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?
         .to_bytes();
-    let body: serde_json::Value = serde_json::from_slice(&body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
-    serde_json::from_value(json!({ "call": name, "body": body }))
+    Call::decode(&name, &body)
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("call `{name}`: {error}")))
 }
 

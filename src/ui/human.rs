@@ -57,9 +57,47 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Returns `64MiB`, `1.953GiB`: four digits, powers of 1024, as docker prints memory.
+pub fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && bytes >> (10 * (unit + 1)) > 0 {
+        unit += 1;
+    }
+    // In thousandths of the unit, so that everything stays an integer; four significant digits of at most 1 023 999 thousandths.
+    let thousandths = (u128::from(bytes) * 1000) >> (10 * unit);
+    let step = match thousandths {
+        0..10_000 => 1,
+        10_000..100_000 => 10,
+        100_000..1_000_000 => 100,
+        _ => 1000,
+    };
+    let rounded = (thousandths + step / 2) / step * step;
+    let fraction = format!("{:03}", rounded % 1000);
+    match fraction.trim_end_matches('0') {
+        "" => format!("{}{}", rounded / 1000, UNITS[unit]),
+        digits => format!("{}.{digits}{}", rounded / 1000, UNITS[unit]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn binary_sizes_have_four_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (1536, "1.5KiB"),
+            (64 << 20, "64MiB"),
+            (2_097_152_000, "1.953GiB"),
+            (u64::MAX, "16EiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text, "{bytes}");
+        }
+    }
 
     #[test]
     fn rough_durations_are_worded_as_docker_does() {

@@ -57,6 +57,20 @@ pub struct UiOptions {
     pub columns: u16,
     /// Standard input and standard error are terminals: questions can be asked and answered.
     pub interactive: bool,
+    /// Form of errors and warnings.
+    pub messages: MessageFormat,
+}
+
+/// Form of errors and warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MessageFormat {
+    /// With excerpts and hints.
+    #[default]
+    Human,
+    /// One object a line; the fields are those of [`compose_spec::json`], for failures without a file also `log`.
+    Json,
+    /// One line each, `FILE:LINE:COLUMN: error[CODE]: …`, as editors read them.
+    Short,
 }
 
 /// Prints.
@@ -119,6 +133,9 @@ impl Ui {
 
     /// Writes `warning: …` to standard error.
     pub fn warn(&self, text: &str) {
+        if self.options.messages == MessageFormat::Json {
+            return self.say(&report::warning_object(text).to_string());
+        }
         let label = self.options.err.paint(style::WARNING, "warning:");
         self.say(&format!("{label} {text}"));
     }
@@ -178,6 +195,7 @@ pub(crate) mod testing {
         rows: 24,
         columns: 80,
         interactive: false,
+        messages: super::MessageFormat::Human,
     };
 
     /// What was written so far.

@@ -2,12 +2,10 @@
 //!
 //! The exit code of every failure is decided here, once.
 
-use annotate_snippets::{
-    Annotation, AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle,
-};
-use compose_spec::{Diagnostic, Label, Severity, Sources};
+use compose_spec::{Diagnostic, Drawing, Location, Severity, Sources};
+use serde_json::{Value, json};
 
-use super::{Ui, UiOptions, style};
+use super::{MessageFormat, Ui, UiOptions, style};
 use crate::protocol::{ErrorReport, FailureKind};
 
 /// Lines of a failed service's log that are shown.
@@ -26,8 +24,20 @@ pub fn exit_code(kind: FailureKind) -> u8 {
 }
 
 impl Ui {
-    /// Prints an error. `place` is where in a file it comes from (`compose.yaml:12:5`), if that is known.
-    pub fn error(&self, report: &ErrorReport, place: Option<&str>) {
+    /// Prints an error. `place` is where in a file it comes from, if that is known.
+    pub fn error(&self, report: &ErrorReport, place: Option<&Location>) {
+        let at = place.map(|place| format!("{}:{}:{}", place.file, place.line, place.column));
+        match (self.options.messages, at) {
+            (MessageFormat::Json, _) => self.say(&object(report, place).to_string()),
+            (MessageFormat::Short, Some(at)) => {
+                self.say(&format!("{at}: error: {}", joined(&report.chain)));
+            }
+            (MessageFormat::Short, None) => self.say(&format!("error: {}", joined(&report.chain))),
+            (MessageFormat::Human, at) => self.human_error(report, at.as_deref()),
+        }
+    }
+
+    fn human_error(&self, report: &ErrorReport, place: Option<&str>) {
         let palette = self.options.err;
         let label = palette.paint(style::ERROR, "error:");
         self.say(&format!("{label} {}", joined(&report.chain)));
@@ -52,9 +62,18 @@ impl Ui {
 
     /// Prints findings about Compose files, and how many errors there were.
     pub fn diagnostics(&self, diagnostics: &[Diagnostic], sources: &Sources) {
+        let drawing = self.options.drawing();
         for diagnostic in diagnostics {
-            self.say(&render(diagnostic, sources, &self.options));
-            self.say("");
+            match self.options.messages {
+                MessageFormat::Human => self.say(&drawing.draw(diagnostic, sources)),
+                MessageFormat::Short => self.say(&compose_spec::short(diagnostic, sources)),
+                MessageFormat::Json => {
+                    self.say(&compose_spec::json(diagnostic, sources).to_string());
+                }
+            }
+        }
+        if self.options.messages != MessageFormat::Human {
+            return;
         }
         let errors = diagnostics
             .iter()
@@ -82,83 +101,47 @@ fn joined(chain: &[String]) -> String {
     text
 }
 
-fn render(diagnostic: &Diagnostic, sources: &Sources, options: &UiOptions) -> String {
-    let level = match diagnostic.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    let mut group = Group::with_title(
-        level
-            .primary_title(&diagnostic.message)
-            .id(diagnostic.code.as_str()),
-    );
-    for snippet in snippets(diagnostic, sources) {
-        group = group.element(snippet);
-    }
-    for help in &diagnostic.help {
-        group = group.element(Level::HELP.message(help));
-    }
-    renderer(options).render(&[group])
+/// Returns `compose.yaml:12:5`, where a finding points.
+pub fn place(diagnostic: &Diagnostic, sources: &Sources) -> Option<String> {
+    let place = sources.location(diagnostic.primary.as_ref()?.span);
+    Some(format!("{}:{}:{}", place.file, place.line, place.column))
 }
 
-/// Returns one excerpt for each file that the finding points at, the one that must change first.
-fn snippets<'a>(
-    diagnostic: &'a Diagnostic,
-    sources: &'a Sources,
-) -> Vec<Snippet<'a, Annotation<'a>>> {
-    let primary = diagnostic
-        .primary
-        .iter()
-        .map(|label| (label, AnnotationKind::Primary));
-    let secondary = diagnostic
-        .secondary
-        .iter()
-        .map(|label| (label, AnnotationKind::Context));
-    let labels: Vec<(&Label, AnnotationKind)> = primary.chain(secondary).collect();
-    let mut files = Vec::new();
-    for (label, _) in &labels {
-        if !files.contains(&label.span.source) {
-            files.push(label.span.source);
+impl UiOptions {
+    fn drawing(&self) -> Drawing {
+        Drawing {
+            width: usize::from(self.columns),
+            colour: self.err.is_enabled(),
+            ascii: self.signs == style::Signs::ASCII,
         }
     }
-    files
-        .into_iter()
-        .map(|file| {
-            let source = sources.source(file);
-            let annotations = labels
-                .iter()
-                .filter(|(label, _)| label.span.source == file)
-                .map(|(label, kind)| annotation(label, *kind));
-            Snippet::source(&*source.text)
-                .path(&*source.name)
-                .annotations(annotations)
-        })
-        .collect()
 }
 
-fn annotation(label: &Label, kind: AnnotationKind) -> Annotation<'_> {
-    let annotation = kind.span(label.span.start as usize..label.span.end as usize);
-    if label.text.is_empty() {
-        annotation
-    } else {
-        annotation.label(&label.text)
-    }
+/// Returns a warning that is about no file as one object.
+pub(super) fn warning_object(text: &str) -> Value {
+    json!({
+        "severity": "warning", "code": null, "message": text, "file": null, "line": null, "column": null,
+        "end_line": null, "end_column": null, "label": "", "related": [], "help": [],
+    })
 }
 
-fn renderer(options: &UiOptions) -> Renderer {
-    let renderer = if options.err.is_enabled() {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    let decor = if options.signs == style::Signs::ASCII {
-        DecorStyle::Ascii
-    } else {
-        DecorStyle::Unicode
-    };
-    renderer
-        .decor_style(decor)
-        .term_width(usize::from(options.columns))
+/// Returns a failure as one object, with the fields of a finding as far as it has them.
+fn object(report: &ErrorReport, place: Option<&Location>) -> Value {
+    json!({
+        "severity": "error",
+        "code": null,
+        "message": joined(&report.chain),
+        "file": place.map(|place| place.file.to_string()),
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
+        "end_line": null,
+        "end_column": null,
+        "label": "",
+        "related": [],
+        "help": report.hints,
+        "log": report.log,
+        "excerpt": report.excerpt,
+    })
 }
 
 #[cfg(test)]
@@ -181,7 +164,12 @@ mod tests {
             excerpt: Vec::new(),
             config_path: None,
         };
-        ui.error(&report, Some("compose.yaml:4:9"));
+        let place = Location {
+            file: "compose.yaml".into(),
+            line: 4,
+            column: 9,
+        };
+        ui.error(&report, Some(&place));
         let text = err.text();
         assert_eq!(text.lines().count(), 3 + LOG_LINES_MAX + 1);
         let ends: Vec<&str> = text.lines().take(4).chain(text.lines().last()).collect();
@@ -193,6 +181,41 @@ mod tests {
         hint: stack logs web
         ");
         assert_eq!(out.text(), "");
+    }
+
+    #[test]
+    fn programs_read_one_object_a_line_and_editors_one_line_an_error() {
+        let report = ErrorReport {
+            kind: FailureKind::Conflict,
+            chain: vec!["start service `web`".into(), "port 80 is taken".into()],
+            hints: vec!["stack ps".into()],
+            log: Vec::new(),
+            excerpt: Vec::new(),
+            config_path: None,
+        };
+        let place = Location {
+            file: "compose.yaml".into(),
+            line: 4,
+            column: 9,
+        };
+        let printed = |messages, place| {
+            let (ui, _, err) = captured(UiOptions { messages, ..PLAIN });
+            ui.error(&report, place);
+            err.text()
+        };
+        assert_eq!(
+            printed(MessageFormat::Short, Some(&place)),
+            "compose.yaml:4:9: error: start service `web`: port 80 is taken\n"
+        );
+        assert_eq!(
+            printed(MessageFormat::Short, None),
+            "error: start service `web`: port 80 is taken\n"
+        );
+        let object: Value =
+            serde_json::from_str(&printed(MessageFormat::Json, Some(&place))).unwrap();
+        assert_eq!(object["line"], 4);
+        assert_eq!(object["message"], "start service `web`: port 80 is taken");
+        assert_eq!(object["help"], json!(["stack ps"]));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// `hint:`.
 pub const HINT: Style = AnsiColor::Cyan.on_default().bold();
+/// A heading.
+pub const HEADING: Style = Style::new().bold();
 /// Something went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
 /// Something is being done.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Module -> the modules of this crate that it may use. The supporting crates are checked by name below.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("store", &["model"]),
     ("plan", &["model"]),
@@ -59,7 +59,8 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "protocol",
         ],
     ),
-    ("client", &["protocol", "store"]),
+    ("oci", &["plan"]),
+    ("client", &["model", "protocol", "store"]),
     ("ui", &["model", "protocol", "plan"]),
     (
         "cli",
@@ -72,6 +73,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "store",
             "model",
             "protocol",
+            "oci",
         ],
     ),
 ];

@@ -12,10 +12,13 @@
     reason = "helpers of tests are not in test functions: they start programs, wait, and end the test when something is wrong"
 )]
 
+mod attributes;
 mod bad_input;
 mod build;
 mod build_cases;
+mod files;
 mod lifecycle;
 mod network;
+mod registry;
 mod support;
 mod survival;

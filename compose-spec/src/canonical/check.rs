@@ -2,7 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::schema::{Kind, Rule, SERVICE, Section};
+use crate::{
+    model::DeviceRule,
+    schema::{Kind, Rule, SERVICE, Section},
+    yaml::{Node, Value},
+};
 
 /// A container name: at least one letter, digit, `_`, `.` or `-` behind a letter or digit.
 pub(crate) static CONTAINER_NAME: Rule = Rule {
@@ -51,7 +55,10 @@ pub(crate) static PULL_POLICY: Rule = Rule {
 pub(crate) static STOP_SIGNAL: Rule = Rule {
     holds: is_signal,
     wanted: "a signal such as SIGTERM or 15",
-    words: &[],
+    words: &[
+        "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH",
+        "SIGALRM", "SIGPWR", "SIGSTOP", "SIGCONT", "SIGABRT", "SIGRTMIN", "SIGRTMAX",
+    ],
 };
 
 /// `bridge`, `host`, `none`, `service:x`, `container:x`.
@@ -81,6 +88,20 @@ pub(crate) static UTS: Rule = Rule {
     holds: |text| matches!(text, "" | "host" | "private"),
     wanted: "a UTS mode: host",
     words: &["host"],
+};
+
+/// `host`; empty is what the engine is set up for.
+pub(crate) static USERNS: Rule = Rule {
+    holds: |text| matches!(text, "" | "host"),
+    wanted: "a user namespace mode: host",
+    words: &["host"],
+};
+
+/// `c 189:* rwm`
+pub(crate) static DEVICE_RULE: Rule = Rule {
+    holds: |text| DeviceRule::parse(text).is_some(),
+    wanted: "a device rule such as `c 189:* rwm`: a, b or c, major:minor, access",
+    words: &[],
 };
 
 /// An IPv4 address.
@@ -141,6 +162,45 @@ fn is_other(text: &str) -> bool {
     })
 }
 
+/// Returns how a value of the wrong form becomes one of the right form.
+pub(super) fn form_help(node: &Node, expects: &str) -> Option<String> {
+    let text = match &node.value {
+        Value::Scalar(scalar) => scalar.shown(),
+        _ => "",
+    };
+    let list = matches!(node.value, Value::Sequence(_));
+    let mapping = matches!(node.value, Value::Mapping(_));
+    if expects.contains("key=value") && !expects.starts_with("a mapping") && mapping {
+        return Some("write `KEY=value`, or leave the dashes out".to_owned());
+    }
+    if expects.starts_with("a duration") && text.parse::<u32>().is_ok() {
+        return Some(format!("give it a unit: `{text}s`"));
+    }
+    if expects.starts_with("a list") && mapping {
+        return Some("put a dash and a blank in front of each item: `- …`".to_owned());
+    }
+    if expects.starts_with("a list") && !text.is_empty() {
+        let quoted = if text.parse::<f64>().is_ok() {
+            format!("\"{text}\"")
+        } else {
+            text.to_owned()
+        };
+        return Some(format!("put it in brackets: `[{quoted}]`"));
+    }
+    if expects.starts_with("a mapping") && list && !expects.contains("list") {
+        return Some("leave the dash out".to_owned());
+    }
+    if expects.contains("a mapping") && expects.contains("key=value") {
+        return text
+            .split_once('=')
+            .map(|(key, _)| format!("write `{key}: …` below it, or `[{text}]`"));
+    }
+    if expects.starts_with("a mapping") && text.contains(':') && !text.contains(' ') {
+        return Some("a blank is missing behind the colon".to_owned());
+    }
+    None
+}
+
 /// Returns what a key of another tool or time is called in the specification.
 pub(super) fn renamed(key: &str) -> Option<&'static str> {
     Some(match key {
@@ -164,12 +224,18 @@ pub(super) fn renamed(key: &str) -> Option<&'static str> {
         "config" => "configs",
         "label" => "labels",
         "test_cmd" | "cmd_shell" | "command" => "test",
+        "path" => "file",
+        "src" => "source",
+        "dst" | "destination" => "target",
         _ => return None,
     })
 }
 
 /// Returns the section that has the key, when another one than `section` has it.
 pub(super) fn home_of(key: &str, section: &Section) -> Option<String> {
+    if matches!(key, "subnet" | "gateway" | "ip_range") {
+        return Some("`ipam.config`".to_owned());
+    }
     if !std::ptr::eq(section, &raw const SERVICE) && SERVICE.field(key).is_some() {
         return Some("a service".to_owned());
     }

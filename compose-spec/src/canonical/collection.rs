@@ -1,6 +1,9 @@
 //! Lists and mappings of values of one kind.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use super::{Reader, any, words};
 use crate::{
@@ -21,7 +24,7 @@ impl Reader<'_> {
             _ => return self.wrong_form(&node, expects(false)),
         };
         let mut out: Vec<Node> = Vec::with_capacity(items.len());
-        let mut seen: HashMap<Rc<str>, Span> = HashMap::new();
+        let mut seen: HashSet<Rc<str>> = HashSet::new();
         for (index, mut item) in items.into_iter().enumerate() {
             self.unmark(&mut item);
             let read = self.at_index(index, |reader| {
@@ -34,17 +37,10 @@ impl Reader<'_> {
             if list.single && item.as_text() == Some("") {
                 continue;
             }
-            if list.twice != Twice::Keep
+            if list.twice == Twice::Drop
                 && let Value::Text(text) = &item.value
-                && let Some(first) = seen.insert(Rc::clone(text), item.span)
+                && !seen.insert(Rc::clone(text))
             {
-                if list.twice == Twice::Refuse {
-                    let message = format!("`{}` lists an item twice", self.path);
-                    let error = Diagnostic::error(Code::DuplicateItem, message)
-                        .at(item.span, "here again")
-                        .and(first, "first here");
-                    self.sink.push(error);
-                }
                 continue;
             }
             out.push(item);
@@ -145,6 +141,26 @@ impl Reader<'_> {
         Some(Node::new(Value::Mapping(out), span))
     }
 
+    /// Reads a scalar, or a list of scalars, as texts.
+    pub(super) fn values(&mut self, node: Node) -> Option<Node> {
+        let text = |reader: &mut Self, node: Node| match scalar_text(&node) {
+            Ok(Some(text)) => Some(Node {
+                value: Value::Text(text),
+                ..node
+            }),
+            _ => reader.wrong_form(&node, "a text, a number or a boolean"),
+        };
+        let span = node.span;
+        let Value::Sequence(items) = node.value else {
+            return text(self, node);
+        };
+        let mut out = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            out.extend(self.at_index(index, |reader| text(reader, item)));
+        }
+        Some(Node::new(Value::Sequence(out), span))
+    }
+
     /// Reads a mapping from any key to texts; numbers keep their text, nothing is the empty text.
     pub(super) fn options(&mut self, node: Node) -> Option<Node> {
         let span = node.span;
@@ -188,6 +204,16 @@ impl Reader<'_> {
                             },
                         );
                         continue;
+                    }
+                    if self.is_model() && !matches!(pairs, Pairs::Contexts | Pairs::Ssh) {
+                        let typed = any(value.clone());
+                        if matches!(
+                            typed.value,
+                            Value::Int(_) | Value::Float(_) | Value::Bool(_)
+                        ) {
+                            out.insert(key, key_span, typed);
+                            continue;
+                        }
                     }
                     let text = self.at_key(&key, |reader| match scalar_text(&value) {
                         Ok(text) => Some(text),

@@ -7,7 +7,10 @@ use super::{
     Reader,
     short::{item_text, mapping},
 };
-use crate::yaml::{Node, Value};
+use crate::{
+    diagnostic::Code,
+    yaml::{Node, Value},
+};
 
 /// Returns the text of a scalar as it counts, whatever its type.
 pub(super) fn written(node: &Node) -> &str {
@@ -42,6 +45,22 @@ pub(crate) fn device(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
             ("permissions", Node::text(permissions, span)),
         ],
     )]
+}
+
+/// Returns whether a device is named as the Container Device Interface does: `vendor.com/class=name`.
+pub(crate) fn is_cdi_name(source: &str) -> bool {
+    let letters = |text: &str, more: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    source.split_once('=').is_some_and(|(kind, device)| {
+        let kind = kind.split_once('/');
+        letters(device, "_-.:")
+            && kind.is_some_and(|(vendor, class)| letters(vendor, "_-.") && letters(class, "_-"))
+    })
 }
 
 /// Checks a device of the long form.
@@ -149,7 +168,8 @@ pub(crate) fn finish_subnet(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         {
             let span = value.span;
             reader.at_key(key, |reader| {
-                reader.bad_value::<()>(span, "must be a subnet such as 10.1.0.0/24")
+                let what = "must be a subnet such as 10.1.0.0/24";
+                reader.refuse::<()>(Code::BadAddress, span, what, "")
             });
             valid = false;
         }
@@ -163,7 +183,8 @@ pub(crate) fn finish_subnet(reader: &mut Reader<'_>, node: &mut Node) -> bool {
             .as_text()
             .is_none_or(|text| text.parse::<IpAddr>().is_err())
         {
-            let _: Option<()> = reader.bad_value(value.span, "must be an IP address");
+            let _: Option<()> =
+                reader.refuse(Code::BadAddress, value.span, "must be an IP address", "");
             valid = false;
         }
     }

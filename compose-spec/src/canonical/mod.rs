@@ -21,7 +21,7 @@ use crate::{
     env::Environment,
     locations::push_index,
     paths::Written,
-    schema::{Effect, Field, Kind, Section},
+    schema::{Effect, Field, Kind, List, Section, Short, TOP},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
 
@@ -113,6 +113,7 @@ impl Reader<'_> {
             Kind::List(list) => self.list(list, node),
             Kind::Pairs(pairs) => self.pairs(*pairs, node),
             Kind::Options => self.options(node),
+            Kind::Values => self.values(node),
             Kind::Map(map) => self.map(map, node),
             Kind::Section(section) => self.section(section, node),
             Kind::OptionalSection(_) if node.is_null() => Some(Node {
@@ -125,9 +126,16 @@ impl Reader<'_> {
                 Value::Sequence(_) => self.wrong_form(&node, kind.expects()),
                 _ => self.kind(scalar, node),
             },
-            Kind::Short(_) if node.as_text().is_some_and(|text| self.is_open(text)) => {
+            Kind::Short(_)
+                if self.is_model() && node.as_text().is_some_and(|text| text.contains('$')) =>
+            {
                 Some(any(node))
             }
+            // Single words that stand for a list or a number stay as written in a model.
+            Kind::Short(Short {
+                long: Kind::List(List { replace: true, .. }) | Kind::Int(..),
+                ..
+            }) if self.is_model() && node.as_text().is_some() => Some(any(node)),
             Kind::Short(short) => {
                 let node = (short.expand)(self, node)?;
                 self.kind(&short.long, node)
@@ -154,7 +162,7 @@ impl Reader<'_> {
                 continue;
             }
             let Some(field) = section.field(&key) else {
-                self.unknown_key(section, &key, key_span);
+                self.unknown_key(section, &key, key_span, &value);
                 continue;
             };
             if value.mark != Mark::Reset {
@@ -176,7 +184,7 @@ impl Reader<'_> {
         usable.then(|| Node::new(Value::Mapping(out), span))
     }
 
-    fn unknown_key(&mut self, section: &Section, key: &str, span: Span) {
+    fn unknown_key(&mut self, section: &Section, key: &str, span: Span, value: &Node) {
         self.sink.damage(&self.path);
         if self.sink.is_full() {
             return;
@@ -190,6 +198,12 @@ impl Reader<'_> {
         let mut diagnostic = Diagnostic::error(Code::UnknownKey, message)
             .at(span, format!("{} has no such key", section.title));
         let names = || section.fields.iter().map(|field| field.name);
+        let is_service = |key: &str| value.get(key).is_some();
+        if std::ptr::eq(section, &raw const TOP) && ["image", "build"].into_iter().any(is_service) {
+            let help = "services stand one level deeper, under `services:`";
+            self.sink.push(diagnostic.help(help));
+            return;
+        }
         diagnostic = match (check::renamed(key), check::home_of(key, section)) {
             (Some(name), _) if section.field(name).is_some() => {
                 diagnostic.help(format!("did you mean `{name}`?"))
@@ -234,8 +248,11 @@ impl Reader<'_> {
     /// Reports a value of the wrong form.
     pub(crate) fn wrong_form<T>(&mut self, node: &Node, expects: &str) -> Option<T> {
         let message = format!("`{}` must be {expects}", self.path);
-        let diagnostic = Diagnostic::error(Code::WrongForm, message)
+        let mut diagnostic = Diagnostic::error(Code::WrongForm, message)
             .at(node.span, format!("this is {}", node.describe()));
+        if let Some(help) = check::form_help(node, expects) {
+            diagnostic = diagnostic.help(help);
+        }
         self.sink.push(diagnostic);
         None
     }
@@ -252,8 +269,19 @@ impl Reader<'_> {
         what: impl std::fmt::Display,
         help: &str,
     ) -> Option<T> {
+        self.refuse(Code::BadValue, span, what, help)
+    }
+
+    /// Reports a value under a code of its own, with a suggestion.
+    pub(crate) fn refuse<T>(
+        &mut self,
+        code: Code,
+        span: Span,
+        what: impl std::fmt::Display,
+        help: &str,
+    ) -> Option<T> {
         let mut diagnostic =
-            Diagnostic::error(Code::BadValue, format!("`{}`: {what}", self.path)).at(span, "");
+            Diagnostic::error(code, format!("`{}`: {what}", self.path)).at(span, "");
         if !help.is_empty() {
             diagnostic = diagnostic.help(help);
         }
@@ -276,9 +304,14 @@ impl Reader<'_> {
         absolute
     }
 
+    /// Returns whether a model is read, in which variables are not replaced and values stay as written.
+    pub(crate) fn is_model(&self) -> bool {
+        !self.setting.passes.interpolation
+    }
+
     /// Returns whether a text is not known yet, because variables in it were not replaced.
     pub(crate) fn is_open(&self, text: &str) -> bool {
-        !self.setting.passes.interpolation && text.contains('$')
+        self.is_model() && text.contains('$')
     }
 }
 

@@ -6,7 +6,10 @@ use super::{
     Reader,
     short::{mapping, shown},
 };
-use crate::yaml::{Mapping, Node, Resolved, Value};
+use crate::{
+    diagnostic::Code,
+    yaml::{Mapping, Node, Resolved, Value},
+};
 
 /// Values that one port of a range becomes.
 const VALUES_PER_PORT: usize = 5;
@@ -62,7 +65,7 @@ pub(crate) fn port(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
         Err(problem) => {
             let what = format!("`{}` is not a port: {problem}", shown(node));
             let help = "the form is [address:][published:]target[/protocol]";
-            let _: Option<()> = reader.bad_value_help(node.span, what, help);
+            let _: Option<()> = reader.refuse(Code::BadPort, node.span, what, help);
             return Vec::new();
         }
     };
@@ -70,7 +73,12 @@ pub(crate) fn port(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     let text = |text: String| Node::text(text, span);
     let count = parsed.target.length();
     if count > 1 && !reader.budget.spend(count as usize * VALUES_PER_PORT) {
-        let _: Option<()> = reader.bad_value(span, "the port ranges of the project are too large");
+        let _: Option<()> = reader.refuse(
+            Code::TooLarge,
+            span,
+            "the port ranges of the project are too large",
+            "",
+        );
         return Vec::new();
     }
     (0..count)
@@ -114,7 +122,7 @@ fn parse(text: &str) -> Result<Short<'_>, String> {
     }
     let target = Range::parse(target)
         .filter(|range| range.first > 0)
-        .ok_or("the container's port must be from 1 to 65535")?;
+        .ok_or_else(|| problem(target, "the container's port", 1))?;
     let Some(rest) = rest else {
         return Ok(Short {
             address: None,
@@ -127,7 +135,7 @@ fn parse(text: &str) -> Result<Short<'_>, String> {
     let published = match published {
         "" => None,
         text => {
-            let range = Range::parse(text).ok_or("the published port must be from 0 to 65535")?;
+            let range = Range::parse(text).ok_or_else(|| problem(text, "the published port", 0))?;
             if range.length() != target.length() && target.length() != 1 {
                 return Err("the two ranges differ in length".to_owned());
             }
@@ -140,6 +148,18 @@ fn parse(text: &str) -> Result<Short<'_>, String> {
         target,
         protocol,
     })
+}
+
+/// Returns what is wrong with a text that is no range.
+fn problem(text: &str, what: &str, least: u16) -> String {
+    let numbers = text
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?)));
+    match numbers {
+        Some((first, last)) if first > last => format!("the range of {what} descends"),
+        _ if text.contains(' ') => format!("there is a blank in {what}"),
+        _ => format!("{what} must be from {least} to 65535"),
+    }
 }
 
 /// Splits `[::]:80`, `::1:80`, `127.0.0.1:`, `80`.
@@ -190,7 +210,9 @@ pub(crate) fn finish_port(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let valid = problems.is_empty();
     for (key, problem) in problems {
         let place = node.get(key).map_or(span, |value| value.span);
-        reader.at_key(key, |reader| reader.bad_value::<()>(place, problem));
+        reader.at_key(key, |reader| {
+            reader.refuse::<()>(Code::BadPort, place, problem, "")
+        });
     }
     if let Some(fields) = node.as_mapping_mut() {
         set_default(fields, "mode", "ingress", span);
@@ -245,7 +267,7 @@ pub(crate) fn exposed_port(reader: &mut Reader<'_>, node: Node) -> Option<Node> 
         "`{}` is not a port such as 80, 80-90 or 80/udp",
         shown(&node)
     );
-    reader.bad_value(node.span, what)
+    reader.refuse(Code::BadPort, node.span, what, "")
 }
 
 #[cfg(test)]

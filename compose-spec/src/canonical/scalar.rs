@@ -51,14 +51,14 @@ impl Reader<'_> {
             });
         }
         if !takes(kind, resolved) {
-            let quoted = matches!(kind, Kind::Text) && resolved != Resolved::Null;
+            let quoted = matches!(kind, Kind::Text | Kind::SizeText) && resolved != Resolved::Null;
             return if quoted {
                 self.quote_it(&node, &scalar)
             } else {
                 self.wrong_form(&node, kind.expects())
             };
         }
-        let model = !self.setting.passes.interpolation;
+        let model = self.is_model();
         if matches!(kind, Kind::Command) {
             return if model {
                 Some(any(node))
@@ -102,7 +102,7 @@ impl Reader<'_> {
                 let number = float(resolved, &text);
                 Value::Float(self.parsed(number, shown, "a number", span)?)
             }
-            Kind::Size => {
+            Kind::Size | Kind::SizeText => {
                 let bytes = self.parsed(size(resolved, &text), shown, kind.expects(), span)?;
                 Value::Text(bytes.to_string().into())
             }
@@ -110,13 +110,22 @@ impl Reader<'_> {
                 let duration = units::parse_duration(&text);
                 let nanos = self.parsed(duration, shown, kind.expects(), span)?;
                 if nanos < 0 {
-                    return self.bad_value(span, "a duration must not be negative");
+                    return self.refuse(
+                        Code::BadQuantity,
+                        span,
+                        "a duration must not be negative",
+                        "",
+                    );
                 }
                 Value::Text(units::format_duration(nanos).into())
             }
             Kind::Mode => {
                 let mode = self.parsed(mode(resolved, &text), shown, kind.expects(), span)?;
                 Value::Text(format!("0{mode:o}").into())
+            }
+            Kind::ModeNumber => {
+                let mode = self.parsed(mode(resolved, &text), shown, kind.expects(), span)?;
+                Value::Int(mode.into())
             }
             Kind::OneOf(words) if !words.contains(&&*text) => {
                 return self.not_one_of(words, shown, span);
@@ -165,12 +174,18 @@ impl Reader<'_> {
     /// Reports an integer outside of its bounds.
     fn within(&mut self, kind: &Kind, value: i64, span: Span) -> Option<Value> {
         match *kind {
-            Kind::Int(least, _) if value < least => {
-                self.bad_value(span, format_args!("must be at least {least}"))
-            }
-            Kind::Int(_, most) if value > most => {
-                self.bad_value(span, format_args!("must be at most {most}"))
-            }
+            Kind::Int(least, _) if value < least => self.refuse(
+                Code::BadQuantity,
+                span,
+                format_args!("must be at least {least}"),
+                "",
+            ),
+            Kind::Int(_, most) if value > most => self.refuse(
+                Code::BadQuantity,
+                span,
+                format_args!("must be at most {most}"),
+                "",
+            ),
             _ => Some(Value::Int(value)),
         }
     }
@@ -185,9 +200,11 @@ impl Reader<'_> {
     }
 
     fn breaks_rule<T>(&mut self, rule: &Rule, shown: &str, span: Span) -> Option<T> {
-        let message = format!("`{}`: `{shown}` is not {}", self.path, rule.wanted);
+        // What is wanted is told in a word; the words that are valid stand at the place.
+        let (wanted, valid) = rule.wanted.split_once(": ").unwrap_or((rule.wanted, ""));
+        let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
         let diagnostic = Diagnostic::error(Code::BadValue, message)
-            .at(span, "")
+            .at(span, valid)
             .did_you_mean(shown, rule.words.iter().copied());
         self.sink.push(diagnostic);
         None
@@ -202,9 +219,20 @@ impl Reader<'_> {
         span: Span,
     ) -> Option<T> {
         if value.is_none() {
+            let number = ["a size", "a duration", "an integer", "a number", "an octal"]
+                .iter()
+                .any(|start| wanted.starts_with(start));
+            let code = if number {
+                Code::BadQuantity
+            } else {
+                Code::BadValue
+            };
             let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
-            self.sink
-                .push(Diagnostic::error(Code::BadValue, message).at(span, ""));
+            let mut diagnostic = Diagnostic::error(code, message).at(span, "");
+            if wanted.starts_with("a duration") && shown.parse::<u32>().is_ok() {
+                diagnostic = diagnostic.help(format!("give it a unit: `{shown}s`"));
+            }
+            self.sink.push(diagnostic);
         }
         value
     }
@@ -229,11 +257,13 @@ fn takes(kind: &Kind, resolved: Resolved<'_>) -> bool {
         Resolved::Null => false,
         Resolved::Text(_) => !matches!(kind, Kind::StrictFlag),
         Resolved::Bool(_) => matches!(kind, Kind::Flag | Kind::StrictFlag | Kind::TextOrFlag),
-        Resolved::Int(_) if matches!(kind, Kind::Int(..)) => true,
-        Resolved::Int(_) | Resolved::Float(_) => matches!(
-            kind,
-            Kind::TextOrNumber | Kind::Size | Kind::Mode | Kind::Number | Kind::Float
-        ),
+        Resolved::Int(_) if matches!(kind, Kind::Int(..) | Kind::TextOrNumber) => true,
+        Resolved::Int(_) | Resolved::Float(_) => {
+            matches!(
+                kind,
+                Kind::Size | Kind::Mode | Kind::ModeNumber | Kind::Number | Kind::Float
+            )
+        }
     }
 }
 

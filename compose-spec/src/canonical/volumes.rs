@@ -7,7 +7,7 @@ use super::{
     short::{item_text, mapping, shown},
 };
 use crate::{
-    diagnostic::Span,
+    diagnostic::{Code, Span, nearest},
     paths,
     yaml::{Mapping, Node, Value},
 };
@@ -23,9 +23,9 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     };
     let span = node.span;
     let refuse = |reader: &mut Reader<'_>, problem: &str| {
-        let what = format!("`{}` is not a volume: {problem}", shown(node));
+        let what = format!("`{}` is not a mount: {problem}", shown(node));
         let help = "the form is [source:]target[:options]";
-        let _: Option<()> = reader.bad_value_help(span, what, help);
+        let _: Option<()> = reader.refuse(Code::BadMount, span, what, help);
         Vec::new()
     };
     let parts: Vec<&str> = text.split(':').collect();
@@ -49,11 +49,14 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     };
     let bind = source.starts_with(['.', '/', '~']);
     let kind = if bind { "bind" } else { "volume" };
-    let Some(Options { details, read_only }) = options_of(options, bind, span) else {
-        return refuse(
-            reader,
-            "an option is none of ro, rw, z, Z, nocopy, rslave, …",
-        );
+    let Options { details, read_only } = match options_of(options, bind, span) {
+        Ok(options) => options,
+        Err(option) => {
+            let (problem, help) = unknown_option(option, bind, shown(node));
+            let what = format!("`{}` is not a mount: {problem}", shown(node));
+            let _: Option<()> = reader.refuse(Code::BadMount, span, what, &help);
+            return Vec::new();
+        }
     };
     let mut item = mapping(
         span,
@@ -79,8 +82,27 @@ struct Options {
     read_only: bool,
 }
 
-/// Reads the options of a short form; `None` when one is unknown.
-fn options_of(options: &str, bind: bool, span: Span) -> Option<Options> {
+/// Returns what is wrong with an option, and what to write. Its text may come from a variable: then it is not repeated.
+fn unknown_option(option: &str, bind: bool, shown: &str) -> (String, String) {
+    const KNOWN: [&str; 5] = ["ro", "rw", "nocopy", "z", "Z"];
+    let named = if shown.contains(option) {
+        format!("`{option}`")
+    } else {
+        "an option".to_owned()
+    };
+    if !bind && PROPAGATIONS.contains(&option) {
+        let help = "a path of the host begins with `./` or `/`";
+        return (format!("{named} is for paths of the host"), help.to_owned());
+    }
+    let help = match nearest(option, KNOWN.into_iter().chain(PROPAGATIONS)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "options are ro, rw, nocopy, z, Z and, for paths, rslave and its kin".to_owned(),
+    };
+    (format!("{named} is no option"), help)
+}
+
+/// Reads the options of a short form; an unknown one is the error.
+fn options_of(options: &str, bind: bool, span: Span) -> Result<Options, &str> {
     let yes = || Node::new(Value::Bool(true), span);
     let mut details = Mapping::default();
     let mut read_only = false;
@@ -94,13 +116,13 @@ fn options_of(options: &str, bind: bool, span: Span) -> Option<Options> {
             _ if PROPAGATIONS.contains(&option) && bind => {
                 details.set("propagation", Node::text(option, span));
             }
-            _ => return None,
+            _ => return Err(option),
         }
     }
     if bind {
         details.set("create_host_path", yes());
     }
-    Some(Options { details, read_only })
+    Ok(Options { details, read_only })
 }
 
 /// Completes and checks a mount of the long form.
@@ -139,7 +161,9 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         && !PROPAGATIONS.contains(&propagation)
     {
         let message = format!("a propagation is one of {}", PROPAGATIONS.join(", "));
-        return refuse(reader, span, &message);
+        let bind = node.get("bind");
+        let place = bind.and_then(|bind| bind.get("propagation"));
+        return refuse(reader, place.map_or(span, |node| node.span), &message);
     }
     let cleaned = paths::clean(Path::new(&target))
         .to_string_lossy()
@@ -155,7 +179,7 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
 }
 
 fn refuse(reader: &mut Reader<'_>, span: Span, problem: &str) -> bool {
-    let _: Option<()> = reader.bad_value(span, problem);
+    let _: Option<()> = reader.refuse(Code::BadMount, span, problem, "");
     false
 }
 

@@ -14,6 +14,14 @@ macro_rules! codes {
             /// Every code, in order.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
+            /// Returns the long form: what the code means, why it is one, an example of what is wrong and of what is
+            /// right, in Markdown.
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Self::$name => include_str!(concat!("../../explain/", $text, ".md")),)*
+                }
+            }
+
             /// Returns the code as printed, for example `S0201`.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -80,6 +88,14 @@ codes! {
     Deprecated = "S0307",
     /// An item occurs twice where items must differ.
     DuplicateItem = "S0308",
+    /// A port, range of ports or protocol that does not exist.
+    BadPort = "S0309",
+    /// A mount whose source, target or options cannot work.
+    BadMount = "S0310",
+    /// An address or subnet that is none, or lies outside of the subnet that it belongs to.
+    BadAddress = "S0311",
+    /// A number, size or length of time that is malformed or out of its bounds.
+    BadQuantity = "S0312",
 
     /// Two files give values that cannot be merged.
     CannotMerge = "S0401",
@@ -112,6 +128,23 @@ codes! {
     DuplicateName = "S0509",
     /// A known feature that this version refuses to run.
     Unsupported = "S0510",
+    /// Two services publish one port of the host.
+    PortTaken = "S0511",
+    /// Several replicas of something that can exist only once.
+    OneReplicaOnly = "S0512",
+    /// A service waits for something that never happens.
+    NeverReady = "S0513",
+    /// A model that is not defined.
+    UndefinedModel = "S0514",
+}
+
+impl Code {
+    /// Returns the first line of the explanation without the code: a few words.
+    pub fn title(self) -> &'static str {
+        let page = self.explanation();
+        let first = page.lines().next().unwrap_or_default();
+        first.split_once(": ").map_or(first, |(_, title)| title)
+    }
 }
 
 impl fmt::Display for Code {

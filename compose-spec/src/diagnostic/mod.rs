@@ -1,17 +1,20 @@
 //! What is wrong with a Compose file, where, and what to type instead.
 //!
 //! Deciding code pushes [`Diagnostic`]s into a [`Sink`] and goes on, so that a user sees all errors of a file at once.
-//! Nothing is printed here: the CLI renders them from [`Sources`]. Values that came out of the environment are never part
+//! Nothing is printed here: [`Drawing`], [`short`] and [`json`] turn a finding into text for those who print. Values that came out of the environment are never part
 //! of a message, unless they name a service, network or volume; messages quote the file as it is written.
 
 mod code;
-mod plain;
+mod draw;
+mod machine;
 mod sink;
 mod source;
 mod suggest;
+mod text;
 
 pub use code::Code;
-pub use plain::plain;
+pub use draw::{Drawing, plain};
+pub use machine::{json, short};
 pub(crate) use sink::Sink;
 pub use source::{Location, Source, SourceId, Sources, Span};
 pub(crate) use suggest::nearest;

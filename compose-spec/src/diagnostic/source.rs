@@ -28,6 +28,14 @@ impl Span {
         }
     }
 
+    /// Returns the empty span behind the last byte.
+    pub(crate) fn behind(self) -> Self {
+        Self {
+            start: self.end,
+            ..self
+        }
+    }
+
     /// Returns the part of the span from `start` to `end`, relative to its first byte.
     pub(crate) fn part(self, start: usize, end: usize) -> Self {
         let base = self.start as usize;
@@ -54,6 +62,8 @@ pub struct Source {
     /// The text, without a byte order mark.
     pub text: Arc<str>,
     line_starts: Vec<u32>,
+    /// Where another file names this one.
+    named_at: Option<Span>,
 }
 
 /// All files that were read, by [`SourceId`].
@@ -78,8 +88,19 @@ impl Sources {
             name: name.into(),
             text: text.into(),
             line_starts,
+            named_at: None,
         });
         id
+    }
+
+    /// Notes where another file names one.
+    pub(crate) fn set_named_at(&mut self, id: SourceId, named_at: Option<Span>) {
+        self.files[id.0 as usize].named_at = named_at;
+    }
+
+    /// Returns where another file names this one (`include`, `extends`, `env_file`); `None` when the caller named it.
+    pub fn named_at(&self, id: SourceId) -> Option<Span> {
+        self.files[id.0 as usize].named_at
     }
 
     /// Returns the file of a span.

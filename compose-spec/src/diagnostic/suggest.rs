@@ -1,16 +1,59 @@
 //! "Did you mean": the nearest of a few known words.
 
-/// Returns the candidate nearest to `written`, when it is near enough to be a slip of the hand.
+/// What other tools call a value.
+const SYNONYMS: [(&str, &str); 10] = [
+    ("never", "no"),
+    ("none", "no"),
+    ("false", "no"),
+    ("true", "always"),
+    ("reload", "restart"),
+    ("copy", "sync"),
+    ("shared", "shareable"),
+    ("completed", "service_completed_successfully"),
+    ("ready", "service_healthy"),
+    ("on_failure", "on-failure"),
+];
+
+/// Returns the candidate nearest to `written`: a slip of the hand, the word of another tool, or the only one that
+/// `written` is a part of.
 pub(crate) fn nearest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let named = |word: &str| candidates.iter().copied().find(|known| *known == word);
+    let mut synonyms = SYNONYMS.iter().filter(|(other, _)| *other == written);
+    if let Some(word) = synonyms.find_map(|(_, word)| named(word)) {
+        return Some(word);
+    }
+    slip(written, &candidates).or_else(|| whole_of(written, &candidates))
+}
+
+/// Returns the only candidate that begins or ends with `written` as a word of its own.
+fn whole_of<'a>(written: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    if written.len() < 3 {
+        return None;
+    }
+    let lower = written.to_ascii_lowercase();
+    let mut found = candidates.iter().copied().filter(|known| {
+        let known = known.to_ascii_lowercase();
+        known.starts_with(&lower)
+            || known
+                .strip_suffix(&lower)
+                .is_some_and(|rest| rest.ends_with(['_', '-', '.']))
+    });
+    let first = found.next();
+    first.filter(|_| found.next().is_none())
+}
+
+fn slip<'a>(written: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let folded: Vec<char> = fold(written);
     if folded.is_empty() || folded.len() > 64 {
         return None;
     }
     candidates
-        .into_iter()
+        .iter()
+        .copied()
         .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
         .filter(|(distance, candidate)| {
             *distance <= (folded.len().min(candidate.chars().count()) / 3).max(1)

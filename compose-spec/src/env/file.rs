@@ -85,7 +85,11 @@ pub(crate) fn read(
     match outcome {
         Ok(assignments) => Some(assignments),
         Err(error) => {
-            sink.push(line_error(&error, file.name, text, sources));
+            let diagnostic = line_error(&error, file.name, text, sources);
+            if let Some(label) = &diagnostic.primary {
+                sources.set_named_at(label.span.source, file.named_at);
+            }
+            sink.push(diagnostic);
             None
         }
     }

@@ -4,8 +4,13 @@
 //! spans: where a value came from is kept beside it in [`crate::Locations`], keyed by path, so that two projects compare
 //! equal when they mean the same.
 
+mod build;
+mod device;
+mod health;
+mod lifecycle;
 mod name;
 mod network;
+mod resources;
 mod service;
 mod storage;
 
@@ -14,16 +19,28 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+pub use build::{Attestation, Build, BuildSecret, CacheEntry, SshKey};
+pub use device::{
+    Blkio, Device, DeviceAccess, DeviceChoice, DeviceKind, DeviceRate, DeviceRequest, DeviceRule,
+    DeviceWeight,
+};
+pub use health::{Health, HealthCheck, HealthTest};
+pub use lifecycle::{
+    FailureAction, Hook, InitHook, Model, ModelBinding, Provider, Rollout, RolloutOrder,
+    WatchAction, WatchRule,
+};
 pub use name::{InvalidName, ProjectName, ServiceName};
 pub use network::{
     Attachment, ExtraHost, IpamSubnet, Network, NetworkMode, Port, PortProtocol, PublishedPort,
 };
+pub use resources::{Namespace, Resources, Ulimit, UserNamespace};
 pub use service::{
-    Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource, Logging, Namespace,
-    PullPolicy, Resources, RestartPolicy, Service, Ulimit,
+    Condition, Dependency, ExternalLink, ImageSource, Logging, MountOwner, PullPolicy,
+    RestartPolicy, Service, VolumesFrom,
 };
 pub use storage::{
-    BindOptions, FileGrant, FileObject, FileSource, Mount, MountSource, TmpfsOptions, Volume,
+    BindOptions, FileGrant, FileObject, FileSource, Mount, MountSource, SelinuxLabel, TmpfsOptions,
+    Volume,
 };
 
 /// A Compose project in canonical form.
@@ -45,6 +62,9 @@ pub struct Project {
     pub secrets: IndexMap<String, FileObject>,
     /// Configs by key; unused ones are pruned.
     pub configs: IndexMap<String, FileObject>,
+    /// Models by key; unused ones are pruned.
+    #[serde(default)]
+    pub models: IndexMap<String, Model>,
     /// Top-level `x-*` values as given.
     pub extensions: IndexMap<String, serde_json::Value>,
 }

@@ -20,12 +20,19 @@ pub struct Network {
     pub driver_opts: IndexMap<String, String>,
     /// No way out of the host.
     pub internal: bool,
+    /// Give endpoints IPv4 addresses.
+    #[serde(default = "yes")]
+    pub enable_ipv4: bool,
     /// Give endpoints IPv6 addresses.
     pub enable_ipv6: bool,
     /// Wanted subnets; empty = allocated.
     pub subnets: Vec<IpamSubnet>,
     /// Labels of the network.
     pub labels: IndexMap<String, String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One `ipam.config` entry; addresses as checked text in CIDR form.
@@ -66,6 +73,9 @@ pub struct Attachment {
     pub ipv4_address: Option<Ipv4Addr>,
     /// Fixed IPv6 address.
     pub ipv6_address: Option<std::net::Ipv6Addr>,
+    /// Further addresses of the interface, of any subnet.
+    #[serde(default)]
+    pub link_local_ips: Vec<IpAddr>,
     /// Fixed MAC address.
     pub mac_address: Option<String>,
     /// Higher comes first; the first is eth0.
@@ -74,6 +84,9 @@ pub struct Attachment {
     pub gw_priority: i64,
     /// Name of the interface in the container.
     pub interface_name: Option<String>,
+    /// Options of the endpoint as written (`com.docker.network.endpoint.sysctls`).
+    #[serde(default)]
+    pub driver_opts: IndexMap<String, String>,
 }
 
 /// One published port (ranges are expanded).

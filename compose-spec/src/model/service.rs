@@ -5,7 +5,11 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ExtraHost, FileGrant, Mount, NetworkMode, Port, ServiceName};
+use super::{
+    Build, Device, DeviceRequest, DeviceRule, ExtraHost, FileGrant, Health, Hook, InitHook,
+    ModelBinding, Mount, Namespace, NetworkMode, Port, Provider, Resources, Rollout, ServiceName,
+    Ulimit, UserNamespace, WatchRule,
+};
 
 /// A service in canonical form. `None` means "the image decides" wherever an image can decide.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +60,9 @@ pub struct Service {
     pub expose: Vec<String>,
     /// Extra lines for /etc/hosts.
     pub extra_hosts: Vec<ExtraHost>,
+    /// Containers outside of the project that get a name here.
+    #[serde(default)]
+    pub external_links: Vec<ExternalLink>,
     /// Upstream DNS servers in place of the host's.
     pub dns: Vec<String>,
     /// Search domains.
@@ -67,6 +74,9 @@ pub struct Service {
 
     /// Mounts by target, short forms resolved; `tmpfs:` entries are among them.
     pub mounts: Vec<Mount>,
+    /// Containers whose mounts this one gets too.
+    #[serde(default)]
+    pub volumes_from: Vec<VolumesFrom>,
     /// Secrets granted to the service.
     pub secrets: Vec<FileGrant>,
     /// Configs granted to the service.
@@ -80,8 +90,35 @@ pub struct Service {
     pub health: Health,
     /// What happens when the process ends.
     pub restart: RestartPolicy,
+    /// `deploy.restart_policy.delay`: time before each restart; `None` = 100 ms, doubling to 1 min.
+    #[serde(default)]
+    pub restart_delay: Option<Duration>,
+    /// `deploy.restart_policy.window`: time of running after which attempts count from 0 again; `None` = 10 s.
+    #[serde(default)]
+    pub restart_window: Option<Duration>,
+    /// Run one after the other before the first container starts.
+    #[serde(default)]
+    pub pre_start: Vec<InitHook>,
+    /// Run in each container once it is started; a failing one fails the start.
+    #[serde(default)]
+    pub post_start: Vec<Hook>,
+    /// Run in each container before it is stopped, but not when it ended by itself.
+    #[serde(default)]
+    pub pre_stop: Vec<Hook>,
     /// Number of containers.
     pub replicas: u32,
+    /// `deploy.update_config`: how containers are replaced; `None` = one by one, stop first.
+    #[serde(default)]
+    pub update: Option<Box<Rollout>>,
+    /// `deploy.rollback_config`: how a replacement is taken back.
+    #[serde(default)]
+    pub rollback: Option<Box<Rollout>>,
+    /// What `watch` does when files change.
+    #[serde(default)]
+    pub watch: Vec<WatchRule>,
+    /// Models that the service uses, by key.
+    #[serde(default)]
+    pub models: IndexMap<String, ModelBinding>,
     /// Fixed container name; excludes more than one replica.
     pub container_name: Option<String>,
     /// Labels of the container.
@@ -109,8 +146,23 @@ pub struct Service {
     pub privileged: bool,
     /// `no-new-privileges`, `seccomp=…`, as written with `=` as separator.
     pub security_opt: Vec<String>,
-    /// Devices `source:target:permissions`.
-    pub devices: Vec<String>,
+    /// Devices of the host that the container may use.
+    pub devices: Vec<Device>,
+    /// Further rules of the device controller.
+    #[serde(default)]
+    pub device_cgroup_rules: Vec<DeviceRule>,
+    /// Accelerators: `gpus`, then `deploy.resources.reservations.devices`.
+    #[serde(default)]
+    pub device_requests: Vec<DeviceRequest>,
+    /// Options of the root filesystem (`size`).
+    #[serde(default)]
+    pub storage_opt: IndexMap<String, String>,
+    /// User namespace.
+    #[serde(default)]
+    pub userns: UserNamespace,
+    /// Give the container the control socket and the registry credentials of the user.
+    #[serde(default)]
+    pub use_api_socket: bool,
     /// Process id namespace.
     pub pid: Namespace,
     /// System V IPC and POSIX message queue namespace.
@@ -126,6 +178,85 @@ pub struct Service {
 
     /// `x-*` values as given.
     pub extensions: IndexMap<String, serde_json::Value>,
+}
+
+impl Service {
+    /// Makes a service of an image with nothing else set: the state that every attribute has when it is left out.
+    pub fn new(name: ServiceName, image: ImageSource) -> Self {
+        Self {
+            name,
+            image,
+            pull_policy: PullPolicy::Missing,
+            platform: None,
+            command: None,
+            entrypoint: None,
+            environment: IndexMap::new(),
+            user: None,
+            group_add: Vec::new(),
+            working_dir: None,
+            hostname: None,
+            domainname: None,
+            init: false,
+            tty: false,
+            stdin_open: false,
+            stop_signal: None,
+            stop_grace: None,
+            depends_on: IndexMap::new(),
+            network: NetworkMode::Networks(IndexMap::new()),
+            ports: Vec::new(),
+            expose: Vec::new(),
+            extra_hosts: Vec::new(),
+            external_links: Vec::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_opt: Vec::new(),
+            mac_address: None,
+            mounts: Vec::new(),
+            volumes_from: Vec::new(),
+            secrets: Vec::new(),
+            configs: Vec::new(),
+            read_only: false,
+            shm_size_bytes: None,
+            health: Health::Inherit,
+            restart: RestartPolicy::No,
+            restart_delay: None,
+            restart_window: None,
+            pre_start: Vec::new(),
+            post_start: Vec::new(),
+            pre_stop: Vec::new(),
+            replicas: 1,
+            update: None,
+            rollback: None,
+            watch: Vec::new(),
+            models: IndexMap::new(),
+            container_name: None,
+            labels: IndexMap::new(),
+            annotations: IndexMap::new(),
+            profiles: Vec::new(),
+            attach: true,
+            logging: Logging::default(),
+            resources: Resources::default(),
+            ulimits: IndexMap::new(),
+            sysctls: IndexMap::new(),
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            privileged: false,
+            security_opt: Vec::new(),
+            devices: Vec::new(),
+            device_cgroup_rules: Vec::new(),
+            device_requests: Vec::new(),
+            storage_opt: IndexMap::new(),
+            userns: UserNamespace::Default,
+            use_api_socket: false,
+            pid: Namespace::Private,
+            ipc: Namespace::Private,
+            uts: Namespace::Private,
+            cgroup: Namespace::Private,
+            cgroup_parent: None,
+            oom_score_adj: None,
+            extensions: IndexMap::new(),
+        }
+    }
 }
 
 /// Where a service's image comes from.
@@ -144,39 +275,8 @@ pub enum ImageSource {
         /// The build section.
         build: Box<Build>,
     },
-}
-
-/// The `build:` section of a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Build {
-    /// Absolute directory, or a URL as written.
-    pub context: String,
-    /// Path of the Dockerfile relative to the context; `None` = `Dockerfile`.
-    pub dockerfile: Option<String>,
-    /// Text of the Dockerfile in its place.
-    pub dockerfile_inline: Option<String>,
-    /// Build arguments; `None` was not set in the environment.
-    pub args: IndexMap<String, Option<String>>,
-    /// Stage to build; `None` = the last.
-    pub target: Option<String>,
-    /// Labels of the image.
-    pub labels: IndexMap<String, String>,
-    /// Further tags.
-    pub tags: Vec<String>,
-    /// `default`, `none` or `host`.
-    pub network: Option<String>,
-    /// Ignore the cache.
-    pub no_cache: bool,
-    /// Ask the registry for newer bases.
-    pub pull: bool,
-    /// Size of /dev/shm in bytes.
-    pub shm_size_bytes: Option<u64>,
-    /// Extra lines for /etc/hosts.
-    pub extra_hosts: Vec<ExtraHost>,
-    /// Named contexts: name -> path, `docker-image://…`, `service:x`.
-    pub additional_contexts: IndexMap<String, String>,
-    /// Every further key of the section, canonical, for the builder.
-    pub rest: IndexMap<String, serde_json::Value>,
+    /// Nowhere: an external program runs the service.
+    Provider(Provider),
 }
 
 /// When to ask the registry for an image.
@@ -221,45 +321,6 @@ pub enum Condition {
     ServiceCompletedSuccessfully,
 }
 
-/// How a service's health is probed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// As the image's HEALTHCHECK says.
-    Inherit,
-    /// Not at all (`disable: true` or `test: NONE`).
-    Disabled,
-    /// As said here; what is `None` comes from the image, else from the defaults.
-    Check(HealthCheck),
-}
-
-/// A health check. Defaults: interval 30 s, timeout 30 s, retries 3, start period 0, start interval 5 s.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HealthCheck {
-    /// The probe; `None` = the image's.
-    pub test: Option<HealthTest>,
-    /// Time between probes.
-    pub interval: Option<Duration>,
-    /// Time that one probe may take.
-    pub timeout: Option<Duration>,
-    /// Failures in a row that make a service unhealthy.
-    pub retries: Option<u32>,
-    /// Time after the start in which failures do not count.
-    pub start_period: Option<Duration>,
-    /// Time between probes during the start period.
-    pub start_interval: Option<Duration>,
-}
-
-/// What a probe runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HealthTest {
-    /// A program with arguments.
-    Command(Vec<String>),
-    /// A line for the image's shell.
-    Shell(String),
-}
-
 /// What happens when a container's process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -277,52 +338,31 @@ pub enum RestartPolicy {
     UnlessStopped,
 }
 
-/// Limits of a container's control group; `None` = no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resources {
-    /// CPU time in billionths of a CPU (`cpus: 0.5` is 500 000 000).
-    pub cpu_nanos: Option<u64>,
-    /// Relative CPU weight, 2 to 262144.
-    pub cpu_shares: Option<u64>,
-    /// CFS quota in microseconds.
-    pub cpu_quota_us: Option<i64>,
-    /// CFS period in microseconds.
-    pub cpu_period_us: Option<u64>,
-    /// CPUs that may be used (`0-2,4`).
-    pub cpuset: Option<String>,
-    /// Hard memory limit.
-    pub memory_bytes: Option<u64>,
-    /// Memory protected from reclaim.
-    pub memory_reservation_bytes: Option<u64>,
-    /// Memory plus swap; -1 = no limit.
-    pub memory_swap_bytes: Option<i64>,
-    /// Number of tasks; -1 = no limit.
-    pub pids: Option<i64>,
+/// One entry of `external_links`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalLink {
+    /// Name of a container outside of the project.
+    pub container: String,
+    /// Name that it gets in this container.
+    pub alias: String,
 }
 
-/// A resource limit; -1 = unlimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
-    /// Soft limit.
-    pub soft: i64,
-    /// Hard limit.
-    pub hard: i64,
+/// One entry of `volumes_from`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumesFrom {
+    /// Whose mounts.
+    pub from: MountOwner,
+    /// No writes, whatever the mounts themselves say.
+    pub read_only: bool,
 }
 
-/// Whose namespace a container uses.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose mounts `volumes_from` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Namespace {
-    /// Its own.
-    #[default]
-    Private,
-    /// Its own, which others may join.
-    Shareable,
-    /// The host's.
-    Host,
-    /// That of another service of the project.
+pub enum MountOwner {
+    /// Those of a service of the project, replica by replica.
     Service(ServiceName),
-    /// That of a container by name.
+    /// Those of a container by name.
     Container(String),
 }
 

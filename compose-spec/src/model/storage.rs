@@ -48,6 +48,9 @@ pub enum MountSource {
     Anonymous {
         /// Do not copy the image's content into it.
         nocopy: bool,
+        /// Labels of the volume.
+        #[serde(default)]
+        labels: IndexMap<String, String>,
     },
     /// A file or directory of the host.
     Bind {
@@ -76,6 +79,19 @@ pub struct BindOptions {
     pub propagation: Option<String>,
     /// `enabled`, `disabled`, `writable`, `readonly`; `None` = enabled.
     pub recursive: Option<String>,
+    /// Label for SELinux; `None` = as it is.
+    #[serde(default)]
+    pub selinux: Option<SelinuxLabel>,
+}
+
+/// How a bind mount is labelled for SELinux.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelinuxLabel {
+    /// `z`: for all containers.
+    Shared,
+    /// `Z`: for this container alone.
+    Private,
 }
 
 /// Options of a tmpfs mount.

@@ -2,6 +2,7 @@
 //! Nothing here can be wrong but contradictions of `external`.
 
 mod env_files;
+mod hooks;
 
 use std::cell::RefCell;
 
@@ -28,56 +29,46 @@ pub(crate) fn normalize(
     context: &mut Context<'_>,
 ) {
     let passes = context.passes;
-    let sink = &mut context.sink;
     let span = tree.span;
     let Some(top) = tree.as_mapping_mut() else {
         return;
     };
     if let Some(version) = top.remove("version") {
-        sink.push(
+        context.sink.push(
             Diagnostic::warning(Code::Deprecated, "`version` is obsolete and has no effect")
                 .at(version.key_span, "")
                 .help("remove it"),
         );
     }
     top.set("name", Node::text(name.as_str(), span));
-    if !passes.normalization {
-        return empty_resources(top);
-    }
     let mut default_wanted = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_mapping_mut) {
         for (_, entry) in services.iter_mut() {
-            default_wanted |= service(&mut entry.value, origin, &context.paths);
+            defaults(&mut entry.value, origin, &context.paths);
+            if passes.normalization {
+                default_wanted |= service(&mut entry.value);
+            }
         }
+        hooks::inherit(services, context);
     }
     if default_wanted {
         add_default_network(top, span);
     }
+    let name = passes.normalization.then_some(name);
     for section in RESOURCES {
         let Some(resources) = top.get_mut(section).and_then(Node::as_mapping_mut) else {
             continue;
         };
         for (key, entry) in resources.iter_mut() {
-            resource(section, key, &mut entry.value, name, sink);
+            resource(section, key, &mut entry.value, name, &mut context.sink);
         }
     }
-    if let Some(volumes) = top.get_mut("volumes").and_then(Node::as_mapping_mut)
-        && passes.path_resolution
-    {
+    if let (true, Some(volumes)) = (
+        passes.path_resolution,
+        top.get_mut("volumes").and_then(Node::as_mapping_mut),
+    ) {
         for (_, entry) in volumes.iter_mut() {
             bind_device(&mut entry.value, origin);
-        }
-    }
-}
-
-/// A resource without attributes is one all the same.
-fn empty_resources(top: &mut Mapping) {
-    for section in RESOURCES {
-        let resources = top.get_mut(section).and_then(Node::as_mapping_mut);
-        for (_, entry) in resources.into_iter().flat_map(Mapping::iter_mut) {
-            if entry.value.is_null() {
-                entry.value.value = Value::Mapping(Mapping::default());
-            }
         }
     }
 }
@@ -96,11 +87,38 @@ fn add_default_network(top: &mut Mapping, span: Span) {
     }
 }
 
+/// Fills in what Compose fills in also without normalization: the context of a build and the targets of secrets.
+fn defaults(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) {
+    let span = node.span;
+    let Some(service) = node.as_mapping_mut() else {
+        return;
+    };
+    if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut)
+        && build.get("context").is_none()
+    {
+        let directory = origin.directory.to_string_lossy();
+        paths
+            .borrow_mut()
+            .note(span, &directory, ".", &origin.directory);
+        build.set("context", Node::text(&*directory, span));
+    }
+    if let Some(Value::Sequence(grants)) = service.get_mut("secrets").map(|node| &mut node.value) {
+        for grant in grants {
+            let source = grant.text_at("source").unwrap_or_default().to_owned();
+            let span = grant.span;
+            if let Some(grant) = grant.as_mapping_mut()
+                && grant.get("target").is_none()
+            {
+                grant.set("target", Node::text(format!("/run/secrets/{source}"), span));
+            }
+        }
+    }
+}
+
 /// Completes one service; returns whether it is on the network `default`, which needs no definition.
-fn service(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) -> bool {
+fn service(node: &mut Node) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
-    let image = node.get("image").cloned();
     let Some(service) = node.as_mapping_mut() else {
         return false;
     };
@@ -119,14 +137,13 @@ fn service(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) ->
     let on_default = service
         .get("networks")
         .is_some_and(|networks| networks.get("default").is_some());
+    if let Some(policy) = service.get_mut("pull_policy")
+        && policy.as_text() == Some("if_not_present")
+    {
+        // Two names of one policy; this one is older.
+        policy.value = Value::Text("missing".into());
+    }
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut) {
-        let directory = origin.directory.to_string_lossy();
-        if build.get("context").is_none() {
-            paths
-                .borrow_mut()
-                .note(span, &directory, ".", &origin.directory);
-            build.set("context", Node::text(&*directory, span));
-        }
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
             build.set("dockerfile", Node::text("Dockerfile", span));
         }
@@ -135,24 +152,8 @@ fn service(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) ->
             args.retain(|_, entry| !entry.value.is_null());
         }
     }
-    if let Some(Value::Sequence(grants)) = service.get_mut("secrets").map(|node| &mut node.value) {
-        for grant in grants {
-            let source = grant.text_at("source").unwrap_or_default().to_owned();
-            let span = grant.span;
-            if let Some(grant) = grant.as_mapping_mut()
-                && grant.get("target").is_none()
-            {
-                grant.set("target", Node::text(format!("/run/secrets/{source}"), span));
-            }
-        }
-    }
     if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value) {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
-    }
-    if let Some(Value::Sequence(hooks)) = service.get_mut("pre_start").map(|node| &mut node.value) {
-        for hook in hooks {
-            complete_init_hook(hook, image.as_ref());
-        }
     }
     on_default
 }
@@ -167,30 +168,17 @@ fn short_mapping(span: Span, key: &str, value: Node) -> Node {
     Node::new(Value::Mapping(mapping), span)
 }
 
-/// An init container runs the service's image on the default network unless it says otherwise.
-fn complete_init_hook(hook: &mut Node, image: Option<&Node>) {
-    let span = hook.span;
-    let Some(hook) = hook.as_mapping_mut() else {
-        return;
-    };
-    if let (None, Some(image)) = (hook.get("image"), image) {
-        hook.set("image", image.clone());
-    }
-    if hook.get("networks").is_none() {
-        hook.set("networks", default_networks(span));
-    }
-}
-
 /// Returns the services that other attributes need: name, whether a restart follows, where.
 fn implied_dependencies(service: &Node) -> Vec<(String, bool, Span)> {
     let mut out = Vec::new();
     for link in service.items_at("links") {
-        let name = link.as_text().unwrap_or_default();
-        out.push((
-            name.split(':').next().unwrap_or_default().to_owned(),
-            true,
-            link.span,
-        ));
+        let text = link.as_text().unwrap_or_default();
+        // With a second colon it is no link: the whole text is the name of a service that is not there.
+        let name = match text.split_once(':') {
+            Some((name, alias)) if !alias.contains(':') => name,
+            _ => text,
+        };
+        out.push((name.to_owned(), true, link.span));
     }
     for key in ["network_mode", "ipc", "pid", "uts"] {
         if let Some(node) = service.get(key)
@@ -237,7 +225,13 @@ fn add_dependency(service: &mut Mapping, name: &str, restart: bool, span: Span) 
 }
 
 /// Gives a network, volume, secret or config its name on the host.
-fn resource(section: &str, key: &str, node: &mut Node, project: &ProjectName, sink: &mut Sink) {
+fn resource(
+    section: &str,
+    key: &str,
+    node: &mut Node,
+    project: Option<&ProjectName>,
+    sink: &mut Sink,
+) {
     let span = node.span;
     if node.is_null() {
         node.value = Value::Mapping(Mapping::default());
@@ -281,6 +275,7 @@ fn resource(section: &str, key: &str, node: &mut Node, project: &ProjectName, si
     if fields
         .get("name")
         .is_none_or(|name| name.as_text() == Some(""))
+        && let Some(project) = project
     {
         let external = fields.get("external").is_some_and(Node::is_true);
         let name = if external {

@@ -1,7 +1,11 @@
 //! The canonical tree becomes [`Project`]. Everything is checked by now; what still cannot be said in the model is
 //! reported with its place.
 
+mod build;
+mod device;
+mod lifecycle;
 mod network;
+mod resources;
 mod service;
 mod storage;
 
@@ -42,6 +46,7 @@ pub(crate) fn build(
         volumes: builder.volumes(),
         secrets: builder.file_objects("secrets"),
         configs: builder.file_objects("configs"),
+        models: builder.models(),
         extensions: extensions(tree),
         name: name.clone(),
     };

@@ -71,7 +71,11 @@ impl Builder<'_> {
     }
 
     /// Seats by priority, the highest first; equal ones in the order of the file.
-    fn attachments(&self, service: &ServiceName, node: &Node) -> IndexMap<String, Attachment> {
+    pub(super) fn attachments(
+        &self,
+        service: &ServiceName,
+        node: &Node,
+    ) -> IndexMap<String, Attachment> {
         let linked = self
             .aliases
             .get(service.as_str())
@@ -94,7 +98,12 @@ impl Builder<'_> {
                     mac_address: text(node, "mac_address"),
                     priority: int(node, "priority").unwrap_or_default(),
                     gw_priority: int(node, "gw_priority").unwrap_or_default(),
+                    link_local_ips: texts(node, "link_local_ips")
+                        .iter()
+                        .filter_map(|address| address.parse().ok())
+                        .collect(),
                     interface_name: text(node, "interface_name"),
+                    driver_opts: pairs(node, "driver_opts"),
                 };
                 (key.to_string(), seat)
             })
@@ -153,6 +162,7 @@ fn network(node: &Node) -> Network {
         driver: text(node, "driver").filter(|driver| driver != "default"),
         driver_opts: pairs(node, "driver_opts"),
         internal: flag(node, "internal"),
+        enable_ipv4: node.get("enable_ipv4").is_none_or(Node::is_true),
         enable_ipv6: flag(node, "enable_ipv6"),
         subnets: subnets.iter().map(subnet).collect(),
         labels: pairs(node, "labels"),
@@ -183,6 +193,7 @@ fn empty_network(name: String) -> Network {
         driver: None,
         driver_opts: IndexMap::new(),
         internal: false,
+        enable_ipv4: true,
         enable_ipv6: false,
         subnets: Vec::new(),
         labels: IndexMap::new(),

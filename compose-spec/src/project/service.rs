@@ -5,24 +5,29 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
-    Builder, command, duration, extensions, extra_hosts, flag, int, network::port, optional_pairs,
-    pairs, size, storage::grants, text, texts,
+    Builder, build::build, command, device, duration, extensions, extra_hosts, flag, int,
+    lifecycle, network::port, optional_pairs, pairs, resources, size, storage::grants, text, texts,
 };
 use crate::{
     canonical::check,
     model::{
-        Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource, Logging,
-        Namespace, PullPolicy, Resources, RestartPolicy, Service, ServiceName, Ulimit,
+        Condition, Dependency, ExternalLink, Health, HealthCheck, HealthTest, ImageSource, Logging,
+        MountOwner, Namespace, PullPolicy, RestartPolicy, Service, ServiceName, UserNamespace,
+        VolumesFrom,
     },
-    render,
     yaml::Node,
 };
 
 const DAY_SECONDS: u64 = 24 * 3600;
-const NANOS_PER_CPU: f64 = 1e9;
 
 impl Builder<'_> {
     pub(super) fn service(&mut self, name: ServiceName, node: &Node) -> Service {
+        let mut service = self.without_init_hooks(name, node);
+        service.pre_start = self.init_hooks(&service, node);
+        service
+    }
+
+    fn without_init_hooks(&mut self, name: ServiceName, node: &Node) -> Service {
         Service {
             image: image(node),
             pull_policy: pull_policy(node),
@@ -45,26 +50,37 @@ impl Builder<'_> {
             ports: node.items_at("ports").iter().filter_map(port).collect(),
             expose: texts(node, "expose"),
             extra_hosts: extra_hosts(node),
+            external_links: external_links(node),
             dns: texts(node, "dns"),
             dns_search: texts(node, "dns_search"),
             dns_opt: texts(node, "dns_opt"),
             mac_address: text(node, "mac_address"),
             mounts: self.mounts(node),
+            volumes_from: volumes_from(node),
             secrets: grants(node, "secrets"),
             configs: grants(node, "configs"),
             read_only: flag(node, "read_only"),
             shm_size_bytes: size(node, "shm_size"),
             health: health(node),
             restart: restart(node),
+            restart_delay: restart_policy(node).and_then(|policy| duration(policy, "delay")),
+            restart_window: restart_policy(node).and_then(|policy| duration(policy, "window")),
+            pre_start: Vec::new(),
+            post_start: lifecycle::hooks(node, "post_start"),
+            pre_stop: lifecycle::hooks(node, "pre_stop"),
             replicas: replicas(node),
+            update: lifecycle::rollout(node, "update_config"),
+            rollback: lifecycle::rollout(node, "rollback_config"),
+            watch: lifecycle::watch(node),
+            models: lifecycle::model_bindings(node),
             container_name: text(node, "container_name"),
             labels: pairs(node, "labels"),
             annotations: pairs(node, "annotations"),
             profiles: texts(node, "profiles"),
             attach: node.get("attach").is_none_or(Node::is_true),
             logging: logging(node),
-            resources: resources(node),
-            ulimits: ulimits(node),
+            resources: resources::resources(node),
+            ulimits: resources::ulimits(node),
             sysctls: pairs(node, "sysctls"),
             cap_add: capabilities(node, "cap_add"),
             cap_drop: capabilities(node, "cap_drop"),
@@ -73,7 +89,15 @@ impl Builder<'_> {
                 .into_iter()
                 .map(with_equals)
                 .collect(),
-            devices: devices(node),
+            devices: device::devices(node),
+            device_cgroup_rules: device::rules(node),
+            device_requests: device::requests(node),
+            storage_opt: pairs(node, "storage_opt"),
+            userns: match node.text_at("userns_mode") {
+                Some("host") => UserNamespace::Host,
+                _ => UserNamespace::Default,
+            },
+            use_api_socket: flag(node, "use_api_socket"),
             pid: namespace(node, "pid"),
             ipc: namespace(node, "ipc"),
             uts: namespace(node, "uts"),
@@ -86,59 +110,18 @@ impl Builder<'_> {
     }
 }
 
+/// A provider runs the service whatever image it names; a build makes the image that `image` names.
 fn image(node: &Node) -> ImageSource {
     let image = text(node, "image");
-    match node.get("build") {
-        None => ImageSource::Pull {
-            image: image.unwrap_or_default(),
-        },
-        Some(section) => ImageSource::Build {
+    match (node.get("provider"), node.get("build")) {
+        (Some(provider), _) => ImageSource::Provider(lifecycle::provider(provider)),
+        (None, Some(section)) => ImageSource::Build {
             image,
             build: Box::new(build(section)),
         },
-    }
-}
-
-/// Keys of `build` that the model has fields for.
-const BUILD_KEYS: [&str; 13] = [
-    "context",
-    "dockerfile",
-    "dockerfile_inline",
-    "args",
-    "target",
-    "labels",
-    "tags",
-    "network",
-    "no_cache",
-    "pull",
-    "shm_size",
-    "extra_hosts",
-    "additional_contexts",
-];
-
-fn build(node: &Node) -> Build {
-    let rest = node
-        .as_mapping()
-        .into_iter()
-        .flat_map(crate::yaml::Mapping::iter);
-    Build {
-        context: text(node, "context").unwrap_or_default(),
-        dockerfile: text(node, "dockerfile"),
-        dockerfile_inline: text(node, "dockerfile_inline"),
-        args: optional_pairs(node, "args"),
-        target: text(node, "target"),
-        labels: pairs(node, "labels"),
-        tags: texts(node, "tags"),
-        network: text(node, "network"),
-        no_cache: flag(node, "no_cache"),
-        pull: flag(node, "pull"),
-        shm_size_bytes: size(node, "shm_size"),
-        extra_hosts: extra_hosts(node),
-        additional_contexts: pairs(node, "additional_contexts"),
-        rest: rest
-            .filter(|(key, _)| !BUILD_KEYS.contains(&&***key))
-            .map(|(key, entry)| (key.to_string(), render::plain(&entry.value)))
-            .collect(),
+        (None, None) => ImageSource::Pull {
+            image: image.unwrap_or_default(),
+        },
     }
 }
 
@@ -210,10 +193,7 @@ fn health(node: &Node) -> Health {
 
 /// `deploy.restart_policy` wins over `restart`.
 fn restart(node: &Node) -> RestartPolicy {
-    if let Some(policy) = node
-        .get("deploy")
-        .and_then(|deploy| deploy.get("restart_policy"))
-    {
+    if let Some(policy) = restart_policy(node) {
         let attempts_max = int(policy, "max_attempts").and_then(|count| u32::try_from(count).ok());
         return match policy.text_at("condition") {
             Some("none" | "no") => RestartPolicy::No,
@@ -240,6 +220,44 @@ fn restart(node: &Node) -> RestartPolicy {
     }
 }
 
+fn restart_policy(node: &Node) -> Option<&Node> {
+    node.get("deploy")?.get("restart_policy")
+}
+
+/// `name[:alias]`
+fn external_links(node: &Node) -> Vec<ExternalLink> {
+    texts(node, "external_links")
+        .into_iter()
+        .map(|link| {
+            let (container, alias) = link.split_once(':').unwrap_or((&link, &link));
+            ExternalLink {
+                container: container.to_owned(),
+                alias: alias.to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// `service[:mode]` or `container:name[:mode]`
+fn volumes_from(node: &Node) -> Vec<VolumesFrom> {
+    let owner = |text: &str| {
+        let container = text.strip_prefix("container:");
+        let rest = container.unwrap_or(text);
+        let (name, mode) = rest.split_once(':').unwrap_or((rest, ""));
+        let from = if container.is_some() {
+            MountOwner::Container(name.to_owned())
+        } else {
+            MountOwner::Service(name.parse().ok()?)
+        };
+        let read_only = mode.split(',').any(|option| option == "ro");
+        Some(VolumesFrom { from, read_only })
+    };
+    texts(node, "volumes_from")
+        .iter()
+        .filter_map(|text| owner(text))
+        .collect()
+}
+
 fn replicas(node: &Node) -> u32 {
     let deployed = node
         .get("deploy")
@@ -256,69 +274,6 @@ fn logging(node: &Node) -> Logging {
         driver: text(logging, "driver"),
         options: pairs(logging, "options"),
     }
-}
-
-fn resources(node: &Node) -> Resources {
-    let deploy = node
-        .get("deploy")
-        .and_then(|deploy| deploy.get("resources"));
-    let limits = deploy.and_then(|resources| resources.get("limits"));
-    let reservations = deploy.and_then(|resources| resources.get("reservations"));
-    let cpus = node
-        .get("cpus")
-        .or_else(|| limits?.get("cpus"))
-        .and_then(Node::as_float);
-    let positive = |key| {
-        int(node, key)
-            .and_then(|v| u64::try_from(v).ok())
-            .filter(|v| *v > 0)
-    };
-    Resources {
-        cpu_nanos: cpus.and_then(nanos),
-        cpu_shares: positive("cpu_shares"),
-        cpu_quota_us: int(node, "cpu_quota").filter(|quota| *quota != 0),
-        cpu_period_us: positive("cpu_period"),
-        cpuset: text(node, "cpuset"),
-        memory_bytes: size(node, "mem_limit").or_else(|| size(limits?, "memory")),
-        memory_reservation_bytes: size(node, "mem_reservation")
-            .or_else(|| size(reservations?, "memory")),
-        memory_swap_bytes: node
-            .text_at("memswap_limit")
-            .and_then(|text| text.parse().ok())
-            .filter(|bytes| *bytes != 0),
-        pids: int(node, "pids_limit")
-            .or_else(|| int(limits?, "pids"))
-            .filter(|pids| *pids != 0),
-    }
-}
-
-/// Billionths of a CPU; 0 means no limit.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "only numbers within the bounds get here"
-)]
-fn nanos(cpus: f64) -> Option<u64> {
-    (cpus > 0.0 && cpus < 1e9).then(|| (cpus * NANOS_PER_CPU).round() as u64)
-}
-
-fn ulimits(node: &Node) -> IndexMap<String, Ulimit> {
-    node.entries_at("ulimits")
-        .filter_map(|(name, entry)| {
-            let value = &entry.value;
-            let ulimit = match value.as_int() {
-                Some(both) => Ulimit {
-                    soft: both,
-                    hard: both,
-                },
-                None => Ulimit {
-                    soft: int(value, "soft")?,
-                    hard: int(value, "hard")?,
-                },
-            };
-            Some((name.to_ascii_lowercase(), ulimit))
-        })
-        .collect()
 }
 
 /// Names without the prefix, in upper case.
@@ -343,21 +298,6 @@ fn with_equals(option: String) -> String {
         }
         _ => option,
     }
-}
-
-fn devices(node: &Node) -> Vec<String> {
-    node.items_at("devices")
-        .iter()
-        .map(|device| {
-            let part = |key| device.text_at(key).unwrap_or_default();
-            format!(
-                "{}:{}:{}",
-                part("source"),
-                part("target"),
-                part("permissions")
-            )
-        })
-        .collect()
 }
 
 fn namespace(node: &Node, key: &str) -> Namespace {

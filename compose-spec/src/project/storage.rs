@@ -7,7 +7,8 @@ use crate::{
     canonical::{items, units},
     diagnostic::{Code, Diagnostic, Span},
     model::{
-        BindOptions, FileGrant, FileObject, FileSource, Mount, MountSource, TmpfsOptions, Volume,
+        BindOptions, FileGrant, FileObject, FileSource, Mount, MountSource, SelinuxLabel,
+        TmpfsOptions, Volume,
     },
     yaml::Node,
 };
@@ -119,7 +120,12 @@ fn mount(node: &Node) -> Option<Mount> {
             path: path(source),
             options: bind_options(details("bind")),
         },
-        "volume" if source.is_empty() => MountSource::Anonymous { nocopy },
+        "volume" if source.is_empty() => MountSource::Anonymous {
+            nocopy,
+            labels: details("volume")
+                .map(|volume| pairs(volume, "labels"))
+                .unwrap_or_default(),
+        },
         "volume" => MountSource::Volume {
             key: source.to_owned(),
             nocopy,
@@ -148,25 +154,28 @@ fn mount(node: &Node) -> Option<Mount> {
 
 /// Returns the secrets or configs that a service may read.
 pub(super) fn grants(node: &Node, section: &str) -> Vec<FileGrant> {
+    let key = match section {
+        "secrets" => items::secret_key,
+        _ => items::config_key,
+    };
     node.items_at(section)
         .iter()
-        .map(|grant| {
-            let target = match section {
-                "secrets" => items::secret_key(grant),
-                _ => items::config_key(grant),
-            };
-            let id = |key| grant.text_at(key).and_then(|text| text.parse().ok());
-            FileGrant {
-                source: text(grant, "source").unwrap_or_default(),
-                target,
-                uid: id("uid"),
-                gid: id("gid"),
-                mode: grant
-                    .text_at("mode")
-                    .and_then(|text| u32::from_str_radix(text, 8).ok()),
-            }
-        })
+        .map(|item| grant(item, key))
         .collect()
+}
+
+/// Returns one grant, whose place in the container `key` tells.
+pub(super) fn grant(node: &Node, key: fn(&Node) -> String) -> FileGrant {
+    let id = |key| node.text_at(key).and_then(|text| text.parse().ok());
+    FileGrant {
+        source: text(node, "source").unwrap_or_default(),
+        target: key(node),
+        uid: id("uid"),
+        gid: id("gid"),
+        mode: node
+            .text_at("mode")
+            .and_then(|text| u32::from_str_radix(text, 8).ok()),
+    }
 }
 
 /// Without a `bind:` block a missing source is reported instead of made.
@@ -176,11 +185,17 @@ fn bind_options(node: Option<&Node>) -> BindOptions {
             create_host_path: false,
             propagation: None,
             recursive: None,
+            selinux: None,
         };
     };
     BindOptions {
         create_host_path: node.get("create_host_path").is_none_or(Node::is_true),
         propagation: text(node, "propagation"),
         recursive: text(node, "recursive"),
+        selinux: match node.text_at("selinux") {
+            Some("z") => Some(SelinuxLabel::Shared),
+            Some("Z") => Some(SelinuxLabel::Private),
+            _ => None,
+        },
     }
 }

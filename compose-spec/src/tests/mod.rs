@@ -1,13 +1,14 @@
 //! Tests of the whole pipeline, on files in memory.
 
-mod broken;
-mod broken_values;
 mod compose;
 mod discovery;
+mod elements;
+mod explain;
 mod hostile;
 mod model;
 mod output;
 mod random;
+mod readme;
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,6 @@
 //! The model says what the file says.
 
+use indexmap::IndexMap;
 use std::{path::Path, time::Duration};
 
 use super::{load_files, loaded};
@@ -52,7 +53,9 @@ fn a_full_service_arrives() {
     assert_eq!(web.resources.memory_bytes, Some(256 << 20));
     assert_eq!(web.resources.memory_swap_bytes, Some(-1));
     assert_eq!(web.resources.pids, Some(100));
-    assert_eq!(web.replicas, 2);
+    assert_eq!(web.replicas, 1);
+    let many = super::loaded("services: {a: {image: i, scale: 3}}").project;
+    assert_eq!(many.services["a"].replicas, 3);
     assert_eq!(web.ulimits["nofile"].hard, 2048);
     assert_eq!(web.cap_drop, ["ALL"]);
     assert_eq!(web.cap_add, ["NET_ADMIN"]);
@@ -60,7 +63,7 @@ fn a_full_service_arrives() {
         web.security_opt,
         ["no-new-privileges=true", "label=disable"]
     );
-    assert_eq!(web.devices, ["/dev/fuse:/dev/fuse:rwm"]);
+    assert_eq!(web.devices[0].to_string(), "/dev/fuse:/dev/fuse:rwm");
     assert_eq!(web.ipc, Namespace::Shareable);
     assert_eq!(web.sysctls["net.core.somaxconn"], "1024");
     assert_eq!(web.extra_hosts[0].address, "host-gateway");
@@ -107,6 +110,7 @@ fn mounts_know_their_source() {
             create_host_path: true,
             propagation: Some("rslave".to_owned()),
             recursive: None,
+            selinux: None,
         },
     };
     assert_eq!(by_target("/etc/app").source, bind);
@@ -119,7 +123,10 @@ fn mounts_know_their_source() {
     assert_eq!(by_target("/data").source, data);
     assert_eq!(
         by_target("/cache").source,
-        MountSource::Anonymous { nocopy: false }
+        MountSource::Anonymous {
+            nocopy: false,
+            labels: IndexMap::new()
+        }
     );
     let MountSource::Bind { options, .. } = &by_target("/long").source else {
         panic!("bind")

@@ -1,7 +1,13 @@
 //! What one value cannot show: references, cycles, contradictions.
 
 mod cycle;
+mod limits;
+mod ports;
 mod references;
+mod subnets;
+mod values;
+mod waiting;
+mod words;
 
 use std::collections::HashMap;
 
@@ -15,13 +21,17 @@ use crate::{
 pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
     references::check(tree, selection, sink);
     cycle::check(tree, sink);
+    ports::check(tree, sink);
+    subnets::check(tree, sink);
+    waiting::check(tree, sink);
     let mut names: HashMap<&str, (&str, Span)> = HashMap::new();
     for (name, entry) in tree.entries_at("services") {
         let service = &entry.value;
         check_image(name, service, entry.key_span, sink);
-        check_provider(name, service, sink);
         check_conflicts(name, service, sink);
         check_mounts(name, service, sink);
+        check_namespaces(name, service, sink);
+        values::check(name, service, sink);
         if let Some(node) = service.get("container_name")
             && let Some(container) = node.as_text()
             && let Some((other, place)) = names.insert(container, (name, node.span))
@@ -29,8 +39,9 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
             let message = format!("services `{other}` and `{name}` have one `container_name`");
             sink.push(
                 Diagnostic::error(Code::DuplicateName, message)
-                    .at(node.span, "")
-                    .and(place, "first here"),
+                    .at(node.span, "here again")
+                    .and(place, "first here")
+                    .help("without `container_name` names never collide"),
             );
         }
     }
@@ -58,21 +69,13 @@ fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
     sink.push(Diagnostic::error(Code::NoImage, message).at(span, ""));
 }
 
-/// A provider is an external program that runs the service instead of a container.
-fn check_provider(name: &str, service: &Node, sink: &mut Sink) {
-    if let Some(provider) = service.get("provider") {
-        let message = format!("service `{name}`: providers are not run by this version");
-        sink.push(Diagnostic::error(Code::Unsupported, message).at(provider.span, ""));
-    }
-}
-
 fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
     let mut conflict = |first: &Node, second: &Node, what: &str| {
         let message = format!("service `{name}`: {what}");
         sink.push(
             Diagnostic::error(Code::Conflict, message)
-                .at(second.span, "")
-                .and(first.span, ""),
+                .at(second.span, "this")
+                .and(first.span, "and this"),
         );
     };
     if let (Some(mode), Some(networks)) = (service.get("network_mode"), service.get("networks")) {
@@ -122,6 +125,61 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
     }
 }
 
+/// Returns how many replicas a service has, and where that is said.
+fn replicas(service: &Node) -> Option<(i64, Span)> {
+    let deploy = || {
+        service
+            .get("deploy")
+            .and_then(|deploy| deploy.get("replicas"))
+    };
+    let node = service.get("scale").or_else(deploy)?;
+    Some((node.as_int()?, node.span))
+}
+
+/// A service in the network of another container has that container's ports, names and servers.
+fn check_namespaces(name: &str, service: &Node, sink: &mut Sink) {
+    let Some(mode) = service.get("network_mode") else {
+        return;
+    };
+    let text = mode.as_text().unwrap_or_default();
+    let Some(owner) = text
+        .strip_prefix("service:")
+        .or_else(|| text.strip_prefix("container:"))
+    else {
+        if let ("host", Some(ports)) = (text, service.get("ports"))
+            && !ports.items().is_empty()
+        {
+            let message = format!("`services.{name}.ports` has no effect");
+            let reason = "in the host's network every port is the host's own";
+            sink.push(Diagnostic::warning(Code::NoEffect, message).at(ports.span, reason));
+        }
+        return;
+    };
+    for key in [
+        "ports",
+        "hostname",
+        "dns",
+        "extra_hosts",
+        "mac_address",
+        "links",
+    ] {
+        let Some(node) = service.get(key) else {
+            continue;
+        };
+        if node.as_text().is_none() && node.items().is_empty() {
+            continue;
+        }
+        let message =
+            format!("service `{name}`: `{key}` cannot be set in the network of another container");
+        sink.push(
+            Diagnostic::error(Code::Conflict, message)
+                .at(node.span, "")
+                .and(mode.span, "the network is not its own")
+                .help(format!("set `{key}` on `{owner}`")),
+        );
+    }
+}
+
 fn check_build(service: &Node, build: &Node, conflict: &mut dyn FnMut(&Node, &Node, &str)) {
     if let (Some(file), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
         conflict(
@@ -158,14 +216,14 @@ fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
         let target = text.split(':').next().unwrap_or_default();
         if !target.starts_with('/') {
             let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
-            sink.push(Diagnostic::error(Code::BadValue, message).at(tmpfs.span, ""));
+            sink.push(Diagnostic::error(Code::BadMount, message).at(tmpfs.span, ""));
         }
-        if let Some(first) = targets.get(target) {
+        if let Some(first) = targets.insert(target.to_owned(), tmpfs.span) {
             let message = format!("service `{name}` mounts two things at one target");
             sink.push(
                 Diagnostic::error(Code::DuplicateMount, message)
                     .at(tmpfs.span, "here again")
-                    .and(*first, "first here"),
+                    .and(first, "first here"),
             );
         }
     }
@@ -177,7 +235,6 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
         .filter_map(|source| node.get(source).map(|node| (source, node)))
         .collect();
     let external = node.get("external").is_some_and(Node::is_true);
-    let driver = node.get("driver").is_some() || node.get("template_driver").is_some();
     match sources[..] {
         [(a, first), (b, second), ..] => {
             let message = format!("`{section}.{key}` has two sources: `{a}` and `{b}`");
@@ -187,7 +244,7 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
                     .and(first.span, ""),
             );
         }
-        [] if !external && !driver => {
+        [] if !external && !sink.is_damaged(&format!("{section}.{key}")) => {
             let wanted = match section {
                 "secrets" => "`file` or `environment`",
                 _ => "`file`, `environment` or `content`",
@@ -204,15 +261,25 @@ fn check_volume(key: &str, node: &Node, sink: &mut Sink) {
         && !matches!(driver.as_text(), Some("" | "local"))
     {
         let message = format!("`volumes.{key}`: the only volume driver is `local`");
-        sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
+        let mut diagnostic = Diagnostic::error(Code::Unsupported, message).at(driver.span, "");
+        if driver.as_text().is_some_and(|text| text.contains("nfs")) {
+            diagnostic = diagnostic.help(
+                "for NFS write `driver_opts: {type: nfs, o: \"addr=SERVER\", device: \":/PATH\"}`",
+            );
+        }
+        sink.push(diagnostic);
     }
-    external_alone(
-        "volumes",
-        key,
-        node,
-        &["driver", "driver_opts", "labels"],
-        sink,
-    );
+    let external = node.get("external").filter(|external| external.is_true());
+    for name in ["driver", "driver_opts", "labels"] {
+        if let (Some(external), Some(attribute)) = (external, node.get(name)) {
+            let message = format!("`volumes.{key}` is external: it cannot have `{name}`");
+            sink.push(
+                Diagnostic::error(Code::Conflict, message)
+                    .at(attribute.span, "")
+                    .and(external.span, "here"),
+            );
+        }
+    }
 }
 
 fn check_network(key: &str, node: &Node, sink: &mut Sink) {
@@ -225,7 +292,14 @@ fn check_network(key: &str, node: &Node, sink: &mut Sink) {
         )
     {
         let message = format!("`networks.{key}`: the network drivers are bridge, host and none");
-        sink.push(Diagnostic::error(Code::Unsupported, message).at(driver.span, ""));
+        sink.push(
+            Diagnostic::error(Code::Unsupported, message)
+                .at(driver.span, "")
+                .did_you_mean(
+                    driver.as_text().unwrap_or_default(),
+                    ["bridge", "host", "none"],
+                ),
+        );
     }
     external_alone(
         "networks",

@@ -7,6 +7,9 @@ use crate::{
     yaml::Node,
 };
 
+/// Most names that a suggestion lists.
+const NAMES_MAX: usize = 8;
+
 /// Reports every name that nothing defines.
 pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
     for (name, entry) in tree.entries_at("services") {
@@ -16,58 +19,77 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                 undefined_service(tree, name, dependency, entry.key_span, selection, sink);
             }
         }
-        for (network, entry) in service.entries_at("networks") {
-            if !is_defined(tree, "networks", network) {
-                let place = Place {
-                    tree,
-                    user: name,
-                    span: entry.key_span,
-                };
-                undefined(
-                    &place,
-                    Code::UndefinedNetwork,
-                    ("network", "networks"),
-                    network,
-                    sink,
-                );
-            }
+        container(tree, name, service, sink);
+        for hook in service.items_at("pre_start") {
+            container(tree, name, hook, sink);
         }
-        for volume in service.items_at("volumes") {
-            if volume.text_at("type") == Some("volume")
-                && let Some(source) = volume.text_at("source")
-                && !is_defined(tree, "volumes", source)
-            {
-                let span = volume.get("source").map_or(volume.span, |node| node.span);
+    }
+}
+
+/// Checks what a service, or an init container of it, uses.
+fn container(tree: &Node, name: &str, container: &Node, sink: &mut Sink) {
+    for (network, entry) in container.entries_at("networks") {
+        if !is_defined(tree, "networks", network) {
+            let place = Place {
+                tree,
+                user: name,
+                span: entry.key_span,
+            };
+            undefined(
+                &place,
+                Code::UndefinedNetwork,
+                ("network", "networks"),
+                network,
+                sink,
+            );
+        }
+    }
+    for volume in container.items_at("volumes") {
+        if volume.text_at("type") == Some("volume")
+            && let Some(source) = volume.text_at("source")
+            && !is_defined(tree, "volumes", source)
+        {
+            let span = volume.get("source").map_or(volume.span, |node| node.span);
+            let place = Place {
+                tree,
+                user: name,
+                span,
+            };
+            undefined(
+                &place,
+                Code::UndefinedVolume,
+                ("volume", "volumes"),
+                source,
+                sink,
+            );
+        }
+    }
+    for (what, section) in [("secret", "secrets"), ("config", "configs")] {
+        let build = container
+            .get("build")
+            .map_or(&[][..], |build| build.items_at(section));
+        for grant in container.items_at(section).iter().chain(build) {
+            let source = grant.text_at("source").unwrap_or_default();
+            if !is_defined(tree, section, source) {
+                let span = grant.get("source").map_or(grant.span, |node| node.span);
                 let place = Place {
                     tree,
                     user: name,
                     span,
                 };
-                undefined(
-                    &place,
-                    Code::UndefinedVolume,
-                    ("volume", "volumes"),
-                    source,
-                    sink,
-                );
+                undefined(&place, Code::UndefinedFile, (what, section), source, sink);
             }
         }
-        for (what, section) in [("secret", "secrets"), ("config", "configs")] {
-            let build = service
-                .get("build")
-                .map_or(&[][..], |build| build.items_at(section));
-            for grant in service.items_at(section).iter().chain(build) {
-                let source = grant.text_at("source").unwrap_or_default();
-                if !is_defined(tree, section, source) {
-                    let span = grant.get("source").map_or(grant.span, |node| node.span);
-                    let place = Place {
-                        tree,
-                        user: name,
-                        span,
-                    };
-                    undefined(&place, Code::UndefinedFile, (what, section), source, sink);
-                }
-            }
+    }
+    for (model, entry) in container.entries_at("models") {
+        if !is_defined(tree, "models", model) {
+            let place = Place {
+                tree,
+                user: name,
+                span: entry.key_span,
+            };
+            let what = ("model", "models");
+            undefined(&place, Code::UndefinedModel, what, model, sink);
         }
     }
 }
@@ -85,18 +107,36 @@ fn undefined_service(
     selection: &Selection,
     sink: &mut Sink,
 ) {
-    let diagnostic = if selection.disabled.contains(name) {
+    if let Some(off) = selection.disabled.get(name) {
         let message = format!("service `{user}` needs `{name}`, which is in no active profile");
-        Diagnostic::error(Code::UndefinedService, message)
-            .at(span, "")
-            .help("activate it with `--profile`, or write `required: false`")
-    } else {
-        let message = format!("service `{user}` needs `{name}`, which is not defined");
-        Diagnostic::error(Code::UndefinedService, message)
-            .at(span, "")
-            .did_you_mean(name, names(tree, "services").filter(|other| *other != user))
-    };
-    sink.push(diagnostic);
+        let flags: Vec<String> = off
+            .profiles
+            .iter()
+            .map(|profile| format!("`--profile {profile}`"))
+            .collect();
+        sink.push(
+            Diagnostic::error(Code::UndefinedService, message)
+                .at(span, "")
+                .and(off.span, "it is off")
+                .help(format!("switch it on with {}", flags.join(" or ")))
+                .help(format!(
+                    "if `{user}` works without it, write `required: false`"
+                )),
+        );
+        return;
+    }
+    let message = format!("service `{user}` needs `{name}`, which is not defined");
+    let diagnostic = Diagnostic::error(Code::UndefinedService, message).at(span, "");
+    let others: Vec<&str> = names(tree, "services")
+        .filter(|other| *other != user)
+        .take(NAMES_MAX)
+        .collect();
+    let near = crate::diagnostic::nearest(name, names(tree, "services").filter(|o| *o != user));
+    sink.push(match near {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None if others.is_empty() => diagnostic,
+        None => diagnostic.help(format!("other services are {}", others.join(", "))),
+    });
 }
 
 /// Who uses a name, and where.
@@ -123,5 +163,9 @@ fn undefined(
         }
         None => format!("define it under the top-level `{section}:`"),
     };
-    sink.push(Diagnostic::error(code, message).at(span, "").help(help));
+    let mut diagnostic = Diagnostic::error(code, message).at(span, "").help(help);
+    if near.is_none() && section == "volumes" {
+        diagnostic = diagnostic.help(format!("if a directory is meant, write `./{name}`"));
+    }
+    sink.push(diagnostic);
 }

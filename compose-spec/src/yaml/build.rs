@@ -7,6 +7,7 @@ use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 use super::{
     Mapping, Mark, Node, Scalar, ScalarTag, Value,
     keys::{self, PendingKey},
+    syntax::syntax_error,
 };
 use crate::diagnostic::{Code, Diagnostic, Sink, SourceId, Span};
 
@@ -63,18 +64,6 @@ pub(crate) fn parse(source: SourceId, text: &str, sink: &mut Sink) -> Vec<Node> 
         }
     }
     builder.documents
-}
-
-fn syntax_error(code: Code, info: &str, span: Span, text: &str) -> Diagnostic {
-    let info = info.trim_end_matches('.');
-    let diagnostic = Diagnostic::error(code, format!("invalid YAML: {info}")).at(span, "");
-    let line_start = text[..span.start as usize]
-        .rfind('\n')
-        .map_or(0, |at| at + 1);
-    if text[line_start..].starts_with('\t') {
-        return diagnostic.help("YAML is indented with spaces, not with tabs");
-    }
-    diagnostic
 }
 
 /// An unfinished list or mapping.

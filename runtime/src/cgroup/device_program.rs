@@ -2,7 +2,7 @@
 //!
 //! The kernel calls it with the kind, the numbers and the wanted access of a device node that is opened or made; 1 permits, 0 refuses.
 
-use super::devices::{DeviceKind, DeviceRule};
+use crate::spec::{DeviceKind, DeviceRule};
 use crate::sys::bpf::Instruction;
 
 // Operations, as in linux/bpf_common.h and linux/bpf.h.
@@ -124,7 +124,8 @@ fn exit() -> Instruction {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::devices::DeviceAccess, *};
+    use super::*;
+    use crate::spec::DeviceAccess;
 
     /// The kernel's machine, as far as the program uses it.
     fn run(program: &[Instruction], access: i32, kind: i32, major: u32, minor: u32) -> bool {

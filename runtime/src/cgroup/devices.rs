@@ -7,6 +7,7 @@ use std::{fmt::Write as _, io, os::fd::AsFd};
 use fs_err as fs;
 
 use super::{Cgroup, CgroupError, control, device_program};
+use crate::spec::{DeviceAccess, DeviceKind, DeviceRule};
 use crate::sys;
 
 /// Which devices a group may use.
@@ -16,53 +17,6 @@ pub enum DevicePolicy {
     Everything,
     /// The default devices (null, zero, full, random, urandom, tty, console, ptmx, pseudo-terminals), making any node, and these.
     Listed(Vec<DeviceRule>),
-}
-
-/// Permission for some devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceRule {
-    /// Character or block.
-    pub kind: DeviceKind,
-    /// Major number; `None` = any.
-    pub major: Option<u32>,
-    /// Minor number; `None` = any.
-    pub minor: Option<u32>,
-    /// What is permitted.
-    pub access: DeviceAccess,
-}
-
-/// Kind of a device node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// Character device.
-    Character,
-    /// Block device.
-    Block,
-}
-
-/// What may be done with a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceAccess {
-    /// Open for reading.
-    pub read: bool,
-    /// Open for writing.
-    pub write: bool,
-    /// `mknod(2)`.
-    pub make: bool,
-}
-
-impl DeviceAccess {
-    /// Read, write and make.
-    pub const ALL: DeviceAccess = DeviceAccess {
-        read: true,
-        write: true,
-        make: true,
-    };
-    const MAKE: DeviceAccess = DeviceAccess {
-        read: false,
-        write: false,
-        make: true,
-    };
 }
 
 /// Default character devices: null, zero, full, random, urandom, tty, console, ptmx.
@@ -111,27 +65,25 @@ impl DevicePolicy {
     }
 }
 
-impl DeviceRule {
-    /// The rule in the notation of v1's control files: `c 1:3 rwm`.
-    fn v1_line(&self) -> String {
-        let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
-        let mut line = format!(
-            "{} {}:{} ",
-            match self.kind {
-                DeviceKind::Character => 'c',
-                DeviceKind::Block => 'b',
-            },
-            number(self.major),
-            number(self.minor)
-        );
-        let DeviceAccess { read, write, make } = self.access;
-        for (granted, letter) in [(read, 'r'), (write, 'w'), (make, 'm')] {
-            if granted {
-                line.write_char(letter).expect("a String takes every write");
-            }
+/// A rule in the notation of v1's control files: `c 1:3 rwm`.
+fn v1_line(rule: &DeviceRule) -> String {
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
+    let mut line = format!(
+        "{} {}:{} ",
+        match rule.kind {
+            DeviceKind::Character => 'c',
+            DeviceKind::Block => 'b',
+        },
+        number(rule.major),
+        number(rule.minor)
+    );
+    let DeviceAccess { read, write, make } = rule.access;
+    for (granted, letter) in [(read, 'r'), (write, 'w'), (make, 'm')] {
+        if granted {
+            line.write_char(letter).expect("a String takes every write");
         }
-        line
     }
+    line
 }
 
 /// Restricts the group to its devices.
@@ -159,7 +111,7 @@ pub(super) fn apply(
     };
     control::write(&directory.join("devices.deny"), "a").map_err(|error| failed("none", error))?;
     let allow = directory.join("devices.allow");
-    for line in DevicePolicy::rules(extra).iter().map(DeviceRule::v1_line) {
+    for line in DevicePolicy::rules(extra).iter().map(v1_line) {
         match control::write(&allow, &line) {
             // The group that we live in does not have it itself: nested containers.
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => warnings.push(format!(
@@ -208,7 +160,7 @@ mod tests {
         };
         let lines = DevicePolicy::rules(&[extra])
             .iter()
-            .map(DeviceRule::v1_line)
+            .map(v1_line)
             .collect::<Vec<_>>();
         assert_eq!(
             lines,

@@ -66,6 +66,15 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Tells whether [`Cgroup::freeze`] was called last, by whomever.
+    pub fn is_frozen(&self) -> bool {
+        if let Some(file) = self.v2_freezer() {
+            return control::words(&file) == ["1"];
+        }
+        self.v1_directory("freezer")
+            .is_some_and(|directory| control::words(&directory.join("freezer.state")) != ["THAWED"])
+    }
+
     /// Returns the processes of the group and of groups made in it.
     pub fn pids(&self) -> Vec<i32> {
         let mut pids = Vec::new();

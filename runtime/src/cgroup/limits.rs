@@ -8,6 +8,9 @@ use crate::spec::Resources;
 /// The CFS period where the spec names none, in microseconds; the kernel's default.
 const PERIOD_US_DEFAULT: u64 = 100_000;
 
+/// v1's file of real-time time.
+const REAL_TIME: &str = "cpu.rt_runtime_us";
+
 /// One value for one control file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -18,6 +21,8 @@ pub(super) struct Setting {
     value: String,
     /// Whether the user asked for it, so that doing without it must be told.
     explicit: bool,
+    /// Whether v2 has nothing of the kind.
+    only_v1: bool,
 }
 
 /// A value in the kernel's notation.
@@ -47,6 +52,7 @@ fn setting(
         file,
         value: value.into().0,
         explicit: true,
+        only_v1: false,
     }
 }
 
@@ -56,19 +62,31 @@ pub(super) fn apply(
     resources: &Resources,
     warnings: &mut Vec<String>,
 ) -> Result<(), CgroupError> {
-    let mut missing: Vec<(&str, &str)> = Vec::new();
+    let mut missing: Vec<(&str, String)> = Vec::new();
     let mut lacks = |setting: &Setting| {
-        let lack = (setting.limit, setting.controller);
-        if setting.explicit && !missing.contains(&lack) {
-            missing.push(lack);
+        let why = if setting.only_v1 && cgroup.v1_directory(setting.controller).is_none() {
+            "only version 1 of control groups has it".to_owned()
+        } else {
+            let controller = setting.controller;
+            format!("this host's control groups have no `{controller}` controller for it")
+        };
+        if setting.explicit && missing.iter().all(|(limit, _)| *limit != setting.limit) {
+            missing.push((setting.limit, why));
         }
     };
     // The two lists name the same limits; each one is set by the version that has its controller.
     for setting in v1(resources) {
         match cgroup.v1_directory(setting.controller) {
-            Some(directory) if set(directory, &setting)? => {}
-            None if cgroup.v2_directory(setting.controller).is_some() => {}
-            _ => lacks(&setting),
+            Some(directory) => {
+                if setting.file == REAL_TIME {
+                    lend_real_time(cgroup, directory, &setting);
+                }
+                if !set(directory, &setting)? {
+                    lacks(&setting);
+                }
+            }
+            None if cgroup.v2_directory(setting.controller).is_some() && !setting.only_v1 => {}
+            None => lacks(&setting),
         }
     }
     for setting in v2(resources) {
@@ -79,10 +97,30 @@ pub(super) fn apply(
             lacks(&setting);
         }
     }
-    warnings.extend(missing.into_iter().map(|(limit, controller)| {
-        format!("the {limit} has no effect: this host's control groups have no `{controller}` controller for it")
+    warnings.extend(missing.into_iter().map(|(limit, why)| {
+        // A key stands for itself.
+        let article = if limit.starts_with('`') { "" } else { "the " };
+        format!("{article}{limit} has no effect: {why}")
     }));
     Ok(())
+}
+
+/// A group can only give real-time time that the groups above it have, and new groups have none: they get the same share. What cannot be
+/// lent is refused by the group itself, with an error that names it.
+fn lend_real_time(cgroup: &Cgroup, directory: &std::path::Path, runtime: &Setting) {
+    let period = |group: &std::path::Path| control::number(&group.join("cpu.rt_period_us"));
+    let (Ok(wanted), Some(own_period)) = (runtime.value.parse::<u64>(), period(directory)) else {
+        return;
+    };
+    let above = directory.ancestors().skip(1).take(cgroup.parents);
+    for parent in above.collect::<Vec<_>>().into_iter().rev() {
+        let share = u128::from(wanted) * u128::from(period(parent).unwrap_or(own_period));
+        let share = share.div_ceil(u128::from(own_period.max(1)));
+        let file = parent.join(runtime.file);
+        if control::number(&file).is_some_and(|present| u128::from(present) < share) {
+            drop(control::write(&file, &share.to_string()));
+        }
+    }
 }
 
 /// Writes one setting; false when the kernel does not have its file.
@@ -151,6 +189,26 @@ fn v1(resources: &Resources) -> Vec<Setting> {
             Ceiling::of(pids).text("max"),
         ));
     }
+    let node = |value: &String| setting("memory nodes", "cpuset", "cpuset.mems", value.clone());
+    settings.extend(resources.cpuset_mems.as_ref().map(node));
+    let only_v1 = |limit, controller, file, value: u64| Setting {
+        only_v1: true,
+        ..setting(limit, controller, file, value)
+    };
+    let Resources {
+        memory_swappiness: swappiness,
+        oom_kill_disable,
+        cpu_rt_period_us: period,
+        cpu_rt_runtime_us: runtime,
+        ..
+    } = resources;
+    let others = [
+        (*swappiness).map(|v| only_v1("swappiness", "memory", "memory.swappiness", v)),
+        oom_kill_disable.then(|| only_v1("`oom_kill_disable`", "memory", "memory.oom_control", 1)),
+        (*period).map(|v| only_v1("real-time period", "cpu", "cpu.rt_period_us", v)),
+        (*runtime).map(|v| only_v1("real-time limit", "cpu", REAL_TIME, v)),
+    ];
+    settings.extend(others.into_iter().flatten());
     settings
 }
 
@@ -197,6 +255,8 @@ fn v2(resources: &Resources) -> Vec<Setting> {
             Ceiling::of(pids).text("max"),
         ));
     }
+    let node = |value: &String| setting("memory nodes", "cpuset", "cpuset.mems", value.clone());
+    settings.extend(resources.cpuset_mems.as_ref().map(node));
     settings
 }
 
@@ -247,104 +307,4 @@ fn weight(shares: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(settings: &[Setting]) -> Vec<String> {
-        settings
-            .iter()
-            .map(|setting| format!("{}={}", setting.file, setting.value))
-            .collect()
-    }
-
-    #[test]
-    fn no_limits_write_nothing() {
-        assert_eq!(v1(&Resources::default()), []);
-        assert_eq!(v2(&Resources::default()), []);
-    }
-
-    #[test]
-    fn every_limit_has_its_file_in_both_versions() {
-        let resources = Resources {
-            memory_bytes: Some(1000),
-            memory_swap_bytes: Some(1500),
-            memory_reservation_bytes: Some(500),
-            cpu_quota_us: Some(50_000),
-            cpu_period_us: Some(200_000),
-            cpu_shares: Some(1024),
-            cpuset_cpus: Some("0-1".to_owned()),
-            pids: Some(10),
-        };
-        assert_eq!(
-            lines(&v1(&resources)),
-            [
-                "memory.limit_in_bytes=1000",
-                "memory.memsw.limit_in_bytes=1500",
-                "memory.soft_limit_in_bytes=500",
-                "cpu.cfs_period_us=200000",
-                "cpu.cfs_quota_us=50000",
-                "cpu.shares=1024",
-                "cpuset.cpus=0-1",
-                "pids.max=10",
-            ]
-        );
-        assert_eq!(
-            lines(&v2(&resources)),
-            [
-                "memory.max=1000",
-                "memory.swap.max=500",
-                "memory.low=500",
-                "cpu.max=50000 200000",
-                "cpu.weight=39",
-                "cpuset.cpus=0-1",
-                "pids.max=10",
-            ]
-        );
-    }
-
-    #[test]
-    fn unlimited_and_default_values() {
-        let resources = Resources {
-            memory_bytes: Some(1000),
-            cpu_quota_us: Some(-1),
-            pids: Some(-1),
-            ..Resources::default()
-        };
-        assert_eq!(
-            lines(&v1(&resources)),
-            [
-                "memory.limit_in_bytes=1000",
-                "memory.memsw.limit_in_bytes=2000",
-                "cpu.cfs_period_us=100000",
-                "cpu.cfs_quota_us=-1",
-                "pids.max=max",
-            ]
-        );
-        let unlimited_swap = Resources {
-            memory_swap_bytes: Some(-1),
-            ..resources
-        };
-        assert_eq!(
-            lines(&v2(&unlimited_swap)),
-            [
-                "memory.max=1000",
-                "memory.swap.max=max",
-                "cpu.max=max 100000",
-                "pids.max=max",
-            ]
-        );
-    }
-
-    #[test]
-    fn shares_map_onto_the_whole_range_of_weights() {
-        for (shares, expected) in [
-            (0, 1),
-            (2, 1),
-            (1024, 39),
-            (262_144, 10_000),
-            (u64::MAX, 10_000),
-        ] {
-            assert_eq!(weight(shares), expected, "{shares}");
-        }
-    }
-}
+mod tests;

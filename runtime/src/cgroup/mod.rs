@@ -7,6 +7,7 @@
 //! joins by [`JoinPlan`] instead; a frozen v1 group ignores SIGKILL until it is thawed; a hybrid host's `unified` hierarchy limits
 //! nothing but has the atomic `cgroup.kill`, so it is used for that.
 
+mod block_io;
 mod control;
 mod device_program;
 mod devices;
@@ -14,6 +15,7 @@ mod end;
 mod hierarchies;
 mod limits;
 mod oom;
+mod policy;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,8 @@ use std::{
 
 use crate::spec::{CgroupPlace, Resources};
 
-pub use devices::{DeviceAccess, DeviceKind, DevicePolicy, DeviceRule};
+pub use crate::spec::{DeviceAccess, DeviceKind, DeviceRule};
+pub use devices::DevicePolicy;
 pub use hierarchies::{Hierarchies, V1Mount};
 pub use oom::OomNotice;
 pub use stats::Stats;
@@ -58,6 +61,15 @@ pub enum CgroupError {
         path: PathBuf,
         /// The value in the kernel's notation.
         value: String,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// A device to limit or to permit is none.
+    #[error("look at device `{path}`")]
+    Device {
+        /// The node.
+        path: PathBuf,
         /// What happened.
         #[source]
         source: io::Error,
@@ -147,6 +159,7 @@ impl Cgroup {
         let result = cgroup
             .make(warnings)
             .and_then(|()| limits::apply(&cgroup, resources, warnings))
+            .and_then(|()| block_io::apply(&cgroup, &resources.block_io, warnings))
             .and_then(|()| devices::apply(&cgroup, devices, warnings));
         match result {
             Ok(()) => Ok(cgroup),
@@ -156,6 +169,15 @@ impl Cgroup {
                 Err(error)
             }
         }
+    }
+
+    /// Sets limits of a group that exists; those that are `None` stay as they are.
+    pub fn update(
+        &self,
+        resources: &Resources,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), CgroupError> {
+        limits::apply(self, resources, warnings)
     }
 
     /// Returns the group that was made at this place, in those hierarchies where it exists.

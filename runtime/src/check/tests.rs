@@ -1,3 +1,5 @@
+mod resources;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -33,6 +35,7 @@ fn bind(target: &str) -> Mount {
         subpath: None,
         recursive: true,
         propagation: Propagation::Rprivate,
+        writable_below: false,
     };
     Mount {
         target: target.into(),
@@ -147,10 +150,10 @@ fn overlays_have_1_to_500_layers() {
         mount_point: "/m".into(),
     };
     for (count, wanted) in [
-        (0, "root filesystem has 0 layers, not 1 to 500"),
+        (0, "0 layers are not 1 to 500"),
         (1, "accepted"),
         (500, "accepted"),
-        (501, "root filesystem has 501 layers, not 1 to 500"),
+        (501, "501 layers are not 1 to 500"),
     ] {
         assert_eq!(refusal(|s| s.rootfs = overlay(count)), wanted);
     }
@@ -240,4 +243,28 @@ proptest! {
         prop_assert!(plain.starts_with('/'));
         prop_assert!(plain[1..].is_empty() || plain[1..].split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
     }
+}
+
+#[test]
+fn records_of_earlier_builds_are_read() {
+    let mut record = serde_json::to_value(spec()).unwrap();
+    let fields = record.as_object_mut().unwrap();
+    for new in ["devices", "device_rules", "users"] {
+        fields.remove(new).unwrap();
+    }
+    let resources = fields["resources"].as_object_mut().unwrap();
+    for new in [
+        "cpuset_mems",
+        "memory_swappiness",
+        "oom_kill_disable",
+        "cpu_rt_runtime_us",
+        "cpu_rt_period_us",
+        "block_io",
+    ] {
+        resources.remove(new).unwrap();
+    }
+    assert_eq!(
+        serde_json::from_value::<ContainerSpec>(record).unwrap(),
+        spec()
+    );
 }

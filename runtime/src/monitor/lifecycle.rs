@@ -17,7 +17,7 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, DevicePolicy},
     process::{LaunchIo, launch},
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
@@ -54,13 +54,14 @@ impl Monitor {
 
     /// Starts the container's process. The control group is made by the first start and kept for later ones.
     pub(super) fn start(&mut self, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+        self.has_started.set(true);
         let spec = self.checked.spec();
         let cgroup = match self.cgroup.take() {
             Some(cgroup) => cgroup,
             None => Cgroup::create(
                 &spec.cgroup,
                 &spec.resources,
-                &super::setup::device_policy(spec),
+                &DevicePolicy::of(spec)?,
                 warnings,
             )?,
         };

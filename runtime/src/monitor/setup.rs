@@ -1,6 +1,7 @@
 //! Makes a monitor: the process's own attributes, the lock, the description, the socket, the log.
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
@@ -15,7 +16,7 @@ use nix::sys::{
 };
 use rustix::{
     event::{Timespec, poll},
-    fs::{FileType, FlockOperation, Stat, flock, major, minor, stat},
+    fs::{FlockOperation, flock},
     io::Errno,
     process::{getpid, set_child_subreaper, setsid},
 };
@@ -25,10 +26,10 @@ use super::{
     supervisor,
 };
 use crate::{
-    cgroup::{CgroupError, DeviceAccess, DeviceKind, DevicePolicy, DeviceRule},
+    cgroup::CgroupError,
     check::{CheckError, Checked, check},
-    security::seccomp::{UnsupportedArchitecture, program},
-    spec::{ContainerSpec, MountKind, StateRecord},
+    security::seccomp::{FilterError, program},
+    spec::{ContainerSpec, StateRecord},
 };
 
 /// Time that an earlier monitor of the container may take to leave after its end.
@@ -57,7 +58,7 @@ pub(super) enum Refusal {
     #[error("open the container's log")]
     Log(#[source] io::Error),
     #[error(transparent)]
-    Filter(UnsupportedArchitecture),
+    Filter(FilterError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     #[error("end the container's leftover process {0}")]
@@ -172,10 +173,20 @@ impl Monitor {
             supervisor: supervisor::Watch::new(enabled, getpid().as_raw_pid().unsigned_abs(), now),
             supervisor_argv,
             terminal_size: (0, 0),
-            buffer: vec![0; 1 + BUFFER_BYTES],
+            has_started: Cell::new(true),
+            buffer: buffer(),
         };
         Ok((monitor, last))
     }
+}
+
+/// Makes the one buffer. More is reserved than used, so that the allocator maps it apart from its heap: pages of a mapping cost nothing
+/// before something was read into them, and an idle container's monitor reads nothing.
+fn buffer() -> Vec<u8> {
+    const RESERVED_BYTES: usize = 4 * BUFFER_BYTES;
+    let mut buffer = vec![0; RESERVED_BYTES];
+    buffer.truncate(1 + BUFFER_BYTES);
+    buffer
 }
 
 /// Makes this process a session leader, the reaper of its descendants, and a receiver of signals as data.
@@ -221,35 +232,4 @@ fn read_spec(path: &Path) -> Result<Checked, Refusal> {
     let spec: ContainerSpec = serde_json::from_slice(&bytes)
         .map_err(|source| Refusal::Malformed(path.to_owned(), source))?;
     check(spec).map_err(Refusal::Check)
-}
-
-/// The devices of a container: the default ones, and the device nodes that are bind-mounted into it.
-pub(super) fn device_policy(spec: &ContainerSpec) -> DevicePolicy {
-    if spec.security.privileged {
-        return DevicePolicy::Everything;
-    }
-    let mounted = spec.mounts.iter().filter_map(|mount| match &mount.kind {
-        // A source that is missing is refused by the launch.
-        MountKind::Bind { source, .. } => device_rule(&stat(source).ok()?, mount.read_only),
-        MountKind::Tmpfs { .. } => None,
-    });
-    DevicePolicy::Listed(mounted.collect())
-}
-
-fn device_rule(stat: &Stat, read_only: bool) -> Option<DeviceRule> {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::CharacterDevice => DeviceKind::Character,
-        FileType::BlockDevice => DeviceKind::Block,
-        _ => return None,
-    };
-    Some(DeviceRule {
-        kind,
-        major: Some(major(stat.st_rdev)),
-        minor: Some(minor(stat.st_rdev)),
-        access: DeviceAccess {
-            read: true,
-            write: !read_only,
-            make: true,
-        },
-    })
 }

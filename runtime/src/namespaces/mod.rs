@@ -2,6 +2,10 @@
 //!
 //! The pid namespace is special: it applies to children only, so the parent joins it around the clone and goes back. The cgroup
 //! namespace is special too: it is rooted in the group that the process is in when it is made, so the child makes it after joining.
+//! A user namespace ([`users`]) is entered last of all: the others stay the host's property, so that a container's root, whatever its
+//! capabilities, can change none of them, and the host's network needs no second owner.
+
+pub(crate) mod users;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -135,6 +139,16 @@ const OF_PROCESS: ThreadNameSpaceType = ThreadNameSpaceType::MOUNT
 /// namespace.
 pub(crate) fn join_all(process: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::thread::move_into_thread_name_spaces(process, OF_PROCESS)
+}
+
+/// Child of an exec: enters the user namespace of a process.
+pub(crate) fn join_users(process: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::thread::move_into_thread_name_spaces(process, ThreadNameSpaceType::USER)
+}
+
+/// Child of a launch: enters a user namespace that was made for it.
+pub(crate) fn enter_users(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::thread::move_into_link_name_space(namespace, Some(LinkNameSpaceType::User))
 }
 
 /// Parent of a launch: runs `clone` so that its children are in an opened pid namespace.

@@ -6,6 +6,7 @@ use rustix::fs::{FileType, Gid, Uid};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::plan::Sets;
 use super::user::{Credentials, GROUPS_MAX};
 use crate::security::capabilities::Mask;
 
@@ -18,20 +19,25 @@ pub(crate) fn place(stdin: &OwnedFd, stdout: &OwnedFd, stderr: &OwnedFd) -> Resu
 
 /// Makes the user the owner of pipes and terminals among the standard streams, so that `/dev/stdout` can be opened again by name.
 /// Files, devices and sockets stay as they are: they may be somebody else's.
-pub(crate) fn give_streams(uid: u32) -> Result<(), Errno> {
+/// A terminal is ours when it belongs to root, the host's or the container's.
+pub(crate) fn give_streams(uid: u32, root: u32) -> Result<(), Errno> {
     let streams = [
         rustix::stdio::stdin(),
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
     ];
-    streams.into_iter().try_for_each(|stream| give(stream, uid))
+    streams
+        .into_iter()
+        .try_for_each(|stream| give(stream, uid, root))
 }
 
-fn give(stream: BorrowedFd<'_>, uid: u32) -> Result<(), Errno> {
+fn give(stream: BorrowedFd<'_>, uid: u32, root: u32) -> Result<(), Errno> {
     let stat = rustix::fs::fstat(stream)?;
     let is_ours = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo => true,
-        FileType::CharacterDevice => rustix::termios::isatty(stream) && stat.st_uid == 0,
+        FileType::CharacterDevice => {
+            rustix::termios::isatty(stream) && (stat.st_uid == 0 || stat.st_uid == root)
+        }
         _ => false,
     };
     if !is_ours || stat.st_uid == uid {
@@ -78,6 +84,24 @@ pub(crate) fn become_user(credentials: &Credentials) -> Result<(), Errno> {
 /// Cuts permitted and effective set down; inheritable and ambient become empty. A program of another user than root starts with none.
 pub(crate) fn cut_capabilities(kept: Mask) -> Result<(), Errno> {
     set_capabilities(CapabilitySet::from_bits_retain(kept.0))
+}
+
+/// Sets the capability sets to the letter. The ambient ones must be permitted and inheritable.
+pub(crate) fn set_exactly(sets: &Sets) -> Result<(), Errno> {
+    let of = |mask: Mask| CapabilitySet::from_bits_retain(mask.0);
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: of(sets.effective),
+            permitted: of(sets.permitted),
+            inheritable: of(sets.inheritable),
+        },
+    )?;
+    for number in (0..u64::BITS).filter(|number| sets.ambient.has(*number)) {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
 }
 
 fn set_capabilities(set: CapabilitySet) -> Result<(), Errno> {

@@ -39,6 +39,8 @@ pub(crate) enum Stage {
     OomScore,
     /// Sets kernel parameters of its namespaces.
     Sysctls,
+    /// Makes files as the container's root where its users are not the host's, with the host's capabilities all the same.
+    MapRoot,
     /// Attaches the root filesystem.
     Root,
     /// Mounts everything on it.
@@ -47,6 +49,8 @@ pub(crate) enum Stage {
     Terminal,
     /// Hides kernel paths and write-protects the root filesystem.
     CloseRoot,
+    /// Waits for its parent's word that everything outside is prepared; only a held launch does.
+    AwaitParent,
     /// Makes it the root of the process; the host's files are out of reach from here on.
     Pivot,
     /// Sets resource limits.
@@ -55,12 +59,16 @@ pub(crate) enum Stage {
     User,
     /// Moves the standard streams into place.
     Streams,
+    /// Enters the container's user namespace; the host's capabilities are gone from here on.
+    EnterUsers,
     /// Cuts the bounding set down.
     BoundingSet,
     /// Changes groups and user; keeps the capabilities for what follows.
     Credentials,
     /// Sets every signal to its default.
     Signals,
+    /// Waits for somebody's word to go on; only a held launch does.
+    AwaitStart,
     /// Closes every inherited descriptor, so that none can be reached by a path (CVE-2024-21626).
     CloseFiles,
     /// Enters the working directory and checks that it is inside the root.
@@ -87,17 +95,21 @@ pub(crate) const LAUNCH: &[Stage] = &[
     Stage::HostName,
     Stage::OomScore,
     Stage::Sysctls,
+    Stage::MapRoot,
     Stage::Root,
     Stage::Mounts,
     Stage::Terminal,
     Stage::CloseRoot,
+    Stage::AwaitParent,
     Stage::Pivot,
     Stage::Limits,
     Stage::User,
     Stage::Streams,
+    Stage::EnterUsers,
     Stage::BoundingSet,
     Stage::Credentials,
     Stage::Signals,
+    Stage::AwaitStart,
     Stage::CloseFiles,
     Stage::WorkingDirectory,
     Stage::FilterByPrivilege,
@@ -118,6 +130,7 @@ pub(crate) const EXEC: &[Stage] = &[
     Stage::Limits,
     Stage::User,
     Stage::Streams,
+    Stage::EnterUsers,
     Stage::BoundingSet,
     Stage::Credentials,
     Stage::Signals,
@@ -177,14 +190,17 @@ fn perform(
         Stage::HostName => work::set_host_name(plan)?,
         Stage::OomScore => work::write_all(&plan.oom_score, progress)?,
         Stage::Sysctls => work::write_all(&plan.sysctls, progress)?,
+        Stage::MapRoot => work::map_root(plan)?,
         Stage::Root => plan.tree.iter().try_for_each(rootfs::Plan::attach)?,
         Stage::Mounts => work::mount(plan, progress)?,
         Stage::Terminal => progress.terminal = work::open_terminal(plan)?,
         Stage::CloseRoot => plan.tree.iter().try_for_each(rootfs::Plan::close)?,
+        Stage::AwaitParent | Stage::AwaitStart => work::await_word(plan)?,
         Stage::Pivot => plan.tree.iter().try_for_each(rootfs::Plan::pivot)?,
         Stage::Limits => work::set_limits(plan)?,
         Stage::User => progress.credentials = Some(work::find_user(plan)?),
         Stage::Streams => work::place_streams(plan, progress)?,
+        Stage::EnterUsers => work::enter_users(plan)?,
         Stage::BoundingSet => {
             let cut = confinement::cut_bounding_set(plan.capabilities);
             cut.at(Step::Capabilities, process)?;
@@ -192,14 +208,18 @@ fn perform(
         Stage::Credentials => work::become_user(plan, progress)?,
         Stage::Signals => work::reset_signals().at(Step::Signals, process)?,
         Stage::CloseFiles => {
-            sys::files::close_all_but(plan.stage.as_fd()).at(Step::CloseFiles, process)?;
+            sys::files::close_all_but(plan.stage.as_fd(), plan.kept_files)
+                .at(Step::CloseFiles, process)?;
         }
         Stage::WorkingDirectory => work::enter_working_directory(plan)?,
         Stage::FilterByPrivilege if plan.no_new_privs => {}
         Stage::FilterByNoNewPrivs if !plan.no_new_privs => {}
         Stage::FilterByPrivilege | Stage::FilterByNoNewPrivs => work::install_filter(plan)?,
         Stage::Capabilities => {
-            let cut = confinement::cut_capabilities(plan.capabilities);
+            let cut = match &plan.sets {
+                Some(sets) => confinement::set_exactly(sets),
+                None => confinement::cut_capabilities(plan.capabilities),
+            };
             cut.at(Step::Capabilities, process)?;
         }
         Stage::NoNewPrivs => work::forbid_new_privileges(plan)?,
@@ -227,6 +247,7 @@ mod tests {
             let ordered = [
                 Stage::User,
                 Stage::Streams,
+                Stage::EnterUsers,
                 Stage::BoundingSet,
                 Stage::Credentials,
                 Stage::CloseFiles,
@@ -248,6 +269,7 @@ mod tests {
             Stage::JoinNamespaces,
             Stage::Procfs,
             Stage::Sysctls,
+            Stage::MapRoot,
             Stage::Root,
             Stage::Mounts,
             Stage::Terminal,

@@ -2,6 +2,7 @@
 
 mod confinement;
 pub(crate) mod handover;
+pub mod held;
 mod init;
 pub mod limits;
 mod plan;
@@ -71,6 +72,8 @@ pub struct ExecRequest<'a> {
     pub process: &'a Process,
     /// All capabilities. The caller passes no filter then.
     pub privileged: bool,
+    /// Inherited descriptors from number 3 on that the program gets too.
+    pub kept_files: u32,
 }
 
 /// Starts the first process of a container. The caller must be single-threaded; it has made the control group.

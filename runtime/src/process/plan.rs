@@ -22,14 +22,16 @@ use super::{ExecRequest, LaunchIo, SockFilter};
 use crate::cgroup::JoinPlan;
 use crate::error::{Error, Step};
 use crate::fault::{Subject, Subjects};
-use crate::namespaces;
+use crate::namespaces::{self, users::Users};
 use crate::rootfs::{self, confine::c_path};
 use crate::security::capabilities::Mask;
-use crate::spec::{ContainerSpec, Namespace, Process};
+use crate::spec::{ContainerSpec, Namespace, Process, UserMap};
 use crate::sys::arguments::Arguments;
 use crate::sys::clone::refuse_threads;
 use crate::sys::exec::Texts;
 
+/// File mode mask of a program that is not asked for another.
+const UMASK_DEFAULT: u32 = 0o022;
 /// Largest /etc/passwd and /etc/group that are read.
 const NAMES_BYTES_MAX: usize = 1 << 20;
 
@@ -39,12 +41,20 @@ pub(crate) struct Plan<'a> {
     pub(crate) order: &'static [Stage],
     /// Write end of the stage pipe.
     pub(crate) stage: OwnedFd,
+    /// Of a held launch: where words to go on are read.
+    pub(crate) gate: Option<OwnedFd>,
+    /// Descriptors after the standard streams that the program gets too.
+    pub(crate) kept_files: u32,
     pub(crate) names: Names,
     pub(crate) cgroup: &'a JoinPlan,
     /// Namespaces of a launch.
     pub(crate) namespaces: namespaces::Plan,
     /// PID 1 of the container of an exec.
     pub(crate) container: Option<BorrowedFd<'a>>,
+    /// The user namespace of a launch.
+    pub(crate) users: Option<Users>,
+    /// Users of the container, when they are not the host's.
+    pub(crate) user_map: Option<&'a UserMap>,
     pub(crate) has_new_net: bool,
     pub(crate) host_names: Option<HostNames<'a>>,
     pub(crate) oom_score: Vec<HostFile>,
@@ -59,7 +69,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) passwd: Vec<u8>,
     pub(crate) group: Vec<u8>,
     pub(crate) wants_home: bool,
+    /// The bounding set, and all others unless `sets` has them.
     pub(crate) capabilities: Mask,
+    pub(crate) sets: Option<Sets>,
+    /// File mode mask of the program.
+    pub(crate) umask: u32,
     pub(crate) no_new_privs: bool,
     pub(crate) filter: &'a [SockFilter],
     pub(crate) cwd: CString,
@@ -77,6 +91,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Names {
     pub(crate) process: Subject,
     pub(crate) container: Subject,
+    pub(crate) users: Subject,
     pub(crate) loopback: Subject,
     pub(crate) procfs: Subject,
     pub(crate) terminal: Subject,
@@ -91,6 +106,15 @@ pub(crate) struct Names {
     pub(crate) program: Subject,
     /// One for each v1 hierarchy.
     pub(crate) tasks: Vec<Subject>,
+}
+
+/// Capability sets to the letter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sets {
+    pub(crate) permitted: Mask,
+    pub(crate) effective: Mask,
+    pub(crate) inheritable: Mask,
+    pub(crate) ambient: Mask,
 }
 
 /// Names of a new uts namespace.
@@ -152,6 +176,7 @@ impl<'a> Plan<'a> {
             mask(&spec.security.capabilities)?
         };
         let (mut plan, mut ours) = Self::of(spec, &spec.process, io, cgroup, capabilities)?;
+        plan.use_exact_sets(spec, &mut ours)?;
         let subjects = &mut ours.subjects;
         plan.order = LAUNCH;
         plan.filter = filter;
@@ -166,7 +191,13 @@ impl<'a> Plan<'a> {
         for (name, value) in &spec.sysctls {
             plan.sysctls.push(sysctl(name, value, subjects)?);
         }
-        plan.tree = Some(rootfs::Plan::of(spec, cgroup, subjects)?);
+        plan.users = spec.users.as_ref().map(Users::make).transpose()?;
+        plan.tree = Some(rootfs::Plan::of(
+            spec,
+            cgroup,
+            plan.users.as_ref(),
+            subjects,
+        )?);
         plan.has_reaper = spec.init;
         if spec.init {
             plan.monitor_arguments = own_arguments()?;
@@ -191,6 +222,10 @@ impl<'a> Plan<'a> {
         plan.order = EXEC;
         plan.filter = filter;
         plan.container = Some(request.init);
+        plan.kept_files = request.kept_files;
+        if !request.privileged {
+            plan.use_exact_sets(spec, &mut ours)?;
+        }
         // The launch has said them.
         ours.warnings.clear();
         Ok((plan, ours))
@@ -223,10 +258,14 @@ impl<'a> Plan<'a> {
         let plan = Self {
             order: &[],
             stage: above_streams(write).map_err(refuse_pipe)?,
+            gate: None,
+            kept_files: 0,
             names: Names::of(process, &user, cgroup, &mut subjects),
             cgroup,
             namespaces: namespaces::Plan::default(),
             container: None,
+            users: None,
+            user_map: spec.users.as_ref(),
             has_new_net: false,
             host_names: None,
             oom_score: oom_score(spec, permitted, &mut subjects, &mut warnings)?,
@@ -240,6 +279,13 @@ impl<'a> Plan<'a> {
             group: vec![0; NAMES_BYTES_MAX],
             wants_home: !process.env.iter().any(|entry| entry.starts_with("HOME=")),
             capabilities: clamp_capabilities(wanted, permitted, &mut warnings),
+            sets: None,
+            umask: spec
+                .security
+                .exact
+                .as_ref()
+                .and_then(|exact| exact.umask)
+                .unwrap_or(UMASK_DEFAULT),
             no_new_privs: spec.security.no_new_privs,
             filter: &[],
             cwd: c_path(process.cwd.as_ref(), Step::WorkingDirectory)?,
@@ -257,6 +303,27 @@ impl<'a> Plan<'a> {
                 warnings,
             },
         ))
+    }
+
+    /// Takes the capability sets of a description to the letter, as far as this process has them.
+    fn use_exact_sets(&mut self, spec: &ContainerSpec, ours: &mut Ours) -> Result<(), Error> {
+        let Some(exact) = &spec.security.exact else {
+            return Ok(());
+        };
+        let own = own_capabilities()?;
+        let mut given =
+            |names: &[String]| Ok(clamp_capabilities(mask(names)?, own, &mut ours.warnings));
+        let sets = &exact.capabilities;
+        self.capabilities = given(&sets.bounding)?;
+        self.sets = Some(Sets {
+            permitted: given(&sets.permitted)?,
+            effective: given(&sets.effective)?,
+            inheritable: given(&sets.inheritable)?,
+            ambient: given(&sets.ambient)?,
+        });
+        // The same lack was told for each set.
+        ours.warnings.dedup();
+        Ok(())
     }
 
     /// Child: becomes the program. Returns only why it could not.
@@ -303,6 +370,7 @@ impl Names {
         Self {
             process: subjects.add(format!("the process of `{program}`")),
             container: subjects.add("the container's"),
+            users: subjects.add("user namespace of the container"),
             loopback: subjects.add("lo"),
             procfs: subjects.add("proc"),
             terminal: subjects.add("in /dev/pts"),

@@ -18,12 +18,29 @@ use crate::sys::clone::{Child, clone_child};
 const REPORT_SECONDS_MAX: i64 = 60;
 
 /// Starts the child of a plan and waits until it became the program.
-pub(crate) fn start(mut plan: Plan<'_>, ours: Ours) -> Result<Launched, Error> {
+pub(crate) fn start(plan: Plan<'_>, ours: Ours) -> Result<Launched, Error> {
+    start_and(plan, ours, |_, _, stage| Ok(await_program(stage)))
+}
+
+/// Starts the child of a plan; `follow` is told its pid and gate, and reads its reports.
+pub(crate) fn start_and(
+    mut plan: Plan<'_>,
+    ours: Ours,
+    follow: impl FnOnce(i32, Option<&OwnedFd>, &OwnedFd) -> Result<Outcome, Error>,
+) -> Result<Launched, Error> {
     let child = clone(&mut plan, &ours)?;
-    let Plan { streams, stage, .. } = plan;
+    let Plan {
+        streams,
+        stage,
+        gate,
+        ..
+    } = plan;
     // Our copy of the write end would keep its end from being seen.
     drop(stage);
-    let outcome = await_program(&ours.stage);
+    let outcome = match follow(child.pid, gate.as_ref(), &ours.stage) {
+        Ok(outcome) => outcome,
+        Err(error) => return Err(remove(&child, error)),
+    };
     let finish = || {
         match outcome {
             Outcome::Started => {}
@@ -73,7 +90,8 @@ fn clone(plan: &mut Plan<'_>, ours: &Ours) -> Result<Child, Error> {
 }
 
 /// What became of the child.
-enum Outcome {
+pub(crate) enum Outcome {
+    /// It is the program, or holds where it was asked to.
     Started,
     Refused(Fault),
     /// It ended, or hangs, without a report.
@@ -81,7 +99,12 @@ enum Outcome {
 }
 
 /// Reads the stage pipe to its end. The last report counts: after `Ready` the program may still be refused.
-fn await_program(stage: &OwnedFd) -> Outcome {
+pub(crate) fn await_program(stage: &OwnedFd) -> Outcome {
+    await_report(stage, false)
+}
+
+/// Reads the stage pipe to its end, or to the first `Ready` when the child is to hold there.
+pub(crate) fn await_report(stage: &OwnedFd, holds: bool) -> Outcome {
     let mut last = None;
     loop {
         let mut poll = [PollFd::new(stage, PollFlags::IN)];
@@ -98,9 +121,13 @@ fn await_program(stage: &OwnedFd) -> Outcome {
         let mut bytes = [0; REPORT_BYTES];
         match rustix::io::read(stage, &mut bytes) {
             Ok(REPORT_BYTES) => last = Report::from_bytes(bytes),
+            Err(Errno::AGAIN) => {}
             Err(Errno::INTR) => {}
             Ok(_) => break,
             Err(errno) => return Outcome::Silent(errno),
+        }
+        if holds && last == Some(Report::Ready) {
+            break;
         }
     }
     match last {

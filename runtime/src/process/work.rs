@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::confinement;
 use super::init::Progress;
 use super::plan::{HostFile, Plan, Streams};
-use super::user::{self, Credentials, Missing};
+use super::user::{self, Credentials, Id, Missing};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};
 use crate::pty::{self, Terminal};
@@ -55,6 +55,26 @@ pub(crate) fn join_container(plan: &Plan<'_>) -> Result<(), Fault> {
         return Ok(());
     };
     crate::namespaces::join_all(init).at(Step::JoinNamespace, plan.names.container)
+}
+
+/// New files get the owner that is the container's root.
+pub(crate) fn map_root(plan: &Plan<'_>) -> Result<(), Fault> {
+    let Some(users) = &plan.users else {
+        return Ok(());
+    };
+    let owners = users.owners();
+    let act = owners.and_then(|owners| owners.act_as_root());
+    act.at(Step::Credentials, plan.names.users)
+}
+
+/// From here on the process has capabilities in its own user namespace only.
+pub(crate) fn enter_users(plan: &Plan<'_>) -> Result<(), Fault> {
+    let entered = match (&plan.users, plan.container) {
+        (Some(users), _) => crate::namespaces::enter_users(users.namespace()),
+        (None, Some(init)) if plan.user_map.is_some() => crate::namespaces::join_users(init),
+        (None, _) => Ok(()),
+    };
+    entered.at(Step::JoinNamespace, plan.names.users)
 }
 
 pub(crate) fn open_procfs(plan: &Plan<'_>) -> Result<Option<OwnedFd>, Fault> {
@@ -149,7 +169,17 @@ pub(crate) fn find_user(plan: &mut Plan<'_>) -> Result<Credentials, Fault> {
     let names = &plan.names;
     let passwd = read_file(c"/etc/passwd", &mut plan.passwd).at(Step::Read, names.passwd)?;
     let group = read_file(c"/etc/group", &mut plan.group).at(Step::Read, names.group)?;
-    let found = user::resolve(&plan.user, &plan.additional, passwd, group).map_err(|missing| {
+    let found = user::resolve(&plan.user, &plan.additional, passwd, group).and_then(|mut found| {
+        if plan.sets.is_some() {
+            let numbers = plan.additional.iter().filter_map(|id| match id {
+                Id::Number(number) => Some(*number),
+                Id::Name(_) => None,
+            });
+            found.credentials.set_groups(numbers)?;
+        }
+        Ok(found)
+    });
+    let found = found.map_err(|missing| {
         let (step, subject, errno) = match missing {
             Missing::User => (Step::FindUser, names.user_part, libc::ENOENT),
             Missing::Group => (Step::FindGroup, names.group_part, libc::ENOENT),
@@ -200,10 +230,18 @@ fn read_file<'b>(path: &std::ffi::CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]
 }
 
 pub(crate) fn place_streams(plan: &Plan<'_>, progress: &Progress) -> Result<(), Fault> {
-    let uid = progress
+    let inside = progress
         .credentials
         .as_ref()
         .map_or(0, |credentials| credentials.uid);
+    let uid = match plan.user_map {
+        None => inside,
+        Some(map) => map
+            .uid(inside)
+            .ok_or(Errno::INVAL)
+            .at(Step::Credentials, plan.names.user)?,
+    };
+    let root = plan.user_map.and_then(|map| map.uid(0)).unwrap_or(0);
     let place = || {
         match (&plan.streams, &progress.terminal) {
             (Streams::Tty { .. }, Some(terminal)) => {
@@ -222,7 +260,7 @@ pub(crate) fn place_streams(plan: &Plan<'_>, progress: &Progress) -> Result<(), 
                 confinement::place(stdin, stdout, stderr)?;
             }
         }
-        confinement::give_streams(uid)
+        confinement::give_streams(uid, root)
     };
     place().at(Step::Stdio, plan.names.streams)
 }
@@ -241,7 +279,7 @@ pub(crate) fn reset_signals() -> Result<(), Errno> {
 
 pub(crate) fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Fault> {
     // What the process makes from here on gets the usual file modes.
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(plan.umask));
     let mut buffer = [0; libc::PATH_MAX as usize];
     let entered = rustix::process::chdir(plan.cwd.as_c_str())
         .and_then(|()| sys::files::working_directory(&mut buffer))
@@ -254,6 +292,21 @@ pub(crate) fn enter_working_directory(plan: &Plan<'_>) -> Result<(), Fault> {
             }
         });
     entered.at(Step::WorkingDirectory, plan.names.cwd)
+}
+
+/// Says that everything so far is done, and waits for one byte. A hold that nobody is left to end is ended by SIGKILL.
+pub(crate) fn await_word(plan: &Plan<'_>) -> Result<(), Fault> {
+    let Some(gate) = &plan.gate else {
+        return Ok(());
+    };
+    report(plan.stage.as_fd(), Report::Ready);
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(gate, &mut byte) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome.map(drop).at(Step::Pipe, plan.names.process),
+        }
+    }
 }
 
 pub(crate) fn forbid_new_privileges(plan: &Plan<'_>) -> Result<(), Fault> {

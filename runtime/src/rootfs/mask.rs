@@ -1,16 +1,17 @@
 //! Hides kernel paths that tell too much, and write-protects those that steer the machine.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
-use super::confine::open_plain;
+use super::confine::{c_path, open_in, open_plain};
 use super::mounts::{attach, clone_tree, make};
-use crate::error::Step;
+use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
+use crate::spec::ExactSecurity;
 use crate::sys::mount::{Change, NODEV, NOEXEC, NOSUID, RDONLY, change_mount};
 
 /// Hidden as in Docker: a file becomes empty, a directory too. Those that the kernel does not have are left out.
@@ -41,40 +42,79 @@ pub const PROTECTED: [&CStr; 5] = [
 /// Numbers of /dev/null.
 const NULL: (u32, u32) = (1, 3);
 
-/// Subjects of the paths, in order.
+/// The paths, in order.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    hidden: [Subject; HIDDEN.len()],
-    protected: [Subject; PROTECTED.len()],
+    hidden: Vec<(CString, Subject)>,
+    protected: Vec<(CString, Subject)>,
+    /// Links in the paths are followed inside the root.
+    follows: bool,
 }
 
 impl Plan {
     /// Registers the paths.
     pub(crate) fn of(subjects: &mut Subjects) -> Self {
-        let mut add = |path: &CStr| subjects.add(path.to_string_lossy());
+        let mut add = |path: &CStr| (path.to_owned(), subjects.add(path.to_string_lossy()));
         Self {
-            hidden: HIDDEN.map(&mut add),
-            protected: PROTECTED.map(&mut add),
+            hidden: HIDDEN.into_iter().map(&mut add).collect(),
+            protected: PROTECTED.into_iter().map(&mut add).collect(),
+            follows: false,
         }
+    }
+
+    /// Registers the paths of a description to the letter.
+    pub(crate) fn exactly(exact: &ExactSecurity, subjects: &mut Subjects) -> Result<Self, Error> {
+        let mut add = |path: &String| {
+            let text = c_path(path.as_ref(), Step::Mask)?;
+            Ok::<_, Error>((text, subjects.add(path)))
+        };
+        Ok(Self {
+            hidden: exact
+                .hidden
+                .iter()
+                .map(&mut add)
+                .collect::<Result<_, _>>()?,
+            protected: exact
+                .protected
+                .iter()
+                .map(&mut add)
+                .collect::<Result<_, _>>()?,
+            follows: true,
+        })
     }
 
     /// Child: hides and protects. The old root is still the process's root here.
     pub(crate) fn apply(&self, root: BorrowedFd<'_>) -> Result<(), Fault> {
-        for (path, subject) in HIDDEN.iter().zip(self.hidden) {
-            hide(root, path).at(Step::Mask, subject)?;
+        for (path, subject) in &self.hidden {
+            if let Some(place) = self.existing(root, path).at(Step::Mask, *subject)? {
+                hide(&place).at(Step::Mask, *subject)?;
+            }
         }
-        for (path, subject) in PROTECTED.iter().zip(self.protected) {
-            protect(root, path).at(Step::MountFlags, subject)?;
+        for (path, subject) in &self.protected {
+            if let Some(place) = self.existing(root, path).at(Step::MountFlags, *subject)? {
+                protect(&place).at(Step::MountFlags, *subject)?;
+            }
         }
         Ok(())
     }
+
+    /// Opens a path; `None` when this kernel or root filesystem does not have it.
+    fn existing(&self, root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
+        let opened = if self.follows {
+            open_in(root, path, OFlags::PATH, Mode::empty())
+        } else {
+            open_plain(root, path, OFlags::PATH)
+        };
+        match opened {
+            Ok(place) => Ok(Some(place)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
 }
 
-fn hide(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = existing(root, path)? else {
-        return Ok(());
-    };
-    let stat = rustix::fs::fstat(&place)?;
+fn hide(place: &OwnedFd) -> Result<(), Errno> {
+    let stat = rustix::fs::fstat(place)?;
     let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         make(c"tmpfs", &[], RDONLY | NOSUID | NODEV | NOEXEC)?
     } else {
@@ -97,10 +137,7 @@ fn null() -> Result<OwnedFd, Errno> {
     Ok(tree)
 }
 
-fn protect(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = existing(root, path)? else {
-        return Ok(());
-    };
+fn protect(place: &OwnedFd) -> Result<(), Errno> {
     let tree = clone_tree(place.as_fd(), true)?;
     change_mount(
         tree.as_fd(),
@@ -111,13 +148,4 @@ fn protect(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
         },
     )?;
     attach(tree.as_fd(), place.as_fd())
-}
-
-/// Opens a path that has no link in it; `None` when this kernel does not have it.
-fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    match open_plain(root, path, OFlags::PATH) {
-        Ok(place) => Ok(Some(place)),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(errno),
-    }
 }

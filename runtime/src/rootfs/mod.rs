@@ -5,7 +5,9 @@
 
 mod cgroup_view;
 pub mod confine;
-mod devices;
+pub(crate) mod devices;
+pub mod exact;
+mod image;
 pub mod mask;
 pub(crate) mod mounts;
 pub mod overlay;
@@ -23,10 +25,14 @@ use crate::cgroup::JoinPlan;
 use crate::check::plain_path;
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
+use crate::namespaces::users::Users;
 use crate::spec::{ContainerSpec, Mount};
 use crate::sys::mount::{NODEV, NOEXEC, NOSUID, RDONLY};
 use confine::{Entry, c_path, ensure};
 use mounts::{Prepared, Source, settings};
+
+/// Group of terminals in every distribution (`tty`).
+const TTY_GROUP: u32 = 5;
 
 /// Bytes of device nodes and links in /dev.
 const DEV_BYTES_MAX: &str = "65536k";
@@ -51,12 +57,13 @@ impl Plan {
     pub(crate) fn of(
         spec: &ContainerSpec,
         join: &JoinPlan,
+        users: Option<&Users>,
         subjects: &mut Subjects,
     ) -> Result<Self, Error> {
-        let root = tree::make(&spec.rootfs)?;
+        let root = tree::make(&spec.rootfs, users)?;
         let is_privileged = spec.security.privileged;
         let mut builtin = Vec::new();
-        for (target, source) in builtins(spec)? {
+        for (target, source) in builtins(spec, users)? {
             // What the user mounts on the place of a built-in mount replaces it.
             let name = target.to_string_lossy();
             builtin.push(
@@ -65,19 +72,22 @@ impl Plan {
                     .iter()
                     .find(|mount| plain_path(&mount.target) == name)
                 {
-                    Some(mount) => Prepared::of(mount, subjects)?,
+                    Some(mount) => Prepared::of(mount, users, subjects)?,
                     None => Prepared::builtin(target, source, subjects),
                 },
             );
         }
         let mut user = Vec::new();
         for mount in spec.mounts.iter().filter(|mount| !is_builtin(mount)) {
-            user.push(Prepared::of(mount, subjects)?);
+            user.push(Prepared::of(mount, users, subjects)?);
         }
         let has_own_dev = !spec
             .mounts
             .iter()
             .any(|mount| plain_path(&mount.target) == "/dev");
+        for mount in devices::binds(spec, has_own_dev)? {
+            user.push(Prepared::of(&mount, users, subjects)?);
+        }
         let is_masked = spec.security.mask_paths && !is_privileged;
         let cwd = c_path(spec.process.cwd.as_ref(), Step::WorkingDirectory)?;
         Ok(Self {
@@ -87,11 +97,14 @@ impl Plan {
             user,
             cgroup: cgroup_view::Plan::of(join, !is_privileged, subjects)?,
             devices: if has_own_dev {
-                Some(devices::Plan::of(is_privileged, subjects)?)
+                Some(devices::Plan::of(spec, subjects)?)
             } else {
                 None
             },
-            mask: is_masked.then(|| mask::Plan::of(subjects)),
+            mask: match &spec.security.exact {
+                Some(exact) => Some(mask::Plan::exactly(exact, subjects)?),
+                None => is_masked.then(|| mask::Plan::of(subjects)),
+            },
             is_read_only: spec.rootfs_read_only,
             working_directory: (cwd, subjects.add(&spec.process.cwd)),
         })
@@ -164,7 +177,10 @@ fn is_builtin(mount: &Mount) -> bool {
         .any(|builtin| builtin.to_bytes() == target.as_bytes())
 }
 
-fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Error> {
+fn builtins(
+    spec: &ContainerSpec,
+    users: Option<&Users>,
+) -> Result<[(&'static CStr, Source); 6], Error> {
     let new = |filesystem, pairs: &[(&str, &str)], attributes| {
         let pairs: Vec<_> = pairs
             .iter()
@@ -174,17 +190,22 @@ fn builtins(spec: &ContainerSpec) -> Result<[(&'static CStr, Source); 6], Error>
             Error::new(Step::Mount, "the standard mounts", errno)
         })?;
         Ok::<_, Error>(Source::New {
-            filesystem,
+            filesystem: std::borrow::Cow::Borrowed(filesystem),
             settings,
             attributes,
         })
     };
     let [proc, dev, pts, shm, mqueue, sys] = BUILTINS;
+    let tty = match users {
+        Some(users) => users.map().gid(TTY_GROUP).unwrap_or(TTY_GROUP),
+        None => TTY_GROUP,
+    };
+    let tty = tty.to_string();
     let pts_settings = [
         ("newinstance", ""),
         ("ptmxmode", "0666"),
         ("mode", "0620"),
-        ("gid", "5"),
+        ("gid", tty.as_str()),
     ];
     let shm_source = shared_memory::prepare(&spec.namespaces.ipc, spec.shm_size_bytes)?;
     let mut sys_attributes = NOSUID | NODEV | NOEXEC;

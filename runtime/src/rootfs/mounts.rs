@@ -3,6 +3,7 @@
 //! The parent opens everything that belongs to the host (bind sources as detached clones, which keep their propagation); the child makes
 //! the filesystems that belong to its namespaces and attaches all of them, each to a descriptor that was resolved inside the root.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,8 +16,9 @@ use super::tmpfs::TmpfsOptions;
 use crate::check::is_proc_file;
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
+use crate::namespaces::users::Users;
 use crate::spec::{Mount, MountKind, Propagation};
-use crate::sys::mount::{Attributes, Change, RDONLY, change_mount};
+use crate::sys::mount::{Attributes, Change, RDONLY, change_mount, map_users};
 
 /// Type number of procfs in statfs(2).
 pub(crate) const PROC_MAGIC: u64 = 0x9fa0;
@@ -31,6 +33,8 @@ pub(crate) struct Prepared {
     entry: Entry,
     /// How far the target is trusted.
     trust: Trust,
+    /// Propagation that a new filesystem gets once it is attached; 0 = private.
+    propagation: u64,
     step: Step,
     subject: Subject,
 }
@@ -43,7 +47,7 @@ pub(crate) enum Source {
     /// A new instance.
     New {
         /// Type.
-        filesystem: &'static CStr,
+        filesystem: Cow<'static, CStr>,
         /// Key and value for the filesystem.
         settings: Vec<(CString, CString)>,
         /// Flags of the mount.
@@ -79,13 +83,19 @@ impl Prepared {
             target,
             entry,
             trust: Trust::Plain,
+            propagation: 0,
             step: Step::Mount,
             subject,
         }
     }
 
-    /// Prepares a mount of the user's.
-    pub(crate) fn of(mount: &Mount, subjects: &mut Subjects) -> Result<Self, Error> {
+    /// Prepares a mount of the user's. With a user namespace files belong to its users.
+    pub(crate) fn of(
+        mount: &Mount,
+        users: Option<&Users>,
+        subjects: &mut Subjects,
+    ) -> Result<Self, Error> {
+        let target_text = mount.target.clone();
         let (source, entry, step, text) = match &mount.kind {
             MountKind::Bind {
                 source, subpath, ..
@@ -96,11 +106,24 @@ impl Prepared {
                     .unwrap_or_default();
                 let text = format!("{}{subpath} on {}", source.display(), mount.target);
                 let refuse = |errno| Error::new(Step::Bind, text.clone(), errno);
-                let tree = detach(mount).map_err(|error| match error {
+                let tree = detach(mount, users).map_err(|error| match error {
                     Refusal::Path(error) => error,
                     Refusal::Mount(errno) => refuse(errno),
                 })?;
                 let is_directory = is_directory(tree.as_fd()).map_err(refuse)?;
+                let entry = if is_directory {
+                    Entry::Directory
+                } else {
+                    Entry::File
+                };
+                (Source::Detached(tree), entry, Step::Bind, text)
+            }
+            MountKind::Exact(mount) => super::exact::prepare(mount, &target_text)?,
+            MountKind::Image { lowers, subpath } => {
+                let tree = super::image::detach(lowers, subpath.as_deref(), users, &mount.target)?;
+                let text = format!("image on {}", mount.target);
+                let is_directory = is_directory(tree.as_fd())
+                    .map_err(|errno| Error::new(Step::Bind, text.clone(), errno))?;
                 let entry = if is_directory {
                     Entry::Directory
                 } else {
@@ -114,7 +137,9 @@ impl Prepared {
                 options,
             } => {
                 let text = format!("tmpfs on {}", mount.target);
-                let source = tmpfs(*size_bytes, *mode, options, mount.read_only)
+                let text_of = || Error::new(Step::Mount, text.clone(), Errno::INVAL);
+                let options = tmpfs_options(options, users).ok_or_else(text_of)?;
+                let source = tmpfs(*size_bytes, *mode, &options, mount.read_only)
                     .map_err(|errno| Error::new(Step::Mount, text.clone(), errno))?;
                 (source, Entry::Directory, Step::Mount, text)
             }
@@ -132,6 +157,10 @@ impl Prepared {
             target,
             entry,
             trust,
+            propagation: match &mount.kind {
+                MountKind::Exact(mount) => super::exact::late_propagation(mount),
+                _ => 0,
+            },
             step,
             subject: subjects.add(text),
         })
@@ -154,6 +183,16 @@ impl Prepared {
         };
         self.target(root)
             .and_then(|target| attach(mount, target.as_fd()))
+            .and_then(|()| match self.propagation {
+                0 => Ok(()),
+                propagation => change_mount(
+                    mount,
+                    &Change {
+                        propagation,
+                        ..Change::NONE
+                    },
+                ),
+            })
             .at(self.step, self.subject)
     }
 
@@ -220,7 +259,7 @@ pub(crate) fn clone_tree(place: BorrowedFd<'_>, is_recursive: bool) -> Result<Ow
     rustix::mount::open_tree(place, c"", flags)
 }
 
-fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_directory(place: BorrowedFd<'_>) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(place)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
@@ -240,13 +279,29 @@ pub(crate) fn settings(pairs: &[(&str, String)]) -> Result<Vec<(CString, CString
         .collect()
 }
 
+/// Splits the options; owners become the host's users that they are. `None` for an owner whom the container does not have.
+fn tmpfs_options(options: &[String], users: Option<&Users>) -> Option<TmpfsOptions> {
+    let mut options = TmpfsOptions::parse(options).ok()?;
+    let Some(users) = users else {
+        return Some(options);
+    };
+    for (key, value) in &mut options.settings {
+        let outside = match key.as_str() {
+            "uid" => users.map().uid(value.parse().ok()?),
+            "gid" => users.map().gid(value.parse().ok()?),
+            _ => continue,
+        };
+        *value = outside?.to_string();
+    }
+    Some(options)
+}
+
 fn tmpfs(
     size_bytes: Option<u64>,
     mode: u32,
-    options: &[String],
+    options: &TmpfsOptions,
     is_read_only: bool,
 ) -> Result<Source, Errno> {
-    let options = TmpfsOptions::parse(options).or(Err(Errno::INVAL))?;
     let mut pairs = vec![("mode", format!("{mode:o}"))];
     pairs.extend(size_bytes.map(|size| ("size", size.to_string())));
     pairs.extend(
@@ -258,7 +313,7 @@ fn tmpfs(
     let mut attributes = options.attributes;
     attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
     Ok(Source::New {
-        filesystem: c"tmpfs",
+        filesystem: Cow::Borrowed(c"tmpfs"),
         settings: settings(&pairs)?,
         attributes,
     })
@@ -278,13 +333,25 @@ impl From<Errno> for Refusal {
     }
 }
 
+/// Devices, sockets and pipes of the host keep their owners: their filesystems (devtmpfs) have no mapped mounts.
+fn map_bind(tree: BorrowedFd<'_>, users: &Users, is_recursive: bool) -> Result<(), Errno> {
+    let stat = rustix::fs::fstat(tree)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory | FileType::RegularFile => {
+            map_users(tree, users.namespace(), is_recursive)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Clones the mount at a bind source, with the flags and propagation that were asked for.
-fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
+fn detach(mount: &Mount, users: Option<&Users>) -> Result<OwnedFd, Refusal> {
     let MountKind::Bind {
         source,
         subpath,
         recursive,
         propagation,
+        writable_below,
     } = &mount.kind
     else {
         return Err(Refusal::Mount(Errno::INVAL));
@@ -296,14 +363,17 @@ fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
         None => rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
     };
     let tree = clone_tree(place.as_fd(), *recursive)?;
-    let (propagation, recursive) = match propagation {
-        Propagation::Rprivate => (libc::MS_PRIVATE, true),
-        Propagation::Private => (libc::MS_PRIVATE, false),
-        Propagation::Rslave => (libc::MS_SLAVE, true),
-        Propagation::Slave => (libc::MS_SLAVE, false),
-        Propagation::Rshared => (libc::MS_SHARED, true),
-        Propagation::Shared => (libc::MS_SHARED, false),
-    };
+    if let Some(users) = users {
+        let refuse = |errno| {
+            let (source, target) = (source.display(), &mount.target);
+            let text = format!(
+                "{source} on {target} for a user namespace; does its filesystem have mapped mounts?"
+            );
+            Refusal::Path(Error::new(Step::Bind, text, errno))
+        };
+        map_bind(tree.as_fd(), users, *recursive).map_err(refuse)?;
+    }
+    let (propagation, recursive) = kernel_propagation(*propagation);
     change_mount(
         tree.as_fd(),
         &Change {
@@ -317,10 +387,22 @@ fn detach(mount: &Mount) -> Result<OwnedFd, Refusal> {
             tree.as_fd(),
             &Change {
                 set: RDONLY,
-                recursive: true,
+                recursive: !writable_below,
                 ..Change::NONE
             },
         )?;
     }
     Ok(tree)
+}
+
+/// The kernel's flag, and whether it is for the mounts below too.
+pub(crate) fn kernel_propagation(propagation: Propagation) -> (u64, bool) {
+    match propagation {
+        Propagation::Rprivate => (libc::MS_PRIVATE, true),
+        Propagation::Private => (libc::MS_PRIVATE, false),
+        Propagation::Rslave => (libc::MS_SLAVE, true),
+        Propagation::Slave => (libc::MS_SLAVE, false),
+        Propagation::Rshared => (libc::MS_SHARED, true),
+        Propagation::Shared => (libc::MS_SHARED, false),
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -17,11 +17,13 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountFlags, MountPropagationFlags
 use rustix::path::DecInt;
 use rustix::process::WaitIdOptions;
 
+use super::mounts::{attach, clone_tree};
 use super::path_buffer::PathBuffer;
 use crate::error::{Error, Step};
+pub use crate::namespaces::users::Owners;
 use crate::process::handover::Handover;
 use crate::sys::clone::clone_child;
-use crate::sys::mount::Attributes;
+use crate::sys::mount::{Attributes, map_users};
 
 /// Options that keep an upper directory readable without overlayfs, so that it can become a layer.
 ///
@@ -43,12 +45,22 @@ const OPTIONS_BYTES_MAX: usize = 4095;
 pub struct Overlay<'a> {
     /// Layers, the topmost first.
     pub lowers: &'a [PathBuf],
-    /// Writable directory.
-    pub upper: &'a Path,
-    /// Work directory, on the filesystem of `upper`.
-    pub work: &'a Path,
+    /// What takes the writes; `None` = a read-only overlay, of two layers at least.
+    pub upper: Option<Upper<'a>>,
     /// An existing directory; used only by [`Way::OneText`].
     pub mount_point: &'a Path,
+    /// A user namespace: files on disk belong to its users (Linux 5.19). Always [`Way::OneText`]. The writable directories must have one
+    /// parent, because they must be on one mount.
+    pub users: Option<Owners<'a>>,
+}
+
+/// What takes the writes of an overlay.
+#[derive(Debug, Clone, Copy)]
+pub struct Upper<'a> {
+    /// Writable directory.
+    pub directory: &'a Path,
+    /// Work directory, on the filesystem of `directory`.
+    pub work: &'a Path,
 }
 
 /// Leaves out lower occurrences of a layer that lies twice in an image: overlayfs takes a directory only once (ELOOP), and what the upper
@@ -73,7 +85,27 @@ pub enum Way {
 
 /// Mounts an overlay and returns its root, in the way that the kernel understands.
 pub fn mount(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
-    mount_by(overlay, best_way())
+    let way = if overlay.users.is_some() {
+        Way::OneText
+    } else {
+        best_way()
+    };
+    mount_by(overlay, way)
+}
+
+/// Mounts layers only, read-only.
+pub(crate) fn mount_lowers(
+    lowers: &[PathBuf],
+    users: Option<Owners<'_>>,
+) -> Result<OwnedFd, Error> {
+    let refuse = || Error::new(Step::Overlay, "of no layers", Errno::INVAL);
+    mount(&Overlay {
+        lowers,
+        upper: None,
+        // Any directory will do, because nobody else sees it covered.
+        mount_point: lowers.first().ok_or_else(refuse)?,
+        users,
+    })
 }
 
 /// Returns the best way that the kernel understands. Asked once: an unknown setting costs a line in the kernel's log.
@@ -122,8 +154,10 @@ fn layer_by_layer(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     for lower in overlay.lowers {
         set("lowerdir+", lower)?;
     }
-    set("upperdir", overlay.upper)?;
-    set("workdir", overlay.work)?;
+    if let Some(upper) = &overlay.upper {
+        set("upperdir", upper.directory)?;
+        set("workdir", upper.work)?;
+    }
     for (key, value) in SETTINGS {
         set(key, Path::new(value))?;
     }
@@ -170,9 +204,10 @@ fn one_text(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     let refuse = |errno| error(overlay, "", errno);
     let options = Options::of(overlay).map_err(refuse)?;
     let mount_point = c_text(overlay.mount_point).map_err(refuse)?;
+    let mapped = mapped(overlay).map_err(refuse)?;
     let handover = Handover::new().map_err(refuse)?;
     let helper = clone_child(libc::CLONE_NEWNS, None, || {
-        let mount = mount_and_clone(&mount_point, &options);
+        let mount = mount_and_clone(&mount_point, &options, (&mapped, overlay.users));
         let answer = mount.as_ref().map(OwnedFd::as_fd).map_err(|errno| *errno);
         i32::from(handover.send(answer).is_err())
     })
@@ -189,8 +224,9 @@ fn missing(overlay: &Overlay<'_>) -> Option<Error> {
         .lowers
         .iter()
         .map(|lower| ("lowerdir", lower.as_path()));
-    let all = lowers.chain([("upperdir", overlay.upper), ("workdir", overlay.work)]);
-    all.into_iter().find_map(|(key, path)| {
+    let upper = overlay.upper.iter();
+    let upper = upper.flat_map(|upper| [("upperdir", upper.directory), ("workdir", upper.work)]);
+    lowers.chain(upper).find_map(|(key, path)| {
         let errno = rustix::fs::stat(path).err()?;
         Some(Error::new(
             Step::Overlay,
@@ -200,10 +236,37 @@ fn missing(overlay: &Overlay<'_>) -> Option<Error> {
     })
 }
 
+/// The directories that get the users of another namespace: each layer, and what holds the writable directories.
+fn mapped(overlay: &Overlay<'_>) -> Result<Vec<CString>, Errno> {
+    if overlay.users.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut paths: Vec<&Path> = overlay.lowers.iter().map(PathBuf::as_path).collect();
+    if let Some(upper) = &overlay.upper {
+        let parent = upper.directory.parent().ok_or(Errno::INVAL)?;
+        if upper.work.parent() != Some(parent) {
+            return Err(Errno::XDEV);
+        }
+        paths.push(parent);
+    }
+    paths.into_iter().map(c_text).collect()
+}
+
 /// Helper process: mounts where nobody else sees it, and clones the mount, which then lives as long as its descriptor.
-fn mount_and_clone(mount_point: &CStr, options: &Options) -> Result<OwnedFd, Errno> {
+fn mount_and_clone(
+    mount_point: &CStr,
+    options: &Options,
+    (mapped, users): (&[CString], Option<Owners<'_>>),
+) -> Result<OwnedFd, Errno> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private)?;
+    if let Some(users) = users {
+        for path in mapped {
+            cover_mapped(path, users.namespace)?;
+        }
+        // overlayfs makes its work directory as whoever mounts it.
+        users.act_as_root()?;
+    }
     let short;
     let text = match options {
         Options::Text(text) => text.as_c_str(),
@@ -221,6 +284,15 @@ fn mount_and_clone(mount_point: &CStr, options: &Options) -> Result<OwnedFd, Err
     )?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     rustix::mount::open_tree(CWD, mount_point, flags)
+}
+
+/// Helper process: covers a directory with itself, as other users see it.
+fn cover_mapped(path: &CStr, users: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::open(path, flags, Mode::empty())?;
+    let tree = clone_tree(place.as_fd(), false)?;
+    map_users(tree.as_fd(), users, false)?;
+    attach(tree.as_fd(), place.as_fd())
 }
 
 /// Helper process: names the layers by descriptors, relative to the directory of descriptors, in a text that fits. They must be opened
@@ -262,7 +334,10 @@ impl Options {
             escape(lower, b":,\\", &mut text);
         }
         let mut rest = Vec::new();
-        for (key, path) in [("upperdir", overlay.upper), ("workdir", overlay.work)] {
+        let upper = overlay.upper.iter();
+        for (key, path) in
+            upper.flat_map(|upper| [("upperdir", upper.directory), ("workdir", upper.work)])
+        {
             rest.extend_from_slice(format!(",{key}=").as_bytes());
             escape(path, b",\\", &mut rest);
         }
@@ -296,47 +371,21 @@ fn escape(path: &Path, special: &[u8], text: &mut Vec<u8>) {
 }
 
 fn error(overlay: &Overlay<'_>, complaint: &str, errno: Errno) -> Error {
-    let (layers, upper) = (overlay.lowers.len(), overlay.upper.display());
-    Error::new(
-        Step::Overlay,
-        format!("of {layers} layers with {upper}{complaint}"),
-        errno,
-    )
+    let layers = overlay.lowers.len();
+    let upper = match &overlay.upper {
+        Some(upper) => format!(" with {}", upper.directory.display()),
+        None => String::new(),
+    };
+    let text = if overlay.users.is_some() && errno == Errno::INVAL {
+        // What the kernel says to a filesystem without mapped mounts, or to mapped layers before Linux 5.19.
+        format!(
+            "of {layers} layers{upper} for a user namespace; does its filesystem have mapped mounts?{complaint}"
+        )
+    } else {
+        format!("of {layers} layers{upper}{complaint}")
+    };
+    Error::new(Step::Overlay, text, errno)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(lowers: &[&str]) -> Options {
-        let lowers: Vec<_> = lowers.iter().map(PathBuf::from).collect();
-        Options::of(&Overlay {
-            lowers: &lowers,
-            upper: Path::new("/u,p"),
-            work: Path::new("/w:x"),
-            mount_point: Path::new("/m"),
-        })
-        .unwrap()
-    }
-
-    #[test]
-    fn special_bytes_of_paths_are_escaped() {
-        let Options::Text(text) = options(&["/a:b", "/c,d", "/e\\f"]) else {
-            panic!("too long")
-        };
-        assert_eq!(
-            text.to_str().unwrap(),
-            "lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,p,workdir=/w:x,redirect_dir=off,metacopy=off,index=off"
-        );
-    }
-
-    #[test]
-    fn many_layers_are_left_to_the_helper() {
-        let long = format!("/{}", "x".repeat(100));
-        let Options::Long { lowers, rest } = options(&vec![long.as_str(); 100]) else {
-            panic!("too short")
-        };
-        assert_eq!(lowers.len(), 100);
-        assert!(rest.starts_with(b",upperdir="));
-    }
-}
+mod tests;

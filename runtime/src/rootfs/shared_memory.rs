@@ -36,7 +36,7 @@ pub(crate) fn prepare(ipc: &Namespace, size_bytes: u64) -> Result<Source, Error>
                 .map_err(|errno| Error::new(Step::Mount, "tmpfs on /dev/shm", errno))?;
             let attributes = NOSUID | NODEV | NOEXEC;
             Ok(Source::New {
-                filesystem: c"tmpfs",
+                filesystem: std::borrow::Cow::Borrowed(c"tmpfs"),
                 settings,
                 attributes,
             })

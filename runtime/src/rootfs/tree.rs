@@ -7,13 +7,14 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
 
 use super::mounts::clone_tree;
-use super::overlay::{self, Overlay};
+use super::overlay::{self, Overlay, Upper};
 use crate::error::{Error, Step};
+use crate::namespaces::users::{Owners, Users};
 use crate::spec::Rootfs;
-use crate::sys::mount::{Change, RDONLY, change_mount};
+use crate::sys::mount::{Change, RDONLY, change_mount, map_users};
 
 /// Parent: makes the root mount, attached nowhere.
-pub(crate) fn make(rootfs: &Rootfs) -> Result<OwnedFd, Error> {
+pub(crate) fn make(rootfs: &Rootfs, users: Option<&Users>) -> Result<OwnedFd, Error> {
     match rootfs {
         Rootfs::Overlay {
             lowers,
@@ -22,9 +23,12 @@ pub(crate) fn make(rootfs: &Rootfs) -> Result<OwnedFd, Error> {
             mount_point,
         } => overlay::mount(&Overlay {
             lowers: &overlay::without_repeats(lowers),
-            upper,
-            work,
+            upper: Some(Upper {
+                directory: upper,
+                work,
+            }),
             mount_point,
+            users: owners(users)?,
         }),
         Rootfs::Directory(path) => {
             let refuse = |errno| Error::new(Step::Bind, path.display().to_string(), errno);
@@ -37,9 +41,18 @@ pub(crate) fn make(rootfs: &Rootfs) -> Result<OwnedFd, Error> {
                 ..Change::NONE
             };
             change_mount(tree.as_fd(), &private).map_err(refuse)?;
+            if let Some(users) = users {
+                map_users(tree.as_fd(), users.namespace(), true).map_err(refuse)?;
+            }
             Ok(tree)
         }
     }
+}
+
+/// Who owns the files of a container's own layers.
+pub(crate) fn owners(users: Option<&Users>) -> Result<Option<Owners<'_>>, Error> {
+    let owners = users.map(Users::owners).transpose();
+    owners.map_err(|errno| Error::new(Step::Credentials, "root of a map without id 0", errno))
 }
 
 /// Child: cuts its copy of the host's mounts off from the host, and attaches the root over `/`. Paths still start at the host's root

@@ -4,20 +4,31 @@
 //! documentation says "in the container". On disk it is `spec.json` in the container's directory.
 
 mod capabilities;
+mod devices;
+mod exact;
 mod health;
 mod limits;
 mod mounts;
+mod seccomp;
 mod state;
+mod users;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
+pub use devices::{Device, DeviceAccess, DeviceKind, DeviceRule};
+pub use exact::{CapabilitySets, ExactMount, ExactNode, ExactSecurity, ExactSource};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
-pub use limits::{CgroupPlace, Resources, Rlimit};
+pub use limits::{BlockIo, CgroupPlace, DeviceWeight, Resources, Rlimit, Throttle, ThrottleBound};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};
+pub use seccomp::{
+    SeccompAction, SeccompArchitecture, SeccompArgument, SeccompCondition, SeccompOperator,
+    SeccompProfile, SeccompRule,
+};
 pub use state::{ContainerState, ExitStatus, Health, ProbeResult, StateRecord};
+pub use users::{IdRange, UserMap};
 
 /// Size of /dev/shm unless it is set, as Docker's.
 pub const SHM_BYTES_DEFAULT: u64 = 64 << 20;
@@ -47,6 +58,15 @@ pub struct ContainerSpec {
     pub namespaces: Namespaces,
     /// Mounts after the built-in ones (/proc, /dev, …), applied in this order.
     pub mounts: Vec<Mount>,
+    /// Devices of the host, beyond the ones that every container has.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// Permissions for devices beyond `devices` and the default ones.
+    #[serde(default)]
+    pub device_rules: Vec<DeviceRule>,
+    /// Users of the container on the host; `None` = they are the host's.
+    #[serde(default)]
+    pub users: Option<UserMap>,
     /// Size of /dev/shm in bytes.
     pub shm_size_bytes: u64,
     /// Place of the control group.
@@ -91,6 +111,9 @@ impl ContainerSpec {
             init: false,
             namespaces: Namespaces::PRIVATE,
             mounts: Vec::new(),
+            devices: Vec::new(),
+            device_rules: Vec::new(),
+            users: None,
             shm_size_bytes: SHM_BYTES_DEFAULT,
             cgroup: CgroupPlace {
                 parent: "stack".to_owned(),
@@ -107,6 +130,7 @@ impl ContainerSpec {
                 no_new_privs: false,
                 seccomp: Seccomp::Default,
                 mask_paths: true,
+                exact: None,
             },
             stdio: Stdio {
                 tty: false,
@@ -193,6 +217,9 @@ pub struct Security {
     pub seccomp: Seccomp,
     /// Hide kernel paths (/proc/kcore, /sys/firmware, …) and write-protect others (/proc/sys, …).
     pub mask_paths: bool,
+    /// Says it to the letter, for descriptions in another format.
+    #[serde(default)]
+    pub exact: Option<Box<ExactSecurity>>,
 }
 
 /// The system call filter of a container.
@@ -201,6 +228,8 @@ pub struct Security {
 pub enum Seccomp {
     /// Docker's default profile for the capabilities of the container.
     Default,
+    /// A profile of the user's.
+    Profile(Box<SeccompProfile>),
     /// None.
     Unconfined,
 }

@@ -48,7 +48,19 @@ pub enum MountKind {
         recursive: bool,
         /// Propagation of mounts below.
         propagation: Propagation,
+        /// `read_only` is for this mount only, not for those below it.
+        #[serde(default)]
+        writable_below: bool,
     },
+    /// The layers of an image, always read-only.
+    Image {
+        /// Layer directories, the topmost first; at least one.
+        lowers: Vec<PathBuf>,
+        /// Directory or file in the image, resolved inside it.
+        subpath: Option<String>,
+    },
+    /// To the letter, for descriptions in another format; `read_only` is not looked at.
+    Exact(super::ExactMount),
     /// Memory.
     Tmpfs {
         /// Size in bytes; `None` = the kernel's default.

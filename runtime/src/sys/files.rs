@@ -6,17 +6,17 @@ use rustix::io::Errno;
 
 use super::outcome;
 
-/// Closes every descriptor but 0, 1, 2 and `kept`.
+/// Closes every descriptor but 0, 1, 2, the `more` that follow these, and `kept`, which is above all of them.
 ///
 /// Only for a child that owns its copy of the descriptor table and never returns to code that holds an `OwnedFd`: see
 /// [`super::clone::clone_child`].
-pub fn close_all_but(kept: BorrowedFd<'_>) -> Result<(), Errno> {
-    const FIRST: u32 = 3;
+pub fn close_all_but(kept: BorrowedFd<'_>, more: u32) -> Result<(), Errno> {
+    let first = 3_u32.checked_add(more).ok_or(Errno::INVAL)?;
     let kept = kept.as_raw_fd().unsigned_abs();
-    if kept > FIRST {
-        close_range(FIRST, kept - 1)?;
+    if kept > first {
+        close_range(first, kept - 1)?;
     }
-    close_range(FIRST.max(kept + 1), u32::MAX)
+    close_range(first.max(kept + 1), u32::MAX)
 }
 
 /// Closes a descriptor under its owner, with the same contract as [`close_all_but`].

@@ -46,6 +46,9 @@ impl Change {
     };
 }
 
+/// `MOUNT_ATTR_IDMAP` of linux/mount.h.
+const IDMAP: u64 = 0x0010_0000;
+
 /// Changes the mount whose root `mount` refers to, attached or not (Linux 5.12).
 pub fn change_mount(mount: BorrowedFd<'_>, change: &Change) -> Result<(), Errno> {
     let mut flags = libc::AT_EMPTY_PATH;
@@ -58,15 +61,43 @@ pub fn change_mount(mount: BorrowedFd<'_>, change: &Change) -> Result<(), Errno>
         propagation: change.propagation,
         userns_fd: 0,
     };
+    set_attributes(mount, flags, &attributes)
+}
+
+/// Makes files on a detached mount belong to the users of a user namespace: what is id N on disk is its id N (Linux 5.12). EINVAL when
+/// the filesystem cannot.
+pub fn map_users(
+    mount: BorrowedFd<'_>,
+    users: BorrowedFd<'_>,
+    is_recursive: bool,
+) -> Result<(), Errno> {
+    let mut flags = libc::AT_EMPTY_PATH;
+    if is_recursive {
+        flags |= libc::AT_RECURSIVE;
+    }
+    let attributes = libc::mount_attr {
+        attr_set: IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::from(users.as_raw_fd().unsigned_abs()),
+    };
+    set_attributes(mount, flags, &attributes)
+}
+
+fn set_attributes(
+    mount: BorrowedFd<'_>,
+    flags: libc::c_int,
+    attributes: &libc::mount_attr,
+) -> Result<(), Errno> {
     // SAFETY: the path is an empty text that ends with a null byte, the struct is plain integers, lives through the call, and its
-    // size is passed. `userns_fd` is read only with MOUNT_ATTR_IDMAP, which would be refused for descriptor 0.
+    // size is passed. `userns_fd` is read only with MOUNT_ATTR_IDMAP, and is an open descriptor then.
     outcome(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     })

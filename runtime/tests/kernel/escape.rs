@@ -156,6 +156,7 @@ fn swapped_links_mislead_no_kind_of_path() {
                     subpath: Some("a".into()),
                     recursive: true,
                     propagation: Propagation::Rprivate,
+                    writable_below: false,
                 };
                 spec.mounts.push(mount);
             }

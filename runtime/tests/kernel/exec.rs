@@ -120,6 +120,7 @@ fn exec_gets_a_terminal_of_the_container() {
         init: running.launched.pidfd.as_fd(),
         process: &process,
         privileged: false,
+        kept_files: 0,
     };
     let io = LaunchIo::Tty {
         rows: 10,

@@ -198,6 +198,7 @@ fn subpaths_stay_inside_their_source() {
             subpath: Some(subpath.into()),
             recursive: true,
             propagation: Propagation::Rprivate,
+            writable_below: false,
         };
         spec.mounts.push(mount);
         world

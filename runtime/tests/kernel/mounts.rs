@@ -210,6 +210,7 @@ fn read_only_binds_are_read_only_below() {
             subpath: None,
             recursive,
             propagation: Propagation::Rprivate,
+            writable_below: false,
         };
         spec.mounts.push(mount);
         world.run(spec)
@@ -304,6 +305,7 @@ fn propagation_is_as_asked_for() {
             subpath: None,
             recursive: true,
             propagation,
+            writable_below: false,
         };
         spec.mounts.push(mount);
         let mut running = world.start(spec).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsFd;
 
 use runtime::rootfs::confine::Root;
-use runtime::rootfs::overlay::{self, Overlay, Way};
+use runtime::rootfs::overlay::{self, Overlay, Upper, Way};
 
 use crate::harness::Test;
 use crate::world::World;
@@ -44,9 +44,12 @@ fn many_layers_are_stacked_in_order_both_ways() {
     let (upper, work, mount_point) = (world.path("upper"), world.path("work"), world.path("root"));
     let overlay = Overlay {
         lowers: &lowers,
-        upper: &upper,
-        work: &work,
+        upper: Some(Upper {
+            directory: &upper,
+            work: &work,
+        }),
         mount_point: &mount_point,
+        users: None,
     };
     for way in ways() {
         let tree = overlay::mount_by(&overlay, way).unwrap();
@@ -77,9 +80,12 @@ fn an_overlay_of_one_text_is_written_and_leaves_no_trace() {
     let (upper, work, mount_point) = (world.path("upper"), world.path("work"), world.path("root"));
     let overlay = Overlay {
         lowers: &lowers,
-        upper: &upper,
-        work: &work,
+        upper: Some(Upper {
+            directory: &upper,
+            work: &work,
+        }),
         mount_point: &mount_point,
+        users: None,
     };
     let tree = overlay::mount_by(&overlay, Way::OneText).unwrap();
     let root = Root::from_fd(tree, "overlay");

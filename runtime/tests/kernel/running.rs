@@ -73,6 +73,7 @@ impl Running {
             init: self.launched.pidfd.as_fd(),
             process,
             privileged,
+            kept_files: 0,
         };
         let launched = exec(&request, io, &JoinPlan::default(), &[])?;
         Ok(Self::new(launched, output, self.spec.clone()))

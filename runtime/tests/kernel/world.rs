@@ -186,6 +186,7 @@ pub(crate) fn bind(source: &Path, target: &str) -> Mount {
         subpath: None,
         recursive: true,
         propagation: Propagation::Rprivate,
+        writable_below: false,
     };
     Mount {
         target: target.into(),

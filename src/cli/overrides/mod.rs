@@ -141,7 +141,10 @@ fn add_mount(
         }
     }
     let source = match source {
-        None => MountSource::Anonymous { nocopy },
+        None => MountSource::Anonymous {
+            nocopy,
+            labels: IndexMap::new(),
+        },
         Some("") => return Err(invalid("the source is empty")),
         Some(path) if path.starts_with(['.', '/', '~']) => MountSource::Bind {
             path: host_path(path, place),
@@ -149,6 +152,7 @@ fn add_mount(
                 create_host_path: true,
                 propagation: None,
                 recursive: None,
+                selinux: None,
             },
         },
         Some(key) => {

@@ -96,6 +96,7 @@ fn host_paths_start_where_the_command_runs() {
         streams: Streams {
             tty: false,
             stdin: false,
+            sig_proxy: true,
         },
     };
     for (path, expected) in [
@@ -125,7 +126,7 @@ services:
     command: [serve]
     entrypoint: [/start]
     restart: always
-    ports: ['80:80']
+    ports: ['80-82:80']
     environment: {A: old, B: kept}
     volumes: ['data:/data', './src:/src']
     deploy: {replicas: 3}
@@ -141,6 +142,7 @@ volumes: {data: {}}
         streams: Streams {
             tty: true,
             stdin: true,
+            sig_proxy: true,
         },
     };
     let arguments = Line::try_parse_from(line.split(' ')).unwrap().arguments;

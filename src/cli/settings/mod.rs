@@ -17,7 +17,7 @@ use super::{failure::Failure, terminal};
 use crate::{
     store::Root,
     ui::{
-        UiOptions,
+        MessageFormat, UiOptions,
         progress::ProgressMode,
         style::{Ansi, Palette, Signs},
     },
@@ -51,6 +51,15 @@ pub(super) struct Flags {
     /// When to use colours [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", global = true, alias = "color")]
     pub(super) ansi: Option<AnsiFlag>,
+    /// Form of errors and warnings
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        global = true,
+        default_value = "human"
+    )]
+    pub(super) message_format: MessageFlag,
     /// Print what would be done, change nothing
     #[arg(long, global = true)]
     pub(super) dry_run: bool,
@@ -83,6 +92,28 @@ pub(super) enum AnsiFlag {
     Never,
     /// Always
     Always,
+}
+
+/// `--message-format`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum MessageFlag {
+    /// With excerpts and hints
+    #[default]
+    Human,
+    /// One JSON object a line
+    Json,
+    /// One line each, FILE:LINE:COLUMN: error[CODE]: TEXT
+    Short,
+}
+
+impl From<MessageFlag> for MessageFormat {
+    fn from(flag: MessageFlag) -> Self {
+        match flag {
+            MessageFlag::Human => Self::Human,
+            MessageFlag::Json => Self::Json,
+            MessageFlag::Short => Self::Short,
+        }
+    }
 }
 
 /// What the process is connected to.
@@ -160,6 +191,7 @@ impl Settings {
             rows: terminals.rows,
             columns: terminals.columns,
             interactive: terminals.stdin && terminals.stderr,
+            messages: flags.message_format.into(),
         };
         Ok(Self {
             root,
@@ -197,6 +229,7 @@ impl Settings {
             rows: terminals.rows,
             columns: terminals.columns,
             interactive: false,
+            messages: MessageFormat::Human,
         }
     }
 

@@ -111,3 +111,17 @@ pub enum PullError {
         source: ImageError,
     },
 }
+
+impl PullError {
+    /// Returns the next things to do.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry { failures, .. } => failures.hints(),
+            Self::NoPlatform { offered, .. } if !offered.is_empty() => {
+                vec!["`platform:` of the service, or --platform, chooses another".to_owned()]
+            }
+            Self::NoSpace { .. } => vec!["stack image prune, or a larger disk".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}

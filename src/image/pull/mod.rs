@@ -8,6 +8,7 @@ mod error;
 mod fetch;
 mod job;
 mod layers;
+mod pinned;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::task::spawn_blocking;
 
 use super::{
-    config,
+    config, joined,
     manifest::{self, CONFIG_BYTES_MAX, Document, Manifest, ManifestError},
     pipeline::LayerError,
     platform::{self, Platform},
@@ -27,9 +28,19 @@ use super::{
 use crate::model::{Digest, ImageRecord};
 
 pub use error::PullError;
+pub use pinned::pinned;
 
 /// Indexes that may point to indexes.
 const INDEX_DEPTH_MAX: usize = 3;
+
+/// What happens during a pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullEvent {
+    /// A layer moved on.
+    Layer(PullProgress),
+    /// The user should know, although the pull goes on: a quota that runs low, a registry's own words.
+    Warning(String),
+}
 
 /// How far a layer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,18 +83,20 @@ pub async fn pull(
     reference: &str,
     platform: Option<&str>,
     registries: &Registries,
-    progress: &(dyn Fn(PullProgress) + Sync),
+    tell: &(dyn Fn(PullEvent) + Sync),
 ) -> Result<ImageRecord, PullError> {
     let reference: Reference = reference.parse()?;
     let wanted = platform.map_or_else(|| Ok(Platform::host()), str::parse)?;
-    let repository = Repository::new(registries, &reference);
+    let warn = |text| tell(PullEvent::Warning(text));
+    let progress = |progress| tell(PullEvent::Layer(progress));
+    let repository = Repository::new(registries, &reference, &warn);
     let pull = Pull {
         store,
         registries,
         reference: &reference,
         wanted,
         repository,
-        progress,
+        progress: &progress,
     };
     // Boxed, because the futures of all layers are large and every caller would carry them.
     Box::pin(pull.run()).await
@@ -326,16 +339,5 @@ impl Pull<'_> {
             reference: self.reference.familiar(),
             source,
         }
-    }
-}
-
-/// Unwraps what a blocking task returned; its panic goes on here.
-fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
-        },
     }
 }

@@ -3,18 +3,19 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Method, Request, header};
 use serde::Deserialize;
 
 use super::{
     challenge::{self, Challenge},
-    client::{Client, request},
-    credentials::{Credential, Lookup, basic},
+    client::{Client, Purpose, request},
+    credentials::{Known, basic},
     error::{Denial, RegistryError},
+    payload::Payload,
     settings::Endpoint,
     url::{Url, encode},
 };
+use crate::model::Credential;
 
 /// Life of a token whose server does not say.
 const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(60);
@@ -58,9 +59,9 @@ impl Client<'_> {
             repository: repository.to_owned(),
             reason,
         };
-        if let Lookup::Found(Credential::BearerToken(token)) = &credential {
+        if let Known::Credential(Credential::BearerToken(token)) = &credential {
             return Ok(Authorization {
-                value: format!("Bearer {token}"),
+                value: format!("Bearer {}", token.reveal()),
                 until: None,
             });
         }
@@ -76,12 +77,10 @@ impl Client<'_> {
             let realm: Url = realm.parse().map_err(|_invalid| RegistryError::Token {
                 host: endpoint.base.authority(),
             })?;
-            let pull = format!("repository:{repository}:pull");
-            let scope = scope.as_deref().unwrap_or(&pull);
             let query = TokenQuery {
                 realm,
                 service: service.as_deref(),
-                scope,
+                scope: &self.purpose.scope(repository, scope.as_deref()),
             };
             return self
                 .fetch_token(endpoint, repository, &query, credential)
@@ -89,13 +88,11 @@ impl Client<'_> {
         }
         match credential {
             _ if challenges.is_empty() => Err(denied(Denial::NoCredentials)),
-            Lookup::Found(Credential::Password { user, password }) => Ok(Authorization {
-                value: basic(&user, &password),
+            Known::Credential(Credential::Password { user, password }) => Ok(Authorization {
+                value: basic(&user, password.reveal()),
                 until: None,
             }),
-            Lookup::Found(_) => Err(denied(Denial::BadCredentials)),
-            Lookup::Helper(name) => Err(denied(Denial::Helper(name))),
-            Lookup::None => Err(denied(Denial::NoCredentials)),
+            _ => Err(denied(self.denial(endpoint)?)),
         }
     }
 
@@ -104,7 +101,7 @@ impl Client<'_> {
         endpoint: &Endpoint,
         repository: &str,
         query: &TokenQuery<'_>,
-        credential: Lookup,
+        credential: Known,
     ) -> Result<Authorization, RegistryError> {
         let denied = |reason| RegistryError::Denied {
             host: endpoint.base.authority(),
@@ -113,12 +110,10 @@ impl Client<'_> {
         };
         // Secrets meant for a protected registry do not go to an unprotected token server.
         let leaks = endpoint.base.is_secure() && !query.realm.is_secure();
-        let refused = match &credential {
-            Lookup::Found(_) if leaks => return Err(denied(Denial::Unprotected)),
-            Lookup::Found(_) => Denial::BadCredentials,
-            Lookup::Helper(name) => Denial::Helper(name.clone()),
-            Lookup::None => Denial::NoCredentials,
-        };
+        if matches!(credential, Known::Credential(_)) && leaks {
+            return Err(denied(Denial::Unprotected));
+        }
+        let refused = self.denial(endpoint)?;
         let (url, ask, secret) = query.request(credential);
         let answer = self.follow(&url, &ask, secret.as_deref()).await?.response;
         match answer.status().as_u16() {
@@ -148,6 +143,33 @@ impl Client<'_> {
     }
 }
 
+impl Purpose {
+    /// Returns the scopes of a token (distribution's token specification): what the registry asked for, and what will be needed.
+    fn scope(&self, repository: &str, asked: Option<&str>) -> String {
+        match self {
+            Self::Pull => match asked {
+                Some(asked) => asked.to_owned(),
+                None => format!("repository:{repository}:pull"),
+            },
+            // One token for the whole push; a registry that asks for reading only is asked for both at once.
+            Self::Push { mounts } => {
+                let own = format!("repository:{repository}:");
+                let mut scopes = vec![format!("{own}pull,push")];
+                let others = asked.into_iter().flat_map(str::split_whitespace);
+                scopes.extend(
+                    others
+                        .filter(|scope| !scope.starts_with(&own))
+                        .map(str::to_owned),
+                );
+                scopes.extend(mounts.iter().map(|from| format!("repository:{from}:pull")));
+                scopes.dedup();
+                scopes.join(" ")
+            }
+            Self::Registry => asked.unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// What a token server is asked.
 struct TokenQuery<'a> {
     realm: Url,
@@ -157,20 +179,20 @@ struct TokenQuery<'a> {
 
 impl TokenQuery<'_> {
     /// Makes the request: GET, with a password if there is one, or POST with a refresh token.
-    fn request(&self, credential: Lookup) -> (Url, Request<Full<Bytes>>, Option<String>) {
+    fn request(&self, credential: Known) -> (Url, Request<Payload>, Option<String>) {
         let mut url = self.realm.clone();
-        if let Lookup::Found(Credential::RefreshToken(token)) = credential {
+        if let Known::Credential(Credential::RefreshToken(token)) = credential {
             let service = self.service.unwrap_or_default();
             let form = format!(
                 "grant_type=refresh_token&client_id=stack&service={}&scope={}&refresh_token={}",
                 encode(service),
                 encode(self.scope),
-                encode(&token)
+                encode(token.reveal())
             );
             let mut ask = request(Method::POST);
             let kind = header::HeaderValue::from_static("application/x-www-form-urlencoded");
             ask.headers_mut().insert(header::CONTENT_TYPE, kind);
-            *ask.body_mut() = Full::new(Bytes::from(form));
+            *ask.body_mut() = Payload::Bytes(Bytes::from(form));
             return (url, ask, None);
         }
         if let Some(service) = self.service {
@@ -181,9 +203,9 @@ impl TokenQuery<'_> {
             url.add_query("scope", scope);
         }
         let secret = match credential {
-            Lookup::Found(Credential::Password { user, password }) => {
+            Known::Credential(Credential::Password { user, password }) => {
                 url.add_query("account", &user);
-                Some(basic(&user, &password))
+                Some(basic(&user, password.reveal()))
             }
             _ => None,
         };

@@ -1,5 +1,7 @@
 //! Blobs of a repository as streams that survive broken connections.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use hyper::{
     Method, Response,
@@ -12,10 +14,13 @@ use super::{
     content::{Failures, Repository},
     error::RegistryError,
     settings::Endpoint,
+    transport::TransportError,
     url::Url,
 };
 use crate::image::manifest::Descriptor;
 
+/// Bytes a second below which a download counts as stalled: slower than any modem of the last decades.
+const PACE_BYTES_MIN: u64 = 1 << 10;
 /// Progress that clears the count of failures in the middle of a blob.
 const PROGRESS_BYTES: u64 = 64 << 10;
 
@@ -173,7 +178,16 @@ impl Repository<'_> {
             });
         }
         let mut body = response.into_body();
-        while let Some(mut chunk) = self.client.next_chunk(&mut body, &host).await? {
+        let mut pace = Pace::new(self.client.registries.timing.stall);
+        loop {
+            let asked = Instant::now();
+            let Some(mut chunk) = self.client.next_chunk(&mut body, &host).await? else {
+                break;
+            };
+            if !pace.is_kept(asked.elapsed(), chunk.len()) {
+                let seconds = pace.window.as_secs();
+                return Err(TransportError::Slow { host, seconds }.into());
+            }
             let end = position + chunk.len() as u64;
             if end > *at {
                 let known = usize::try_from(at.saturating_sub(position)).unwrap_or(usize::MAX);
@@ -192,6 +206,36 @@ impl Repository<'_> {
             position = end;
         }
         Err(RegistryError::Interrupted { host, at: *at })
+    }
+}
+
+/// Watches that a server does not keep a connection with a byte now and then. Only the time spent on waiting for it counts.
+struct Pace {
+    window: Duration,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(window: Duration) -> Self {
+        Self {
+            window,
+            waited: Duration::ZERO,
+            bytes: 0,
+        }
+    }
+
+    /// Counts a chunk; `false` when too little has come in the last window.
+    fn is_kept(&mut self, waited: Duration, count: usize) -> bool {
+        self.bytes += count as u64;
+        self.waited += waited;
+        if self.waited < self.window {
+            return true;
+        }
+        let wanted = self.waited.as_millis() * u128::from(PACE_BYTES_MIN) / 1000;
+        let kept = u128::from(self.bytes) >= wanted;
+        *self = Self::new(self.window);
+        kept
     }
 }
 

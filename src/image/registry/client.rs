@@ -1,13 +1,13 @@
 //! Asking registries: authorization, redirects, retries, and errors that say what happened.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response,
     body::Incoming,
@@ -17,7 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     auth::Authorization,
+    credentials::Known,
     error::{self, Denial, RegistryError},
+    payload::Payload,
+    quota,
     settings::{Endpoint, Registries},
     transport::{Transport, TransportError},
     url::Url,
@@ -30,12 +33,30 @@ const COMPLAINT_BYTES_MAX: u64 = 64 << 10;
 /// Rounds of asking and proving who we are: without, with what was cached, with something fresh.
 const ROUNDS_MAX: usize = 3;
 
-/// Talks to the registries of one pull.
+/// Told what the user should know although the work goes on: one sentence.
+pub(crate) type Tell<'a> = &'a (dyn Fn(String) + Sync);
+
+/// What is done at a registry: decides what a token has to permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Read one repository.
+    Pull,
+    /// Write one repository, and read others of which blobs may be mounted.
+    Push { mounts: BTreeSet<String> },
+    /// Whatever the registry asks for: its catalog, or nothing but who we are.
+    Registry,
+}
+
+/// Talks to the registries of one piece of work.
 pub(crate) struct Client<'a> {
     pub(super) registries: &'a Registries,
+    pub(super) purpose: Purpose,
     transport: Transport,
     /// By endpoint and repository.
     authorizations: Mutex<HashMap<(String, String), Authorization>>,
+    tell: Tell<'a>,
+    /// What was told already.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// What is asked of a registry.
@@ -43,11 +64,54 @@ pub(crate) struct Client<'a> {
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
     pub(super) repository: &'a str,
-    /// `manifests` or `blobs`.
-    pub(super) kind: &'static str,
-    /// Tag or digest.
-    pub(super) what: &'a str,
+    pub(super) target: Target<'a>,
     pub(super) headers: HeaderMap,
+    pub(super) payload: Payload,
+}
+
+/// What a request is about.
+#[derive(Debug, Clone)]
+pub(super) enum Target<'a> {
+    /// `manifests` or `blobs` of the repository, and a tag or digest.
+    Content { kind: &'static str, what: &'a str },
+    /// Below `/v2/`, whatever the repository.
+    Path(&'a str),
+    /// An address that the registry gave out.
+    Url(&'a Url),
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn new(method: Method, repository: &'a str, target: Target<'a>) -> Self {
+        Self {
+            method,
+            repository,
+            target,
+            headers: HeaderMap::new(),
+            payload: Payload::default(),
+        }
+    }
+
+    fn url(&self, endpoint: &Endpoint) -> Url {
+        match self.target {
+            Target::Content { kind, what } => {
+                let repository = self.repository;
+                endpoint
+                    .base
+                    .join(&format!("/v2/{repository}/{kind}/{what}"))
+            }
+            Target::Path(path) => endpoint.base.join(&format!("/v2/{path}")),
+            Target::Url(url) => url.clone(),
+        }
+    }
+
+    /// What it is about, for messages.
+    fn what(&self) -> &str {
+        match self.target {
+            Target::Content { what, .. } => what,
+            Target::Path(path) => path,
+            Target::Url(_) => "upload",
+        }
+    }
 }
 
 /// An answer and where it came from in the end.
@@ -58,11 +122,14 @@ pub(super) struct Answer {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(registries: &'a Registries) -> Self {
+    pub(super) fn new(registries: &'a Registries, purpose: Purpose, tell: Tell<'a>) -> Self {
         Self {
             registries,
+            purpose,
             transport: Transport::new(registries),
             authorizations: Mutex::default(),
+            tell,
+            told: Mutex::default(),
         }
     }
 
@@ -93,26 +160,27 @@ impl<'a> Client<'a> {
         endpoint: &Endpoint,
         ask: &Ask<'_>,
     ) -> Result<Response<Incoming>, RegistryError> {
-        let url = endpoint
-            .base
-            .join(&format!("/v2/{}/{}/{}", ask.repository, ask.kind, ask.what));
+        let url = ask.url(endpoint);
+        // An upload may continue on another host, where our proof is nobody's business.
+        let may_prove = url.is_same_origin(&endpoint.base);
         let key = (endpoint.base.to_string(), ask.repository.to_owned());
-        let mut authorization = self.known_authorization(&key);
+        let mut authorization = self.known_authorization(&key).filter(|_| may_prove);
         for round in 1.. {
             let mut request = request(ask.method.clone());
             request.headers_mut().extend(ask.headers.clone());
+            *request.body_mut() = ask.payload.clone();
             let value = authorization
                 .as_ref()
                 .map(|authorization| authorization.value.as_str());
             let answer = self.follow(&url, &request, value).await?;
             let status = answer.response.status().as_u16();
-            if status != 401 || !answer.is_own {
-                warn_once(answer.response.headers());
-                if matches!(status, 200..=299 | 416) {
+            if status != 401 || !answer.is_own || !may_prove {
+                self.tell_warnings(endpoint, answer.response.headers());
+                if matches!(status, 200..=299) || status == 416 && ask.method == Method::GET {
                     return Ok(answer.response);
                 }
                 return Err(self
-                    .failure(answer.response, endpoint, ask.repository, ask.what)
+                    .failure(answer.response, endpoint, ask.repository, ask.what())
                     .await);
             }
             self.authorizations
@@ -151,7 +219,7 @@ impl<'a> Client<'a> {
     pub(super) async fn follow(
         &self,
         url: &Url,
-        request: &Request<Full<Bytes>>,
+        request: &Request<Payload>,
         authorization: Option<&str>,
     ) -> Result<Answer, RegistryError> {
         let refused = || RegistryError::Redirect {
@@ -190,17 +258,27 @@ impl<'a> Client<'a> {
         limit: u64,
     ) -> Result<Bytes, RegistryError> {
         let mut body = response.into_body();
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = self.next_chunk(&mut body, host).await? {
-            if bytes.len() as u64 + chunk.len() as u64 > limit {
-                return Err(RegistryError::TooLarge {
-                    host: host.to_owned(),
-                    limit,
-                });
+        let read = async {
+            let mut bytes = BytesMut::new();
+            while let Some(chunk) = self.next_chunk(&mut body, host).await? {
+                if bytes.len() as u64 + chunk.len() as u64 > limit {
+                    return Err(RegistryError::TooLarge {
+                        host: host.to_owned(),
+                        limit,
+                    });
+                }
+                bytes.extend_from_slice(&chunk);
             }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes.freeze())
+            Ok(bytes.freeze())
+        };
+        // A server that sends a byte now and then would be waited for without end.
+        let all = self.registries.timing.document;
+        timeout(all, read)
+            .await
+            .map_err(|_elapsed| TransportError::Slow {
+                host: host.to_owned(),
+                seconds: all.as_secs(),
+            })?
     }
 
     /// Returns the next bytes of a body; `None` at its end.
@@ -288,8 +366,7 @@ impl<'a> Client<'a> {
                 reason: self.denial(endpoint).unwrap_or(Denial::BadCredentials),
             },
             429 => {
-                let remaining = text("ratelimit-remaining").unwrap_or_default();
-                let quota = remaining.split(';').next() == Some("0")
+                let quota = quota::read(&headers).is_some_and(|quota| quota.remaining == 0)
                     || complaint.message.contains("pull rate limit");
                 RegistryError::RateLimited { host, quota, after }
             }
@@ -305,15 +382,43 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn denial(&self, endpoint: &Endpoint) -> Result<Denial, RegistryError> {
-        use super::credentials::Lookup;
+    /// Finds the words for a refusal.
+    pub(super) fn denial(&self, endpoint: &Endpoint) -> Result<Denial, RegistryError> {
         Ok(
             match self.registries.credentials.look_up(&endpoint.registry)? {
-                Lookup::Found(_) => Denial::BadCredentials,
-                Lookup::Helper(name) => Denial::Helper(name),
-                Lookup::None => Denial::NoCredentials,
+                Known::Credential(_) => Denial::BadCredentials,
+                Known::Helper(name) => Denial::Helper(name),
+                Known::Problem(problem) => Denial::Problem(problem),
+                Known::Nothing => Denial::NoCredentials,
             },
         )
+    }
+
+    /// Tells what a registry wants its users to know (distribution-spec, "Warnings"), and a quota that runs low.
+    fn tell_warnings(&self, endpoint: &Endpoint, headers: &HeaderMap) {
+        const WARNING: HeaderName = HeaderName::from_static("warning");
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let warning = text(&WARNING).and_then(|text| text.strip_prefix("299 "));
+        let warning = warning.map(|warning| {
+            let words = warning.trim_start_matches("- ").trim_matches('"');
+            let words = error::printable(words);
+            format!("{} warns: {words}", endpoint.registry)
+        });
+        let low = quota::read(headers)
+            .filter(quota::Quota::is_low)
+            .map(|quota| format!("{}: {quota}", endpoint.registry));
+        for (kind, text) in [("warning", warning), ("quota", low)] {
+            let Some(text) = text else { continue };
+            // Each number of a quota that runs down is no news of its own.
+            let key = match kind {
+                "quota" => format!("quota {}", endpoint.registry),
+                _ => text.clone(),
+            };
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.insert(key) {
+                (self.tell)(text);
+            }
+        }
     }
 
     fn known_authorization(&self, key: &(String, String)) -> Option<Authorization> {
@@ -331,10 +436,10 @@ impl<'a> Client<'a> {
 }
 
 /// Makes an empty request with the headers that all have.
-pub(super) fn request(method: Method) -> Request<Full<Bytes>> {
+pub(super) fn request(method: Method) -> Request<Payload> {
     const AGENT: HeaderValue =
         HeaderValue::from_static(concat!("stack/", env!("CARGO_PKG_VERSION")));
-    let mut request = Request::new(Full::default());
+    let mut request = Request::new(Payload::default());
     *request.method_mut() = method;
     request.headers_mut().insert(header::USER_AGENT, AGENT);
     request
@@ -346,14 +451,4 @@ fn challenges(headers: &HeaderMap) -> Vec<String> {
         .filter_map(|value| value.to_str().ok())
         .map(str::to_owned)
         .collect()
-}
-
-/// Shows what a registry wants its users to know (distribution-spec, "Warnings").
-fn warn_once(headers: &HeaderMap) {
-    const WARNING: HeaderName = HeaderName::from_static("warning");
-    if let Some(text) = headers.get(WARNING).and_then(|value| value.to_str().ok())
-        && text.starts_with("299 ")
-    {
-        tracing::warn!(text, "a registry warns");
-    }
 }

@@ -8,7 +8,7 @@ use hyper::{
 };
 
 use super::{
-    client::{Ask, Client},
+    client::{Ask, Client, Purpose, Target, Tell},
     error::RegistryError,
     settings::{Endpoint, Registries},
 };
@@ -54,10 +54,18 @@ impl std::fmt::Display for Failures {
 
 impl std::error::Error for Failures {}
 
+impl Failures {
+    /// Returns the next things to do: those of the registry itself, which was asked last.
+    pub fn hints(&self) -> Vec<String> {
+        let last = self.0.iter().rev().find_map(RegistryError::hint);
+        last.into_iter().collect()
+    }
+}
+
 impl<'a> Repository<'a> {
-    pub(crate) fn new(registries: &'a Registries, reference: &Reference) -> Self {
+    pub(crate) fn new(registries: &'a Registries, reference: &Reference, tell: Tell<'a>) -> Self {
         Self {
-            client: Client::new(registries),
+            client: Client::new(registries, Purpose::Pull, tell),
             path: reference.repository().to_owned(),
             endpoints: registries.endpoints(reference.registry()),
         }
@@ -164,11 +172,8 @@ impl<'a> Repository<'a> {
         headers: HeaderMap,
     ) -> Ask<'b> {
         Ask {
-            method,
-            repository: &self.path,
-            kind,
-            what,
             headers,
+            ..Ask::new(method, &self.path, Target::Content { kind, what })
         }
     }
 }
@@ -200,11 +205,11 @@ fn check(
     Ok(())
 }
 
-fn accept() -> HeaderMap {
+pub(super) fn accept() -> HeaderMap {
     HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(ACCEPT))])
 }
 
-fn content_digest(response: &Response<Incoming>) -> Option<Digest> {
+pub(super) fn content_digest(response: &Response<Incoming>) -> Option<Digest> {
     response
         .headers()
         .get("docker-content-digest")?

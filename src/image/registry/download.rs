@@ -5,7 +5,7 @@ use std::{io, sync::atomic::AtomicBool};
 use hyper::{Method, header};
 
 use super::{
-    client::{Client, request},
+    client::{Client, Purpose, request},
     error::RegistryError,
     settings::Registries,
     url::Url,
@@ -59,7 +59,7 @@ pub async fn download(
     write: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
 ) -> Result<Downloaded, DownloadError> {
     let url: Url = address.parse().map_err(|_invalid| DownloadError::Address)?;
-    let client = Client::new(registries);
+    let client = Client::new(registries, Purpose::Registry, &|_warning| {});
     let begun = AtomicBool::new(false);
     let mut attempt = 1;
     loop {

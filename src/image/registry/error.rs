@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{credentials::CredentialsError, transport::TransportError};
-use crate::model::Digest;
+use crate::model::{DEFAULT_REGISTRY, Digest, normal_registry};
 
 /// A registry did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum RegistryError {
         what: String,
     },
     /// It wants to know who asks, or does not let them.
-    #[error("{host} refused access to `{repository}`: {reason}")]
+    #[error("{host} refused access{}: {reason}", if .repository.is_empty() { String::new() } else { format!(" to `{repository}`") })]
     Denied {
         /// Host and port.
         host: String,
@@ -74,6 +74,12 @@ pub enum RegistryError {
     /// It sends us in circles.
     #[error("{host} redirects without end or to an address that cannot be asked")]
     Redirect {
+        /// Host and port.
+        host: String,
+    },
+    /// Something answers, but no registry.
+    #[error("{host} does not answer as a registry does")]
+    NotARegistry {
         /// Host and port.
         host: String,
     },
@@ -125,8 +131,10 @@ pub enum Denial {
     NoCredentials,
     /// It did not accept ours.
     BadCredentials,
-    /// A program keeps them, which is not run.
+    /// A program keeps them, and no command that could run it is behind this.
     Helper(String),
+    /// They are kept somewhere, but could not be had.
+    Problem(String),
     /// They would have to go over a connection that anybody can read.
     Unprotected,
 }
@@ -142,8 +150,9 @@ impl std::fmt::Display for Denial {
             }
             Self::Helper(name) => write!(
                 f,
-                "the credentials are kept by the program docker-credential-{name}, which is not run; put them into config.json"
+                "the credentials are kept by the program docker-credential-{name}, which only runs for a command; repeat it with `stack pull`"
             ),
+            Self::Problem(problem) => write!(f, "the credentials could not be had: {problem}"),
             Self::Unprotected => f.write_str("it wants credentials over an unprotected connection"),
         }
     }
@@ -156,6 +165,14 @@ fn rate_text(host: &str, quota: bool) -> String {
         )
     } else {
         format!("{host} gets too many requests")
+    }
+}
+
+/// Returns what `stack login` is given for a host; nothing for the Hub, which is the default.
+fn login_name(host: &str) -> &str {
+    match normal_registry(host) {
+        DEFAULT_REGISTRY => "",
+        other => other,
     }
 }
 
@@ -177,6 +194,48 @@ impl RegistryError {
             Self::RateLimited { after, .. } | Self::Status { after, .. } => *after,
             _ => None,
         }
+    }
+
+    /// Returns the next thing to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Transport(error) => return error.hint(),
+            Self::NoRepository { host, .. } => {
+                format!(
+                    "check the name; a private repository needs `stack login {}`",
+                    login_name(host)
+                )
+            }
+            Self::NotFound { .. } => "check the tag or digest".to_owned(),
+            Self::Denied {
+                host,
+                reason: Denial::NoCredentials | Denial::BadCredentials,
+                ..
+            } => format!("stack login {}", login_name(host))
+                .trim()
+                .to_owned(),
+            Self::Denied {
+                reason: Denial::Unprotected,
+                host,
+                ..
+            } => format!("give {host} TLS; passwords are not sent without"),
+            Self::RateLimited {
+                quota: true, host, ..
+            } => format!(
+                "`stack login {}`, or name a mirror in /etc/stack/registries.toml",
+                login_name(host)
+            ),
+            Self::RateLimited { quota: false, .. } => "try again in a minute".to_owned(),
+            Self::Digest { .. } | Self::Size { .. } => {
+                "a mirror or proxy on the way may be broken; try again without it".to_owned()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Tells whether an upload has to ask where it is: the registry has more or less than was thought.
+    pub(super) fn is_out_of_step(&self) -> bool {
+        matches!(self, Self::Status { status: 416, .. })
     }
 
     /// Tells whether the registry answered that there is no such thing.
@@ -232,7 +291,7 @@ pub(super) fn complaint(body: &[u8]) -> Complaint {
 }
 
 /// Text of strangers goes to a terminal: no control characters, no novel.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
         .take(300)

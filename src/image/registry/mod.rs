@@ -4,7 +4,8 @@
 //! content    manifests and configs of a repository: mirrors in order, digests       blob: layers, resume
 //! client     one request: authorization, redirects, retries
 //! auth       challenges -> credentials -> token          challenge, credentials: pure parsing
-//! transport  connections                                 resolve: names, tls: certificates
+//! upload     blobs and manifests the other way           search: catalogs, logins
+//! transport  connections                                 resolve: names, tls: certificates, payload: bodies
 //! ```
 
 mod auth;
@@ -15,11 +16,17 @@ mod content;
 mod credentials;
 mod download;
 mod error;
+#[cfg(test)]
+pub(super) mod fake;
+mod payload;
 mod proxy;
+mod quota;
 mod resolve;
+mod search;
 mod settings;
 mod tls;
 mod transport;
+mod upload;
 mod url;
 
 pub(crate) use blob::Sink;
@@ -28,7 +35,10 @@ pub(crate) use content::Repository;
 pub use credentials::CredentialsError;
 pub use download::{DownloadError, Downloaded, download};
 pub use error::{Denial, RegistryError};
+pub(crate) use payload::Sent;
 pub use resolve::ResolveError;
+pub use search::{SearchError, SearchResult, login, search};
 pub use settings::{Registries, SettingsError};
 pub use tls::TlsError;
 pub use transport::TransportError;
+pub(crate) use upload::{Arrival, Blob, Destination};

@@ -1,13 +1,14 @@
 //! HTTP proxies: which address goes through one, and the tunnel for TLS.
 
-use std::{io, net::IpAddr};
+use std::{fmt, io, net::IpAddr, str::FromStr};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{
+    credentials::basic,
+    url::{InvalidUrl, Url, decode},
 };
-
-use super::url::Url;
+use crate::model::Secret;
 
 /// Largest answer of a proxy to `CONNECT`.
 const ANSWER_BYTES_MAX: usize = 8 << 10;
@@ -16,16 +17,52 @@ const ANSWER_BYTES_MAX: usize = 8 << 10;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     /// For plain HTTP.
-    pub(super) http: Option<Url>,
+    pub(super) http: Option<Proxy>,
     /// For TLS.
-    pub(super) https: Option<Url>,
+    pub(super) https: Option<Proxy>,
     /// Hosts that are asked directly.
     pub(super) direct: Vec<String>,
 }
 
+/// One proxy: `[http[s]://][user:password@]host[:port]`.
+#[derive(Debug, Clone)]
+pub(super) struct Proxy {
+    /// Where it is; `https` = it is talked to over TLS.
+    pub(super) url: Url,
+    /// The value of `Proxy-Authorization`, if it wants to know who asks.
+    pub(super) authorization: Option<Secret<String>>,
+}
+
+impl FromStr for Proxy {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (user, authority) = match rest[..end].rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, &rest[..end]),
+        };
+        let authorization = user.map(|user| {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            Secret::new(basic(&decode(name), &decode(password)))
+        });
+        Ok(Self {
+            url: format!("{scheme}://{authority}").parse()?,
+            authorization,
+        })
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
+    }
+}
+
 impl Proxies {
     /// Returns the proxy for an address. This machine is never asked through one.
-    pub(super) fn find(&self, url: &Url) -> Option<&Url> {
+    pub(super) fn find(&self, url: &Url) -> Option<&Proxy> {
         let proxy = if url.is_secure() {
             &self.https
         } else {
@@ -82,10 +119,21 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     }
 }
 
-/// Asks a proxy for a tunnel to a host.
-pub(super) async fn tunnel(stream: &mut TcpStream, host: &str) -> io::Result<()> {
-    let request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+/// Asks a proxy for a tunnel to a host (RFC 9110 section 9.3.6).
+pub(super) async fn tunnel(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    proxy: &Proxy,
+    host: &str,
+) -> io::Result<()> {
+    let mut request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n");
+    if let Some(authorization) = &proxy.authorization {
+        request.push_str("Proxy-Authorization: ");
+        request.push_str(authorization.reveal());
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::new();
     // Byte by byte: what follows the answer belongs to TLS.
     while !answer.ends_with(b"\r\n\r\n") {
@@ -98,6 +146,10 @@ pub(super) async fn tunnel(stream: &mut TcpStream, host: &str) -> io::Result<()>
     let line = String::from_utf8_lossy(line);
     match line.split(' ').nth(1) {
         Some(status) if status.starts_with('2') => Ok(()),
+        Some("407") => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the proxy wants a user name and password, or does not accept those it was given",
+        )),
         _ => Err(io::Error::other(format!(
             "the proxy answered `{}`",
             line.escape_debug()
@@ -108,6 +160,36 @@ pub(super) async fn tunnel(stream: &mut TcpStream, host: &str) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_may_have_a_password_which_never_shows() {
+        for (text, shown, authorization) in [
+            ("proxy:3128", "http://proxy:3128", None),
+            ("http://proxy:3128/", "http://proxy:3128", None),
+            ("https://[::1]:3128", "https://[::1]:3128", None),
+            (
+                "http://me:se%40cret@proxy",
+                "http://proxy",
+                Some(basic("me", "se@cret")),
+            ),
+            ("me:a@b@proxy:1", "http://proxy:1", Some(basic("me", "a@b"))),
+            ("http://me@proxy", "http://proxy", Some(basic("me", ""))),
+        ] {
+            let proxy: Proxy = text.parse().unwrap();
+            assert_eq!(proxy.to_string(), shown);
+            assert_eq!(
+                proxy
+                    .authorization
+                    .clone()
+                    .map(|value| value.reveal().clone()),
+                authorization
+            );
+            assert!(!format!("{proxy:?}").contains("cret"));
+        }
+        for bad in ["", "socks5://a", "http://", "http://u:p@", "http://a b"] {
+            assert!(bad.parse::<Proxy>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn rules_of_no_proxy() {

@@ -8,11 +8,13 @@ use std::{
 
 use fs_err as fs;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
+
+use super::settings::HostCertificates;
 
 /// Where distributions keep the certificates that the machine trusts; the first that exists counts.
 const SYSTEM_ROOTS: [&str; 5] = [
@@ -37,13 +39,31 @@ pub enum TlsError {
         /// Why.
         reason: String,
     },
+    /// A certificate without its key.
+    #[error("`{certificate}` has no key: there is no `{key}`")]
+    NoKey {
+        /// The certificate.
+        certificate: PathBuf,
+        /// Where its key should be.
+        key: PathBuf,
+    },
     /// The settings do not go together.
     #[error("the certificates do not go together")]
     Settings(#[source] rustls::Error),
 }
 
-/// Makes the settings of a host. `directory` is its place in `certs.d`; `insecure` trusts any certificate.
-pub(super) fn config(directory: &Path, insecure: bool) -> Result<Arc<ClientConfig>, TlsError> {
+/// Makes the settings of a host. `folder` is its place in a `certs.d`; `insecure` trusts any certificate.
+pub(super) fn config(
+    named: &HostCertificates,
+    folder: Option<&Path>,
+    insecure: bool,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut known = named.clone();
+    if let Some(folder) = folder {
+        let found = look_in(folder)?;
+        known.authorities.extend(found.authorities);
+        known.client = known.client.or(found.client);
+    }
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -53,24 +73,51 @@ pub(super) fn config(directory: &Path, insecure: bool) -> Result<Arc<ClientConfi
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
     } else {
-        builder.with_root_certificates(roots(directory)?)
+        builder.with_root_certificates(roots(&known.authorities)?)
     };
-    let (certificate, key) = (directory.join("client.cert"), directory.join("client.key"));
-    let mut config = if certificate.exists() && key.exists() {
-        let chain = certificates(&certificate)?;
-        let secret =
-            PrivateKeyDer::from_pem_slice(&read(&key)?).map_err(|error| malformed(&key, &error))?;
-        builder
-            .with_client_auth_cert(chain, secret)
-            .map_err(TlsError::Settings)?
-    } else {
-        builder.with_no_client_auth()
+    let mut config = match known.client {
+        Some((certificate, key)) => {
+            let chain = certificates(&certificate)?;
+            let secret = PrivateKeyDer::from_pem_slice(&read(&key)?)
+                .map_err(|error| malformed(&key, &error))?;
+            builder
+                .with_client_auth_cert(chain, secret)
+                .map_err(TlsError::Settings)?
+        }
+        None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-fn roots(directory: &Path) -> Result<RootCertStore, TlsError> {
+/// Finds what a host's folder has, by Docker's rules: `*.crt` are authorities, `*.cert` with a `*.key` is our own.
+fn look_in(folder: &Path) -> Result<HostCertificates, TlsError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(TlsError::Io)? {
+        paths.push(entry.map_err(TlsError::Io)?.path());
+    }
+    paths.sort();
+    let mut found = HostCertificates::default();
+    for path in paths {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("crt") => found.authorities.push(path),
+            Some("cert") if found.client.is_none() => {
+                let key = path.with_extension("key");
+                if !key.exists() {
+                    return Err(TlsError::NoKey {
+                        certificate: path,
+                        key,
+                    });
+                }
+                found.client = Some((path, key));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn roots(authorities: &[PathBuf]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
@@ -85,12 +132,11 @@ fn roots(directory: &Path) -> Result<RootCertStore, TlsError> {
             tracing::debug!(ignored, path = %path.display(), "left out certificates of the system");
         }
     }
-    let own = directory.join("ca.crt");
-    if own.exists() {
-        for certificate in certificates(&own)? {
+    for own in authorities {
+        for certificate in certificates(own)? {
             roots
                 .add(certificate)
-                .map_err(|error| malformed(&own, &error))?;
+                .map_err(|error| malformed(own, &error))?;
         }
     }
     Ok(roots)
@@ -110,6 +156,69 @@ fn malformed(path: &Path, error: &dyn std::error::Error) -> TlsError {
     TlsError::Malformed {
         path: path.to_owned(),
         reason: error.to_string(),
+    }
+}
+
+/// Says why a handshake did not come about, in words that lead on.
+pub(super) fn explain(error: &io::Error) -> String {
+    let inner = error.get_ref();
+    let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return error.to_string();
+    };
+    match refusal {
+        rustls::Error::InvalidCertificate(reason) => match reason {
+            CertificateError::UnknownIssuer => {
+                "its certificate is of an authority that this machine does not trust".to_owned()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet (or this machine's clock is wrong)".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "its certificate is for another name".to_owned()
+            }
+            CertificateError::Revoked => "its certificate was revoked".to_owned(),
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                "its certificate is that of an authority, not of a server".to_owned()
+            }
+            other => format!("its certificate is not valid: {other:?}"),
+        },
+        rustls::Error::InvalidMessage(_) => {
+            "it does not speak TLS (plain HTTP, perhaps)".to_owned()
+        }
+        rustls::Error::AlertReceived(alert) => format!("it refused the handshake: {alert:?}"),
+        other => other.to_string(),
+    }
+}
+
+/// What may help against a refused handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Trust its authority.
+    Trust,
+    /// Do without TLS.
+    Plain,
+    /// Show a certificate of our own.
+    Client,
+    /// Nothing here.
+    None,
+}
+
+/// Finds what may help.
+pub(super) fn remedy(error: &io::Error) -> Remedy {
+    use rustls::AlertDescription as Alert;
+    let refusal = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match refusal {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Remedy::Trust,
+        Some(rustls::Error::InvalidMessage(_)) => Remedy::Plain,
+        Some(rustls::Error::AlertReceived(
+            Alert::CertificateRequired | Alert::BadCertificate | Alert::HandshakeFailure,
+        )) => Remedy::Client,
+        _ => Remedy::None,
     }
 }
 

@@ -4,16 +4,14 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Request, Response,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
+    header::{self, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -21,18 +19,21 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
-    proxy,
+    payload::{Outgoing, Payload},
+    proxy::{self, Proxy},
     resolve::{ResolveError, Resolver},
-    settings::{Registries, Timing},
-    tls::{self, TlsError},
+    settings::{HostCertificates, Registries, Timing},
+    tls::{self, Remedy, TlsError},
     url::Url,
 };
 
+/// Bytes read from a connection at a time. hyper's own limit is 400 KiB, of which many may wait in a pull.
+const READ_BYTES_MAX: usize = 128 << 10;
 /// Idle connections kept to one host.
 const IDLE_MAX: usize = 8;
 
@@ -58,13 +59,12 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The certificate or the handshake was refused.
-    #[error("make a TLS connection to {host}")]
+    #[error("make a TLS connection to {host}: {}", tls::explain(.reason))]
     Tls {
         /// Host and port.
         host: String,
-        /// Why.
-        #[source]
-        source: io::Error,
+        /// Why. Its text is part of ours, so it is no source of it.
+        reason: io::Error,
     },
     /// Certificates of this machine cannot be used.
     #[error("prepare TLS for {host}")]
@@ -84,6 +84,14 @@ pub enum TransportError {
         #[source]
         source: hyper::Error,
     },
+    /// Hardly anything came for too long.
+    #[error("{host} sends too slowly: less than it should in {seconds} s")]
+    Slow {
+        /// Host and port.
+        host: String,
+        /// How long it was waited.
+        seconds: u64,
+    },
     /// Nothing came for too long.
     #[error("{host} did not answer in {seconds} s")]
     Silent {
@@ -95,13 +103,40 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// Returns the next thing to do about it.
+    pub(super) fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Resolve { .. } => "check the name and this machine's network and DNS".to_owned(),
+            Self::Connect { .. } | Self::Silent { .. } => {
+                "check the network, and HTTPS_PROXY if there is a proxy".to_owned()
+            }
+            Self::Tls { host, reason } => {
+                let place = host.strip_suffix(":443").unwrap_or(host);
+                match tls::remedy(reason) {
+                    Remedy::Trust => format!(
+                        "if the registry is yours, put its authority into /etc/stack/certs.d/{place}/ca.crt"
+                    ),
+                    Remedy::Plain => format!(
+                        "if it speaks plain HTTP, say `insecure = true` in [registry.\"{place}\"] of /etc/stack/registries.toml"
+                    ),
+                    Remedy::Client => format!(
+                        "if it wants a certificate, put yours into /etc/stack/certs.d/{place}/client.cert and client.key"
+                    ),
+                    Remedy::None => return None,
+                }
+            }
+            _ => return None,
+        })
+    }
+
     /// Tells whether the same request may succeed in a moment.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Resolve { source, .. } => matches!(source, ResolveError::NoAnswer { .. }),
-            Self::Tls { source, .. } => !is_tls_refusal(source),
+            Self::Tls { reason, .. } => !is_tls_refusal(reason),
             Self::Certificates { .. } => false,
-            Self::Connect { .. } | Self::Http { .. } | Self::Silent { .. } => true,
+            Self::Connect { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
+            Self::Http { .. } | Self::Silent { .. } | Self::Slow { .. } => true,
         }
     }
 }
@@ -111,7 +146,14 @@ fn is_tls_refusal(error: &io::Error) -> bool {
     inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+type Sender = SendRequest<Outgoing>;
+
+/// A connection of whatever kind.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+type Stream = Box<dyn Duplex>;
 
 /// Makes and keeps connections. Their tasks end with it.
 #[derive(Debug)]
@@ -138,15 +180,22 @@ impl Transport {
     pub(super) async fn send(
         &self,
         url: &Url,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<Payload>,
         registries: &Registries,
     ) -> Result<Response<Incoming>, TransportError> {
         let host = format!("{}:{}", url.host(), url.port());
         if !url.is_secure()
-            && registries.proxies.find(url).is_some()
+            && let Some(proxy) = registries.proxies.find(url)
             && let Ok(absolute) = url.to_string().parse()
         {
             *request.uri_mut() = absolute;
+            if let Some(secret) = &proxy.authorization
+                && let Ok(mut value) = HeaderValue::from_str(secret.reveal())
+            {
+                value.set_sensitive(true);
+                let headers = request.headers_mut();
+                headers.insert(header::PROXY_AUTHORIZATION, value);
+            }
         }
         let key = format!("{}{host}", if url.is_secure() { "https " } else { "http " });
         // A kept connection may have been closed by the other side just now: then a new one is tried.
@@ -156,7 +205,8 @@ impl Transport {
                     self.keep(&key, sender);
                     return Ok(response);
                 }
-                Err(TransportError::Http { .. }) => {}
+                // What of a file has been taken must be asked for before it is sent again.
+                Err(TransportError::Http { .. }) if request.body().is_at_hand() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -166,23 +216,39 @@ impl Transport {
         Ok(response)
     }
 
+    /// Waits for the head of the answer, from the last moment at which something of the request was taken.
     async fn exchange(
         &self,
         sender: &mut Sender,
-        request: Request<Full<Bytes>>,
+        request: Request<Payload>,
         host: &str,
     ) -> Result<Response<Incoming>, TransportError> {
-        let answer = timeout(self.timing.response, sender.send_request(request)).await;
-        match answer {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(source)) => Err(TransportError::Http {
-                host: host.to_owned(),
-                source,
-            }),
-            Err(_elapsed) => Err(TransportError::Silent {
-                host: host.to_owned(),
-                seconds: self.timing.response.as_secs(),
-            }),
+        let (parts, payload) = request.into_parts();
+        let sent = payload.counter();
+        let answer = sender.send_request(Request::from_parts(parts, payload.into_body()));
+        let mut answer = std::pin::pin!(answer);
+        let mut deadline = Instant::now() + self.timing.response;
+        let mut before = sent.get();
+        loop {
+            match timeout_at(deadline, &mut answer).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(source)) => {
+                    return Err(TransportError::Http {
+                        host: host.to_owned(),
+                        source,
+                    });
+                }
+                Err(_elapsed) if sent.get() > before => {
+                    before = sent.get();
+                    deadline = Instant::now() + self.timing.response;
+                }
+                Err(_elapsed) => {
+                    return Err(TransportError::Silent {
+                        host: host.to_owned(),
+                        seconds: self.timing.response.as_secs(),
+                    });
+                }
+            }
         }
     }
 
@@ -193,48 +259,64 @@ impl Transport {
         registries: &Registries,
     ) -> Result<Sender, TransportError> {
         let connect = async {
-            let proxy = registries.proxies.find(url);
-            let mut stream = match proxy {
-                Some(proxy) => {
-                    self.connect_tcp(proxy, &format!("proxy {proxy} for {host}"))
-                        .await?
-                }
-                None => self.connect_tcp(url, host).await?,
+            let mut stream: Stream = match registries.proxies.find(url) {
+                Some(proxy) => self.connect_proxy(proxy, url, host, registries).await?,
+                None => Box::new(self.connect_tcp(url, host).await?),
             };
-            if proxy.is_some() && url.is_secure() {
-                let tunnelled = proxy::tunnel(&mut stream, host).await;
-                let failed = |source| TransportError::Connect {
-                    host: host.to_owned(),
-                    source,
-                };
-                tunnelled.map_err(failed)?;
+            if url.is_secure() {
+                stream = self.start_tls(stream, url, host, registries).await?;
             }
-            if !url.is_secure() {
-                return self.start_http(TokioIo::new(stream), host).await;
-            }
-            let config = self.tls_config(url, host, registries)?;
-            let name = ServerName::try_from(url.host().to_owned()).map_err(|error| {
-                let source = io::Error::new(io::ErrorKind::InvalidInput, error);
-                TransportError::Tls {
-                    host: host.to_owned(),
-                    source,
-                }
-            })?;
-            let stream = TlsConnector::from(config).connect(name, stream).await;
-            let stream = stream.map_err(|source| TransportError::Tls {
-                host: host.to_owned(),
-                source,
-            })?;
             self.start_http(TokioIo::new(stream), host).await
         };
-        let seconds = self.timing.connect.as_secs();
-        match timeout(self.timing.connect, connect).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(TransportError::Silent {
-                host: host.to_owned(),
-                seconds,
-            }),
+        let silent = |_elapsed| TransportError::Silent {
+            host: host.to_owned(),
+            seconds: self.timing.connect.as_secs(),
+        };
+        timeout(self.timing.connect, connect)
+            .await
+            .map_err(silent)?
+    }
+
+    /// Connects to a proxy, and through it where the host wants TLS.
+    async fn connect_proxy(
+        &self,
+        proxy: &Proxy,
+        url: &Url,
+        host: &str,
+        registries: &Registries,
+    ) -> Result<Stream, TransportError> {
+        let named = format!("proxy {proxy} for {host}");
+        let mut stream: Stream = Box::new(self.connect_tcp(&proxy.url, &named).await?);
+        if proxy.url.is_secure() {
+            stream = (self.start_tls(stream, &proxy.url, &named, registries)).await?;
         }
+        if url.is_secure() {
+            let tunnelled = proxy::tunnel(&mut stream, proxy, &authority(url)).await;
+            tunnelled.map_err(|source| TransportError::Connect {
+                host: format!("{host} through proxy {proxy}"),
+                source,
+            })?;
+        }
+        Ok(stream)
+    }
+
+    async fn start_tls(
+        &self,
+        stream: Stream,
+        url: &Url,
+        host: &str,
+        registries: &Registries,
+    ) -> Result<Stream, TransportError> {
+        let refused = |reason| TransportError::Tls {
+            host: host.to_owned(),
+            reason,
+        };
+        let config = self.tls_config(url, host, registries)?;
+        let name = ServerName::try_from(url.host().to_owned());
+        let name =
+            name.map_err(|error| refused(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        let stream = TlsConnector::from(config).connect(name, stream).await;
+        Ok(Box::new(stream.map_err(refused)?))
     }
 
     async fn connect_tcp(&self, url: &Url, host: &str) -> Result<TcpStream, TransportError> {
@@ -265,17 +347,18 @@ impl Transport {
         })
     }
 
-    async fn start_http<S>(&self, stream: TokioIo<S>, host: &str) -> Result<Sender, TransportError>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let (sender, connection) =
-            http1::handshake(stream)
-                .await
-                .map_err(|source| TransportError::Http {
-                    host: host.to_owned(),
-                    source,
-                })?;
+    async fn start_http(
+        &self,
+        stream: TokioIo<Stream>,
+        host: &str,
+    ) -> Result<Sender, TransportError> {
+        let (sender, connection) = (http1::Builder::new().max_buf_size(READ_BYTES_MAX))
+            .handshake(stream)
+            .await
+            .map_err(|source| TransportError::Http {
+                host: host.to_owned(),
+                source,
+            })?;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
@@ -298,12 +381,13 @@ impl Transport {
         if let Some(config) = configs.get(&authority) {
             return Ok(Arc::clone(config));
         }
-        let directory: &Path = &registries.certificates.join(&authority);
-        let config = tls::config(directory, registries.is_insecure(url)).map_err(|source| {
-            TransportError::Certificates {
-                host: host.to_owned(),
-                source,
-            }
+        let none = HostCertificates::default();
+        let named = registries.host_certificates(url).unwrap_or(&none);
+        let folder = registries.certificates_folder(url);
+        let config = tls::config(named, folder.as_deref(), registries.is_insecure(url));
+        let config = config.map_err(|source| TransportError::Certificates {
+            host: host.to_owned(),
+            source,
         })?;
         configs.insert(authority, Arc::clone(&config));
         Ok(config)
@@ -324,5 +408,14 @@ impl Transport {
         if senders.len() < IDLE_MAX {
             senders.push(sender);
         }
+    }
+}
+
+/// Returns `host:port` with the brackets that an IPv6 address needs there.
+fn authority(url: &Url) -> String {
+    if url.host().contains(':') {
+        format!("[{}]:{}", url.host(), url.port())
+    } else {
+        format!("{}:{}", url.host(), url.port())
     }
 }

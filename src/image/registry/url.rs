@@ -192,6 +192,26 @@ pub(super) fn encode(value: &str) -> String {
     text
 }
 
+/// Undoes the escapes of a part of an address; what is no escape stays.
+pub(super) fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten();
+        if let Some(byte) = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            plain.push(byte);
+            at += 3;
+        } else {
+            plain.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +260,19 @@ mod tests {
         assert!(base.is_same_origin(&"https://R:1/a".parse().unwrap()));
         assert!(!base.is_same_origin(&"http://r:1/a".parse().unwrap()));
         assert!(!base.is_same_origin(&"https://r:2/a".parse().unwrap()));
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        for (text, plain) in [
+            ("a%40b", "a@b"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%C3%A4", "%zzä"),
+            ("ä%", "ä%"),
+        ] {
+            assert_eq!(decode(text), plain);
+        }
     }
 
     #[test]

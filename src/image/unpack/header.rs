@@ -236,38 +236,6 @@ pub(super) fn pax_time(text: &[u8]) -> Option<Time> {
     })
 }
 
-/// Decodes standard base64, padded or not.
-pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let digits = text
-        .strip_suffix(b"==")
-        .or_else(|| text.strip_suffix(b"="))
-        .unwrap_or(text);
-    let mut decoded = Vec::with_capacity(digits.len() / 4 * 3 + 3);
-    for group in digits.chunks(4) {
-        let mut bits = 0_u32;
-        for digit in group {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' | b'-' => 62,
-                b'/' | b'_' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        let bytes = match group.len() {
-            4 => 3,
-            3 => 2,
-            2 => 1,
-            _ => return None,
-        };
-        let left = bits << (6 * (4 - group.len()));
-        decoded.extend_from_slice(&left.to_be_bytes()[1..=bytes]);
-    }
-    Some(decoded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,20 +294,5 @@ mod tests {
         ] {
             assert!(pax_records(bad).is_err(), "{}", bad.escape_ascii());
         }
-    }
-
-    #[test]
-    fn base64_with_and_without_padding() {
-        for (text, plain) in [
-            ("", ""),
-            ("Zg==", "f"),
-            ("Zm8", "fo"),
-            ("Zm9v", "foo"),
-            ("Zm9vYmE=", "fooba"),
-        ] {
-            assert_eq!(base64(text.as_bytes()).unwrap(), plain.as_bytes());
-        }
-        assert_eq!(base64(b"A"), None);
-        assert_eq!(base64(b"Zm9*"), None);
     }
 }

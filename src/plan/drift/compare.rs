@@ -6,19 +6,22 @@ use serde_json::{Map, Value};
 use super::Change;
 
 /// Fields that are not part of a container: where the image comes from (its id and reference are compared), how many there are,
-/// what comes first, what is shown.
-const NOT_OF_THE_CONTAINER: [&str; 7] = [
+/// what comes first, how they are replaced, what is shown.
+const NOT_OF_THE_CONTAINER: [&str; 10] = [
     "image",
     "pull_policy",
     "replicas",
     "depends_on",
+    "update",
+    "rollback",
+    "watch",
     "profiles",
     "attach",
     "extensions",
 ];
 
 /// Lists whose order means nothing.
-const UNORDERED: [&str; 11] = [
+const UNORDERED: [&str; 12] = [
     "ports",
     "mounts",
     "secrets",
@@ -28,6 +31,7 @@ const UNORDERED: [&str; 11] = [
     "cap_drop",
     "security_opt",
     "devices",
+    "device_cgroup_rules",
     "group_add",
     "extra_hosts",
 ];

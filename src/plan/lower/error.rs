@@ -15,6 +15,17 @@ pub struct LowerError {
 }
 
 impl LowerError {
+    /// Refuses `what`, which is written at `services.<service>.<below>`: it is right, but stack cannot do it (yet).
+    pub(in crate::plan) fn unsupported(service: &ServiceName, below: &str, what: &str) -> Self {
+        Self {
+            service: service.clone(),
+            path: format!("services.{service}.{below}"),
+            refusal: Refusal::Unsupported {
+                what: what.to_owned(),
+            },
+        }
+    }
+
     /// Tells whether it is something that stack cannot do (yet), rather than something wrong.
     pub fn is_unsupported(&self) -> bool {
         matches!(self.refusal, Refusal::Unsupported { .. })

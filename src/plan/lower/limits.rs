@@ -4,7 +4,7 @@ use compose_spec::model::{Resources as Wanted, Service};
 use runtime::spec::{CgroupPlace, LogPlace, Resources, Rlimit};
 
 use super::{
-    LowerInput,
+    LowerInput, block_io,
     error::{Checks, Refusal},
 };
 
@@ -73,6 +73,12 @@ pub(super) fn resources(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> Reso
         cpuset_cpus: wanted.cpuset.clone().filter(|set| !set.is_empty()),
         // 0 is "no limit" to Docker.
         pids: wanted.pids.map(|pids| if pids == 0 { -1 } else { pids }),
+        cpuset_mems: None,
+        memory_swappiness: swappiness(wanted, checks),
+        oom_kill_disable: wanted.oom_kill_disable,
+        cpu_rt_runtime_us: real_time(wanted, checks),
+        cpu_rt_period_us: wanted.cpu_rt_period_us.filter(|period| *period != 0),
+        block_io: block_io::lower(wanted, checks),
     }
 }
 
@@ -115,6 +121,27 @@ fn cpu(wanted: &Wanted, cpus: u32, checks: &mut Checks<'_>) -> (Option<i64>, Opt
         Some(i64::try_from(quota).unwrap_or(i64::MAX)),
         Some(PERIOD_US),
     )
+}
+
+fn swappiness(wanted: &Wanted, checks: &mut Checks<'_>) -> Option<u64> {
+    let value = wanted.memory_swappiness?;
+    if value > 100 {
+        checks.invalid("mem_swappiness", "number", value.to_string(), "0 to 100");
+        return None;
+    }
+    Some(u64::from(value))
+}
+
+fn real_time(wanted: &Wanted, checks: &mut Checks<'_>) -> Option<u64> {
+    let value = wanted.cpu_rt_runtime_us.filter(|value| *value != 0)?;
+    let most = wanted.cpu_rt_period_us.filter(|period| *period != 0);
+    let runtime = u64::try_from(value).ok();
+    let Some(runtime) = runtime.filter(|runtime| most.is_none_or(|most| *runtime <= most)) else {
+        let reason = "0 or more microseconds, and not more than `cpu_rt_period`";
+        checks.invalid("cpu_rt_runtime", "time", value.to_string(), reason);
+        return None;
+    };
+    Some(runtime)
 }
 
 fn memory(wanted: &Wanted, checks: &mut Checks<'_>) {

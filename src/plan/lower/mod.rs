@@ -3,6 +3,9 @@
 //! It follows Docker wherever Docker decides (entrypoint and command, environment, user, health, capabilities, mounts). It touches
 //! nothing: what must exist before the container can run (volumes, bind sources, files) is returned as data.
 
+mod block_io;
+mod cdi;
+mod devices;
 mod error;
 mod health;
 mod labels;
@@ -13,6 +16,8 @@ mod objects;
 mod process;
 mod security;
 mod signal;
+mod tmpfs;
+mod users;
 
 use std::path::PathBuf;
 
@@ -94,8 +99,19 @@ pub struct Lowered {
     pub binds: Vec<BindUse>,
     /// Files to write below `Places::files`.
     pub files: Vec<GeneratedFile>,
+    /// The system call filter to read into `record.spec` in place of the default one.
+    pub profile: Option<ProfileUse>,
     /// Things that work less well than asked for.
     pub warnings: Vec<String>,
+}
+
+/// A system call filter of the user's (`security_opt: [seccomp=FILE]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileUse {
+    /// The file, absolute.
+    pub file: PathBuf,
+    /// Where it is written: `services.web.security_opt[0]`.
+    pub path: String,
 }
 
 /// A volume that a container mounts.
@@ -158,8 +174,12 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
     let checks = &mut checks;
     let host_name = process::host_name(input, checks);
     network::check(service, checks);
-    security::devices(service, checks);
-    let mounts = mounts::lower(input, &host_name, checks);
+    block_io::storage(service, checks);
+    let devices = devices::lower(input, checks);
+    let (security, profile) = security::lower(input, checks);
+    let mounts = mounts::lower(input, &host_name, &devices.mounts, checks);
+    let mut process = process::lower(input, &host_name, checks);
+    process::add_device_edits(&mut process, &devices);
     let spec = ContainerSpec {
         version: ContainerSpec::VERSION,
         id: input.id.as_str().to_owned(),
@@ -171,7 +191,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
             mount_point: input.places.container.join("rootfs"),
         },
         rootfs_read_only: service.read_only,
-        process: process::lower(input, &host_name, checks),
+        process,
         init: service.init,
         namespaces: network::namespaces(input, checks),
         shm_size_bytes: service.shm_size_bytes.unwrap_or(SHM_BYTES),
@@ -180,7 +200,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         rlimits: limits::rlimits(service, checks),
         sysctls: security::sysctls(service, checks),
         oom_score_adj: limits::oom_score_adj(service, checks),
-        security: security::lower(service, checks),
+        security,
         stdio: Stdio {
             tty: service.tty,
             stdin: service.stdin_open,
@@ -191,6 +211,9 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         log: limits::log(input, checks),
         hostname: host_name,
         mounts: mounts.all,
+        devices: devices.nodes,
+        device_rules: devices.rules,
+        users: users::lower(input, checks),
     };
     if !checks.errors.is_empty() {
         return Err(std::mem::take(&mut checks.errors));
@@ -219,6 +242,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         volumes: mounts.volumes,
         binds: mounts.binds,
         files: mounts.files,
+        profile,
         warnings: std::mem::take(&mut checks.warnings),
     })
 }

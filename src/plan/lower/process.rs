@@ -7,6 +7,7 @@ use runtime::spec::{self, Process, StopPolicy};
 
 use super::{
     LowerInput,
+    devices::Devices,
     error::{Checks, Refusal},
     signal::signal_number,
 };
@@ -32,6 +33,27 @@ pub(super) fn lower(input: &LowerInput<'_>, host_name: &str, checks: &mut Checks
         cwd: working_dir(service, image, checks),
         user: user(service, image, checks),
         groups: groups(service, checks),
+    }
+}
+
+/// Adds what devices bring along. A variable of the service or image wins over one of a device.
+pub(super) fn add_device_edits(process: &mut Process, devices: &Devices) {
+    for entry in &devices.env {
+        let name = entry
+            .split_once('=')
+            .map_or(entry.as_str(), |(name, _)| name);
+        let is_set = |set: &String| {
+            set.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('='))
+        };
+        if !process.env.iter().any(is_set) {
+            process.env.push(entry.clone());
+        }
+    }
+    for group in &devices.groups {
+        if !process.groups.contains(group) {
+            process.groups.push(group.clone());
+        }
     }
 }
 

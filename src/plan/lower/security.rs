@@ -3,10 +3,17 @@
 use compose_spec::model::{Namespace, NetworkMode, Service};
 use runtime::spec::{CAPABILITIES, CAPABILITIES_DEFAULT, Seccomp, Security};
 
-use super::error::{Checks, Refusal};
+use super::{
+    LowerInput, ProfileUse,
+    error::{Checks, Refusal},
+};
 
-/// Lowers capabilities and security options.
-pub(super) fn lower(service: &Service, checks: &mut Checks<'_>) -> Security {
+/// Lowers capabilities and security options. Also returns the profile that takes the place of the default filter.
+pub(super) fn lower(
+    input: &LowerInput<'_>,
+    checks: &mut Checks<'_>,
+) -> (Security, Option<ProfileUse>) {
+    let service = &input.new.service;
     let capabilities = capabilities(service, checks);
     let mut security = Security {
         privileged: service.privileged,
@@ -18,22 +25,45 @@ pub(super) fn lower(service: &Service, checks: &mut Checks<'_>) -> Security {
             Seccomp::Default
         },
         mask_paths: !service.privileged,
+        exact: None,
     };
+    let mut profile = None;
     for (index, option) in service.security_opt.iter().enumerate() {
-        apply_option(option, index, &mut security, checks);
+        let path = format!("security_opt[{index}]");
+        if let Some(file) = profile_path(option) {
+            profile = Some(ProfileUse {
+                file: input.project.working_dir.join(file),
+                path: checks.path(path),
+            });
+        } else {
+            apply_option(option, path, &mut security, checks);
+        }
     }
-    security
+    (security, profile)
 }
 
-fn apply_option(option: &str, index: usize, security: &mut Security, checks: &mut Checks<'_>) {
-    let path = format!("security_opt[{index}]");
+/// Returns the file that an option names as system call filter.
+fn profile_path(option: &str) -> Option<&str> {
+    let (name, value) = option.split_once(['=', ':'])?;
+    let is_file = !matches!(value, "" | "unconfined" | "builtin");
+    (name == "seccomp" && is_file).then_some(value)
+}
+
+fn apply_option(option: &str, path: String, security: &mut Security, checks: &mut Checks<'_>) {
     let (name, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
     match (name, value) {
         ("no-new-privileges", "" | "true") => security.no_new_privs = true,
         ("no-new-privileges", "false") => security.no_new_privs = false,
         ("seccomp", "unconfined") => security.seccomp = Seccomp::Unconfined,
         ("seccomp", "builtin") => security.seccomp = Seccomp::Default,
-        ("seccomp", _) => checks.unsupported(path, "a seccomp profile of its own"),
+        ("seccomp", _) => {
+            checks.invalid(
+                path,
+                "seccomp profile",
+                value,
+                "it is a file, `builtin` or `unconfined`",
+            );
+        }
         ("systempaths", "unconfined") => security.mask_paths = false,
         // stack loads neither AppArmor profiles nor SELinux labels, so there is nothing to switch off.
         ("apparmor", "unconfined") | ("label", "disable") => {}
@@ -165,18 +195,5 @@ fn is_own(name: &str, service: &Service) -> bool {
             | "shmmni",
         ] => service.ipc != Namespace::Host,
         _ => false,
-    }
-}
-
-/// Devices of the host: the runtime has no device rules of its own yet, so only `privileged` gives access to more than the defaults.
-pub(super) fn devices(service: &Service, checks: &mut Checks<'_>) {
-    if service.privileged {
-        return;
-    }
-    for (index, device) in service.devices.iter().enumerate() {
-        checks.unsupported(
-            format!("devices[{index}]"),
-            format!("device `{device}` in a container that is not privileged"),
-        );
     }
 }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use compose_spec::model::{
-    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource,
-    Logging, Mount, MountSource, Namespace, Network, NetworkMode, Port, PortProtocol, Project,
-    PublishedPort, PullPolicy, Resources, RestartPolicy, Service, ServiceName, Volume,
+    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource, Mount,
+    MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort, Service,
+    ServiceName, Volume,
 };
 use indexmap::IndexMap;
 
@@ -18,64 +18,12 @@ pub(in crate::plan) fn name(text: &str) -> ServiceName {
 pub(in crate::plan) fn service(text: &str) -> Service {
     let mut networks = IndexMap::new();
     networks.insert("default".to_owned(), Attachment::default());
+    let image = ImageSource::Pull {
+        image: format!("{text}:1"),
+    };
     Service {
-        name: name(text),
-        image: ImageSource::Pull {
-            image: format!("{text}:1"),
-        },
-        pull_policy: PullPolicy::Missing,
-        platform: None,
-        command: None,
-        entrypoint: None,
-        environment: IndexMap::new(),
-        user: None,
-        group_add: Vec::new(),
-        working_dir: None,
-        hostname: None,
-        domainname: None,
-        init: false,
-        tty: false,
-        stdin_open: false,
-        stop_signal: None,
-        stop_grace: None,
-        depends_on: IndexMap::new(),
         network: NetworkMode::Networks(networks),
-        ports: Vec::new(),
-        expose: Vec::new(),
-        extra_hosts: Vec::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        dns_opt: Vec::new(),
-        mac_address: None,
-        mounts: Vec::new(),
-        secrets: Vec::new(),
-        configs: Vec::new(),
-        read_only: false,
-        shm_size_bytes: None,
-        health: Health::Inherit,
-        restart: RestartPolicy::No,
-        replicas: 1,
-        container_name: None,
-        labels: IndexMap::new(),
-        annotations: IndexMap::new(),
-        profiles: Vec::new(),
-        attach: true,
-        logging: Logging::default(),
-        resources: Resources::default(),
-        ulimits: IndexMap::new(),
-        sysctls: IndexMap::new(),
-        cap_add: Vec::new(),
-        cap_drop: Vec::new(),
-        privileged: false,
-        security_opt: Vec::new(),
-        devices: Vec::new(),
-        pid: Namespace::Private,
-        ipc: Namespace::Private,
-        uts: Namespace::Private,
-        cgroup: Namespace::Private,
-        cgroup_parent: None,
-        oom_score_adj: None,
-        extensions: IndexMap::new(),
+        ..Service::new(name(text), image)
     }
 }
 
@@ -184,22 +132,7 @@ impl With for Service {
 }
 
 pub(in crate::plan) fn build(context: &str) -> Build {
-    Build {
-        context: context.to_owned(),
-        dockerfile: None,
-        dockerfile_inline: None,
-        args: IndexMap::new(),
-        target: None,
-        labels: IndexMap::new(),
-        tags: Vec::new(),
-        network: None,
-        no_cache: false,
-        pull: false,
-        shm_size_bytes: None,
-        extra_hosts: Vec::new(),
-        additional_contexts: IndexMap::new(),
-        rest: IndexMap::new(),
-    }
+    Build::new(context)
 }
 
 /// A project `shop` with the networks and volumes that its services name.
@@ -233,6 +166,7 @@ pub(in crate::plan) fn project(services: impl IntoIterator<Item = Service>) -> P
         volumes,
         secrets: IndexMap::new(),
         configs: IndexMap::new(),
+        models: IndexMap::new(),
         extensions: IndexMap::new(),
     }
 }
@@ -244,6 +178,7 @@ pub(in crate::plan) fn network(key: &str) -> Network {
         driver: None,
         driver_opts: IndexMap::new(),
         internal: false,
+        enable_ipv4: true,
         enable_ipv6: false,
         subnets: Vec::new(),
         labels: IndexMap::new(),

@@ -48,6 +48,7 @@ pub(super) async fn run(
     desired::write(&mut desired, root)?;
     let job = Job {
         attach_one_offs: !request.detach,
+        access: task.access.clone(),
         ..Job::new(Some(request.project.clone()), events, cancel)
     };
     let options = UpOptions {

@@ -4,7 +4,7 @@ mod image;
 mod leaks;
 mod world;
 
-pub(crate) use world::{World, run_tool};
+pub(crate) use world::{Output, World, run_tool};
 
 use std::{
     fmt::Debug,

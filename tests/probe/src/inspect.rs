@@ -49,6 +49,41 @@ pub(crate) fn create(path: &str) -> Outcome {
     Ok("created".to_owned())
 }
 
+/// Opens for reading (`r`) or writing (`w`).
+pub(crate) fn open(mode: &str, path: &str) -> Outcome {
+    let mut options = OpenOptions::new();
+    options.read(mode.contains('r')).write(mode.contains('w'));
+    // A log device or terminal might block.
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options.open(path)?;
+    Ok("opened".to_owned())
+}
+
+/// Makes the node of a character device; `numbers` is `major:minor`.
+pub(crate) fn node(path: &str, numbers: &str) -> Outcome {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let (major, minor) = numbers.split_once(':').ok_or_else(invalid)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_| invalid());
+    let device = libc::makedev(number(major)?, number(minor)?);
+    let path = CString::new(path)?;
+    // SAFETY: the path ends with a null byte and lives through the call.
+    let outcome = unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, device) };
+    if outcome == 0 {
+        Ok("made".to_owned())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Changes the owner; `owner` is `uid:gid`.
+pub(crate) fn chown(path: &str, owner: &str) -> Outcome {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let (uid, gid) = owner.split_once(':').ok_or_else(invalid)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_| invalid());
+    std::os::unix::fs::chown(path, Some(number(uid)?), Some(number(gid)?))?;
+    Ok("changed".to_owned())
+}
+
 pub(crate) fn list(path: &str) -> Outcome {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)? {

@@ -42,6 +42,9 @@ fn fake_v2(controllers: &str) -> (tempfile::TempDir, Hierarchies) {
         "cpu.weight",
         "cpuset.cpus",
         "pids.max",
+        "io.max",
+        "io.weight",
+        "cpuset.mems",
     ] {
         fs::write(directory.path().join("stack/shop/c").join(file), "").unwrap();
     }
@@ -95,6 +98,45 @@ fn v2_controllers_are_enabled_from_the_top_and_limits_written() {
     );
     let plan = cgroup.join_files().unwrap();
     assert!(plan.v1_tasks.is_empty() && plan.v2_directory.is_some());
+}
+
+#[test]
+fn what_only_v1_has_is_told_once_each_on_v2() {
+    let (directory, hierarchies) = fake_v2("cpu memory cpuset io\n");
+    let resources = Resources {
+        memory_swappiness: Some(10),
+        oom_kill_disable: true,
+        cpu_rt_period_us: Some(1000),
+        cpu_rt_runtime_us: Some(10),
+        cpuset_mems: Some("0".to_owned()),
+        block_io: crate::spec::BlockIo {
+            weight: Some(500),
+            ..Default::default()
+        },
+        ..Resources::default()
+    };
+    let mut warnings = Vec::new();
+    Cgroup::create_in(
+        &hierarchies,
+        &shop(),
+        &resources,
+        &DevicePolicy::Everything,
+        &mut warnings,
+    )
+    .unwrap();
+    assert_eq!(
+        warnings,
+        [
+            "the swappiness has no effect: only version 1 of control groups has it",
+            "`oom_kill_disable` has no effect: only version 1 of control groups has it",
+            "the real-time period has no effect: only version 1 of control groups has it",
+            "the real-time limit has no effect: only version 1 of control groups has it",
+        ]
+    );
+    let leaf = directory.path().join("stack/shop/c");
+    let read = |file: &str| fs::read_to_string(leaf.join(file)).unwrap();
+    assert_eq!(read("cpuset.mems"), "0");
+    assert_eq!(read("io.weight"), "default 4950");
 }
 
 #[test]

@@ -5,6 +5,8 @@
     reason = "the tests run processes to have something in the groups"
 )]
 
+mod block_io;
+
 use std::{
     io::Write,
     process::{Child, Command, Stdio},
@@ -118,6 +120,12 @@ fn limits_are_what_the_kernel_says_back() {
         cpu_shares: Some(512),
         cpuset_cpus: Some("0".to_owned()),
         pids: Some(77),
+        cpuset_mems: Some("0".to_owned()),
+        memory_swappiness: Some(17),
+        oom_kill_disable: true,
+        cpu_rt_period_us: Some(500_000),
+        cpu_rt_runtime_us: Some(1_000),
+        ..Resources::default()
     };
     let test = Test::create("limits", &v1_only(), &resources);
     for (controller, file, value) in [
@@ -128,11 +136,18 @@ fn limits_are_what_the_kernel_says_back() {
         ("cpu", "cpu.cfs_period_us", "200000"),
         ("cpu", "cpu.shares", "512"),
         ("cpuset", "cpuset.cpus", "0"),
+        ("cpuset", "cpuset.mems", "0"),
         ("pids", "pids.max", "77"),
+        ("memory", "memory.swappiness", "17"),
+        ("cpu", "cpu.rt_period_us", "500000"),
+        ("cpu", "cpu.rt_runtime_us", "1000"),
     ] {
         let directory = test.cgroup.v1_directory(controller).unwrap();
         assert_eq!(control::words(&directory.join(file)), [value], "{file}");
     }
+    let memory = test.cgroup.v1_directory("memory").unwrap();
+    let oom = memory.join("memory.oom_control");
+    assert_eq!(control::keyed(&oom, "oom_kill_disable"), Some(1));
     let devices = test
         .cgroup
         .v1_directory("devices")

@@ -20,20 +20,29 @@ use std::collections::BTreeMap;
 
 use super::{
     SockFilter,
-    profile::{CLONE_NAMESPACES, Condition, FAMILIES_REFUSED, PERSONALITIES, Verdict, Verdicts},
+    profile::{
+        CLONE_NAMESPACES, Chain, Comparison, Condition, FAMILIES_REFUSED, PERSONALITIES, Verdict,
+        Verdicts,
+    },
 };
+use crate::spec::SeccompOperator;
 
 /// Offsets in `struct seccomp_data`.
 const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCHITECTURE: u32 = 4;
 /// The low half of the first argument; all supported architectures are little-endian.
 const OFFSET_ARGUMENT: u32 = 16;
+/// Bytes of an argument, and of its low half.
+const ARGUMENT_BYTES: u32 = 8;
+const HALF_BYTES: u32 = 4;
 
 const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const JUMP_ALWAYS: u32 = libc::BPF_JMP | libc::BPF_JA;
 const JUMP_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const JUMP_AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
+const JUMP_ABOVE: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
 const JUMP_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const MASK: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// Assembles the program of several ABIs, each with its `AUDIT_ARCH_*` value. Any other ABI kills the process.
@@ -41,7 +50,7 @@ pub(super) fn program(sections: &[(u32, Verdicts)]) -> Vec<SockFilter> {
     let mut assembler = Assembler::default();
     let mut next = assembler.push(RETURN, libc::SECCOMP_RET_KILL_PROCESS);
     for (architecture, verdicts) in sections.iter().rev() {
-        let section = assembler.section(&ranges(verdicts));
+        let section = assembler.section(&ranges(verdicts), &verdicts.chains);
         next = assembler.branch(JUMP_EQUAL, *architecture, section, next);
     }
     assembler.push(LOAD, OFFSET_ARCHITECTURE);
@@ -53,7 +62,7 @@ type Range = (u32, Verdict);
 
 /// Joins numbers with equal verdicts; covers all of `u32`.
 fn ranges(verdicts: &Verdicts) -> Vec<Range> {
-    let eperm = Verdict::Errno(libc::EPERM);
+    let otherwise = verdicts.otherwise;
     let mut ranges: Vec<Range> = Vec::new();
     let mut push = |first: u32, verdict: Verdict| {
         if ranges.last().is_none_or(|(_, last)| *last != verdict) {
@@ -63,16 +72,36 @@ fn ranges(verdicts: &Verdicts) -> Vec<Range> {
     let mut number = 0;
     for (call, verdict) in &verdicts.calls {
         if *call > number {
-            push(number, eperm);
+            push(number, otherwise);
         }
         push(*call, *verdict);
         number = call + 1;
     }
     if number <= verdicts.newest {
-        push(number, eperm);
+        push(number, otherwise);
     }
-    push(verdicts.newest + 1, Verdict::Errno(libc::ENOSYS));
+    push(verdicts.newest + 1, verdicts.beyond);
+    if let Some(foreign) = verdicts.foreign {
+        push(foreign, Verdict::Errno(libc::ENOSYS));
+    }
     ranges
+}
+
+/// The high and the low half of an argument's value.
+fn halves(value: u64) -> (u32, u32) {
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).expect("it was masked");
+    (half(value >> 32), half(value))
+}
+
+/// What [`Assembler::targets`] finds a verdict by; equal returns share one place.
+fn key(verdict: Verdict) -> (u8, u32) {
+    match verdict {
+        Verdict::Allow => (0, libc::SECCOMP_RET_ALLOW),
+        Verdict::Errno(errno) => (0, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()),
+        Verdict::Return(value) => (0, value),
+        Verdict::When(condition) => (1, condition as u32),
+        Verdict::Chain(index) => (2, u32::try_from(index).unwrap_or(u32::MAX)),
+    }
 }
 
 /// The place of an instruction, counted from the end of the program.
@@ -88,7 +117,7 @@ struct Assembler {
 
 impl Assembler {
     /// Emits one ABI's section and returns its first instruction.
-    fn section(&mut self, ranges: &[Range]) -> Place {
+    fn section(&mut self, ranges: &[Range], chains: &[Chain]) -> Place {
         self.targets.clear();
         for verdict in [
             Verdict::Allow,
@@ -96,6 +125,10 @@ impl Assembler {
             Verdict::Errno(libc::ENOSYS),
         ] {
             self.target(verdict);
+        }
+        for (index, chain) in chains.iter().enumerate() {
+            let place = self.chain(chain);
+            self.targets.insert(key(Verdict::Chain(index)), place);
         }
         for (_, verdict) in ranges {
             self.target(*verdict);
@@ -118,11 +151,7 @@ impl Assembler {
 
     /// Returns where a verdict is carried out, and emits that if this section does not have it yet.
     fn target(&mut self, verdict: Verdict) -> Place {
-        let key = match verdict {
-            Verdict::Allow => (0, 0),
-            Verdict::Errno(errno) => (1, errno.unsigned_abs()),
-            Verdict::When(condition) => (2, condition as u32),
-        };
+        let key = key(verdict);
         if let Some(place) = self.targets.get(&key) {
             return *place;
         }
@@ -132,9 +161,63 @@ impl Assembler {
                 self.push(RETURN, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs())
             }
             Verdict::When(condition) => self.condition(condition),
+            Verdict::Return(value) => self.push(RETURN, value),
+            Verdict::Chain(_) => unreachable!("a section begins with its chains"),
         };
         self.targets.insert(key, place);
         place
+    }
+
+    /// Emits the tests of a chain and returns its first instruction.
+    fn chain(&mut self, chain: &Chain) -> Place {
+        let mut next = self.target(Verdict::Return(chain.otherwise));
+        for (comparisons, value) in chain.tests.iter().rev() {
+            let hit = self.target(Verdict::Return(*value));
+            next = comparisons.iter().rev().fold(hit, |yes, comparison| {
+                self.comparison(comparison, yes, next)
+            });
+        }
+        next
+    }
+
+    /// Emits a comparison of an argument and returns its first instruction. The high half is looked at first.
+    fn comparison(&mut self, comparison: &Comparison, yes: Place, no: Place) -> Place {
+        let offset = OFFSET_ARGUMENT + comparison.index * ARGUMENT_BYTES;
+        let (high, low) = halves(comparison.value);
+        let (mask_high, mask_low) = halves(comparison.mask);
+        // The jump that the low half decides once the high halves are equal, and where an unequal high half leads.
+        let (code, low_yes, low_no) = match comparison.op {
+            SeccompOperator::Equal | SeccompOperator::MaskedEqual => (JUMP_EQUAL, yes, no),
+            SeccompOperator::NotEqual => (JUMP_EQUAL, no, yes),
+            SeccompOperator::Greater => (JUMP_ABOVE, yes, no),
+            SeccompOperator::LessOrEqual => (JUMP_ABOVE, no, yes),
+            SeccompOperator::GreaterOrEqual => (JUMP_AT_LEAST, yes, no),
+            SeccompOperator::Less => (JUMP_AT_LEAST, no, yes),
+        };
+        let by_low = self.branch(code, low, low_yes, low_no);
+        self.goto(by_low);
+        self.mask(mask_low);
+        let low_half = self.push(LOAD, offset);
+        let different = match comparison.op {
+            SeccompOperator::Equal | SeccompOperator::MaskedEqual => no,
+            SeccompOperator::NotEqual => yes,
+            SeccompOperator::Greater | SeccompOperator::GreaterOrEqual => {
+                self.branch(JUMP_ABOVE, high, yes, no)
+            }
+            SeccompOperator::Less | SeccompOperator::LessOrEqual => {
+                self.branch(JUMP_ABOVE, high, no, yes)
+            }
+        };
+        let by_high = self.branch(JUMP_EQUAL, high, low_half, different);
+        self.goto(by_high);
+        self.mask(mask_high);
+        self.push(LOAD, offset + HALF_BYTES)
+    }
+
+    fn mask(&mut self, mask: u32) {
+        if mask != u32::MAX {
+            self.push(MASK, mask);
+        }
     }
 
     /// Emits the test of an argument and returns its first instruction.

@@ -1,6 +1,7 @@
 //! Docker's default profile as data (moby/profiles, June 2026), and what it says about one ABI.
 
 use super::Abi;
+use crate::spec::SeccompOperator;
 
 /// Allowed whatever the capabilities. ptrace and process_vm_* are among them since Linux 4.8, where they no longer let a
 /// tracee leave its filter.
@@ -104,6 +105,30 @@ pub(super) enum Verdict {
     Errno(i32),
     /// It is carried out if its arguments fulfil the condition, else it fails with EPERM.
     When(Condition),
+    /// This is what the filter returns.
+    Return(u32),
+    /// The chain with this index decides.
+    Chain(usize),
+}
+
+/// Tests of arguments, in order; the first one whose comparisons all hold decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// Comparisons, and what the filter returns when all hold.
+    pub(super) tests: Vec<(Vec<Comparison>, u32)>,
+    /// What it returns when no test holds.
+    pub(super) otherwise: u32,
+}
+
+/// A test of all 64 bits of an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Comparison {
+    /// Which argument.
+    pub(super) index: u32,
+    /// Bits that are looked at.
+    pub(super) mask: u64,
+    pub(super) op: SeccompOperator,
+    pub(super) value: u64,
 }
 
 /// A condition on the first argument, on its low 32 bits: the kernel cuts these arguments to `int`, so looking at more would
@@ -128,11 +153,19 @@ pub(super) const CLONE_NAMESPACES: u32 = 0x7e02_0000;
 /// The verdicts of one ABI.
 #[derive(Debug)]
 pub(super) struct Verdicts {
-    /// By number, ascending; a number that is not here fails with EPERM.
+    /// By number, ascending.
     pub(super) calls: Vec<(u32, Verdict)>,
-    /// The newest call that the profile knows. Later numbers fail with ENOSYS: a program that tries a new call must see
-    /// "not there", which it handles, and not "forbidden". x32 calls, which have bit 30 set, fall under this too.
+    /// The newest call that the profile knows.
     pub(super) newest: u32,
+    /// Of a number up to `newest` that is not in `calls`.
+    pub(super) otherwise: Verdict,
+    /// Of later numbers. ENOSYS in the default profile: a program that tries a new call must see "not there", which it handles, and not
+    /// "forbidden". x32 calls, which have bit 30 set, fall under this too.
+    pub(super) beyond: Verdict,
+    /// From this number on calls belong to another ABI and fail with ENOSYS whatever `beyond` is.
+    pub(super) foreign: Option<u32>,
+    /// What [`Verdict::Chain`] counts.
+    pub(super) chains: Vec<Chain>,
 }
 
 /// Returns what the default profile says about each call of an ABI, for a container with these capabilities.
@@ -163,7 +196,14 @@ pub(super) fn verdicts(abi: Abi, capabilities: &[String]) -> Verdicts {
         }
     }
     calls.sort_unstable_by_key(|(number, _)| *number);
-    Verdicts { calls, newest }
+    Verdicts {
+        calls,
+        newest,
+        otherwise: Verdict::Errno(libc::EPERM),
+        beyond: Verdict::Errno(libc::ENOSYS),
+        foreign: None,
+        chains: Vec::new(),
+    }
 }
 
 /// The calls that exist on an ABI, with their numbers.

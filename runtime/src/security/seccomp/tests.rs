@@ -37,10 +37,22 @@ fn both(capability_names: &str) -> Vec<SockFilter> {
 
 /// The kernel's classic BPF machine, as far as a filter uses it; panics where the kernel would refuse the program.
 fn run(program: &[SockFilter], architecture: u32, number: u32, argument: u64) -> u32 {
+    run_with(program, architecture, number, [argument, 0, 0, 0, 0, 0])
+}
+
+/// As [`run`], with all arguments.
+pub(super) fn run_with(
+    program: &[SockFilter],
+    architecture: u32,
+    number: u32,
+    arguments: [u64; 6],
+) -> u32 {
     let mut data = [0_u8; 64];
     data[0..4].copy_from_slice(&number.to_le_bytes());
     data[4..8].copy_from_slice(&architecture.to_le_bytes());
-    data[16..24].copy_from_slice(&argument.to_le_bytes());
+    for (place, argument) in data[16..].chunks_exact_mut(8).zip(arguments) {
+        place.copy_from_slice(&argument.to_le_bytes());
+    }
     let (mut at, mut accumulator) = (0_usize, 0_u32);
     loop {
         let SockFilter { code, jt, jf, k } = program[at];
@@ -79,6 +91,9 @@ fn expected(table: &Verdicts, number: u32, argument: u64) -> u32 {
         Some((_, Verdict::When(Condition::SocketFamily))) => !FAMILIES_REFUSED.contains(&low),
         Some((_, Verdict::When(Condition::Personality))) => PERSONALITIES.contains(&low),
         Some((_, Verdict::When(Condition::CloneFlags))) => low & CLONE_NAMESPACES == 0,
+        Some((_, Verdict::Return(_) | Verdict::Chain(_))) => {
+            unreachable!("of users' profiles only")
+        }
     };
     if allowed { ALLOW } else { EPERM }
 }
@@ -254,6 +269,7 @@ fn no_filter_without_confinement() {
         no_new_privs: false,
         seccomp,
         mask_paths: true,
+        exact: None,
     };
     assert!(
         program(&security(true, Seccomp::Default))
@@ -308,6 +324,7 @@ fn another_compiler_says_the_same() {
                         0,
                     )]
                 }
+                Verdict::Return(_) | Verdict::Chain(_) => unreachable!("of users' profiles only"),
             };
             Some((i64::from(number), rules))
         })
@@ -361,6 +378,10 @@ proptest! {
         let table = || Verdicts {
             calls: calls.iter().map(|(number, kind)| (*number, verdict(*kind))).collect(),
             newest: 5000,
+            otherwise: Verdict::Errno(libc::EPERM),
+            beyond: Verdict::Errno(libc::ENOSYS),
+            foreign: None,
+            chains: Vec::new(),
         };
         let program = assemble::program(&[(X86_64, table()), (I386, table())]);
         let numbers = calls.keys().copied().chain(probes.iter().map(|p| p.0));
@@ -378,6 +399,7 @@ proptest! {
                     };
                     if yes { ALLOW } else { EPERM }
                 }
+                Some(Verdict::Return(_) | Verdict::Chain(_)) => unreachable!("none was made"),
             };
             for architecture in [X86_64, I386] {
                 prop_assert_eq!(run(&program, architecture, number, u64::from(argument)), want);

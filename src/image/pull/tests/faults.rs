@@ -202,8 +202,10 @@ async fn mirrors_fall_through_to_the_next() {
     put(&full, "7", &[layer("a", 1000)]);
     broken.fault("/", 100, Reply::Plain(500, vec![], vec![]));
     let gone = Fake::start().await.url();
-    let mirrors = [empty.url(), gone, broken.url(), full.url()].join(",");
-    world.registries = world.registries.clone().with_mirrors(&mirrors).unwrap();
+    for mirror in [empty.url(), gone, broken.url(), full.url()] {
+        let registries = world.registries.clone();
+        world.registries = registries.with_mirror("docker.io", &mirror).unwrap();
+    }
     let record = world.pull("redis:7").await.unwrap();
     assert_eq!(
         world.store.find("docker.io/library/redis:7").unwrap(),
@@ -217,7 +219,7 @@ async fn an_unknown_tag_and_an_unknown_repository_are_told_apart() {
     let (world, fake) = (World::new(), Fake::start().await);
     let tag = text(&world.pull(&fake.name("image:none")).await.unwrap_err());
     assert!(tag.contains("has no `none` in `image`"), "{tag}");
-    let repository = text(&world.pull(&fake.name("nowhere:1")).await.unwrap_err());
+    let repository = text(&world.pull(&fake.name("nowhere:9")).await.unwrap_err());
     assert!(
         repository.contains("has no repository `nowhere`, or it is private"),
         "{repository}"
@@ -227,4 +229,88 @@ async fn an_unknown_tag_and_an_unknown_repository_are_told_apart() {
     assert!(network.contains("connect to 127.0.0.1"), "{network}");
     let name = text(&world.pull("Upper/Case").await.unwrap_err());
     assert!(name.contains("lower case"), "{name}");
+}
+
+/// A quota that runs low is told once, not for each answer.
+#[tokio::test]
+async fn a_low_quota_and_a_registrys_own_warning_are_told_once() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    put(&fake, "1", &[layer("a", 1000), layer("b", 1000)]);
+    let warning = || Reply::With("warning", r#"299 - "this repository moves""#.to_owned());
+    fake.fault("/blobs/", 9, warning());
+    let low = Reply::Plain(
+        429,
+        vec![
+            ("ratelimit-limit", "100;w=21600".to_owned()),
+            ("ratelimit-remaining", "0;w=21600".to_owned()),
+        ],
+        vec![],
+    );
+    world.pull(&fake.name("image:1")).await.unwrap();
+    let warnings = std::mem::take(&mut *world.warnings.lock().unwrap());
+    let host = fake.address;
+    assert_eq!(warnings, [format!("{host} warns: this repository moves")]);
+
+    let (world, fake) = (World::new(), Fake::start().await);
+    put(&fake, "1", &[layer("a", 1000)]);
+    let left = |left: &str| Reply::With("ratelimit-remaining", left.to_owned());
+    fake.fault("/manifests/", 1, left("0;w=21600"));
+    fake.fault("/blobs/", 9, left("0;w=21600"));
+    world.pull(&fake.name("image:1")).await.unwrap();
+    let warnings = std::mem::take(&mut *world.warnings.lock().unwrap());
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("0 of 0 pulls left"), "{warnings:?}");
+
+    fake.fault("/manifests/", 9, low);
+    put(&fake, "2", &[layer("c", 1000)]);
+    let error = world.pull(&fake.name("image:2")).await.unwrap_err();
+    assert!(error.to_string().contains("the quota of pulls"), "{error}");
+    assert!(
+        error.hints()[0].contains("stack login"),
+        "{:?}",
+        error.hints()
+    );
+}
+
+/// F7: a server that sends a byte now and then does not hold a pull for ever.
+#[tokio::test]
+async fn a_slow_drip_is_given_up() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let digest = put(&fake, "1", &[layer("a", 100_000)]).remove(0);
+    fake.fault(&digest, 99, Reply::Trickle);
+    let error = text(&world.pull(&fake.name("image:1")).await.unwrap_err());
+    assert!(error.contains("sends too slowly"), "{error}");
+    let (world, fake) = (World::new(), Fake::start().await);
+    put(&fake, "1", &[layer("a", 100)]);
+    fake.fault("/manifests/", 99, Reply::Trickle);
+    let error = text(&world.pull(&fake.name("image:1")).await.unwrap_err());
+    assert!(error.contains("sends too slowly"), "{error}");
+}
+
+/// What went wrong is told with what to do about it.
+#[tokio::test]
+async fn every_kind_of_failure_has_its_hint() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    put(&fake, "1", &[layer("a", 100)]);
+    let host = fake.address;
+    for (name, hint) in [
+        (
+            fake.name("image:nosuch"),
+            "check the tag or digest".to_owned(),
+        ),
+        (
+            fake.name("nowhere:9"),
+            format!("check the name; a private repository needs `stack login {host}`"),
+        ),
+        (
+            "127.0.0.1:1/image:1".to_owned(),
+            "check the network, and HTTPS_PROXY if there is a proxy".to_owned(),
+        ),
+    ] {
+        let error = world.pull(&name).await.unwrap_err();
+        assert_eq!(error.hints(), [hint], "{error}");
+    }
+    fake.guard("Basic never", "Basic realm=\"x\"");
+    let error = world.pull(&fake.name("image:1")).await.unwrap_err();
+    assert_eq!(error.hints(), [format!("stack login {host}")]);
 }

@@ -2,19 +2,24 @@
 
 mod access;
 mod disk;
-mod fake;
 mod faults;
 mod images;
+mod processes;
 mod real;
 mod secure;
 
 use std::{io::Write, sync::Mutex, time::Duration};
 
-use fake::{Fake, Reply};
 use serde_json::json;
 
 use super::*;
-use crate::{image::unpack::tests::Tape, store::Root};
+use crate::{
+    image::{
+        registry::fake::{Fake, Reply},
+        unpack::tests::Tape,
+    },
+    store::Root,
+};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -26,6 +31,7 @@ struct World {
     store: ImageStore,
     registries: Registries,
     progress: Mutex<Vec<PullProgress>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -38,6 +44,7 @@ impl World {
             store,
             registries,
             progress: Mutex::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -46,7 +53,10 @@ impl World {
     }
 
     async fn pull_for(&self, name: &str, platform: Option<&str>) -> Result<ImageRecord, PullError> {
-        let report = |progress| self.progress.lock().unwrap().push(progress);
+        let report = |event| match event {
+            PullEvent::Layer(progress) => self.progress.lock().unwrap().push(progress),
+            PullEvent::Warning(text) => self.warnings.lock().unwrap().push(text),
+        };
         let pull = pull(&self.store, name, platform, &self.registries, &report);
         tokio::time::timeout(Duration::from_secs(120), pull)
             .await

@@ -178,7 +178,7 @@ async fn a_real_registry_gives_the_tree_that_was_pushed() {
     world.registries = world
         .registries
         .clone()
-        .with_mirrors(&format!("http://{address}"))
+        .with_mirror("docker.io", &format!("http://{address}"))
         .unwrap();
     assert_eq!(
         world.pull("tree:v2s2").await.unwrap().diff_ids,

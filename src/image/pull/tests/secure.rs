@@ -63,15 +63,17 @@ async fn certificates_are_checked_unless_the_settings_say_otherwise() {
     put(&fake, "1", &[layer("a", 100_000)]);
     // Nothing listens at the registry itself: only its mirror speaks TLS.
     let port = fake.address.port();
-    let mirror = format!("127.0.0.1:1=https://localhost:{port}");
-    let registries = world.registries.clone().with_mirrors(&mirror).unwrap();
+    let mirror = format!("https://localhost:{port}");
+    let registries = (world.registries.clone())
+        .with_mirror("127.0.0.1:1", &mirror)
+        .unwrap();
     let places = tempfile::tempdir().unwrap();
     let registries = registries.with_certificates(places.path());
     world.registries = registries.clone();
     let error = text(&world.pull("127.0.0.1:1/image:1").await.unwrap_err());
     assert!(
         error.contains(&format!(
-            "make a TLS connection to localhost:{port}: invalid peer certificate"
+            "make a TLS connection to localhost:{port}: its certificate is of an authority that this machine does not trust"
         )),
         "{error}"
     );
@@ -129,7 +131,10 @@ async fn proxy(target: std::net::SocketAddr) -> (String, tokio::task::JoinSet<St
             upstream.write_all(head.as_bytes()).await.unwrap();
         }
         drop(copy_bidirectional(&mut stream, &mut upstream).await);
-        head.lines().next().unwrap().to_owned()
+        let wanted = |line: &&str| line.to_ascii_lowercase().starts_with("proxy-authorization");
+        let secret = head.lines().find(wanted).unwrap_or_default();
+        let secret = secret.split_once(": ").map_or("", |(_, value)| value);
+        format!("{} {secret}", head.lines().next().unwrap())
     });
     (address, tasks)
 }
@@ -144,17 +149,18 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
         let fake = Fake::start_with(tls).await;
         put(&fake, "1", &[layer("a", 1000)]);
         let (address, mut tasks) = proxy(fake.address).await;
+        let address = address.replace("http://", "http://me:se%40cret@");
         // A name that does not exist: only the proxy knows the way.
         let scheme = if secure { "https" } else { "http" };
-        let mirror = format!("127.0.0.1:1={scheme}://registry.invalid:5000");
+        let mirror = format!("{scheme}://registry.invalid:5000");
         let registries = world
             .registries
             .clone()
-            .with_mirrors(&mirror)
+            .with_mirror("127.0.0.1:1", &mirror)
             .unwrap()
             .with_insecure("registry.invalid:5000");
         world.registries = registries
-            .with_proxies(Some(&address), Some(&address), Some("other"))
+            .with_proxies(Some(&address), Some(&address), Some("other,10.0.0.0/8"))
             .unwrap();
         world.pull("127.0.0.1:1/image:1").await.unwrap();
         drop(world);
@@ -164,11 +170,11 @@ async fn proxies_are_used_for_plain_and_for_protected_registries() {
         } else {
             "GET http://registry.invalid:5000/v2/image/manifests/1 HTTP/1.1"
         };
-        assert_eq!(line, expected);
+        assert_eq!(line, format!("{expected} Basic bWU6c2VAY3JldA=="));
     }
     assert!(
         Registries::default()
-            .with_proxies(Some("http://u:secret@p:1"), None, None)
+            .with_proxies(Some("ftp://u:secret@p:1"), None, None)
             .unwrap_err()
             .to_string()
             .contains("`p:1`")

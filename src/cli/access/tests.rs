@@ -1,0 +1,168 @@
+//! Credentials with and without helpers, and what a login leaves in the file.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::{docker_config::Kept, *};
+use crate::model::docker_config::HUB_KEY;
+
+/// A home with a configuration, and a helper that keeps its secrets in a file.
+struct Home {
+    directory: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+const HELPER: &str = r#"#!/bin/sh
+store=$HOME/secrets
+case $1 in
+get)
+    read -r key || true
+    [ -s "$store" ] && grep -q "\"ServerURL\":\"$key\"" "$store" && exec cat "$store"
+    echo "credentials not found in native keychain"
+    exit 1 ;;
+store) cat >"$store" ;;
+erase) rm "$store" ;;
+esac
+"#;
+
+impl Home {
+    fn new(config: Option<&str>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path();
+        let bin = home.join("bin");
+        fs_err::create_dir(&bin).unwrap();
+        for (name, text) in [
+            ("docker-credential-file", HELPER),
+            (
+                "docker-credential-broken",
+                "#!/bin/sh\necho 'the key ring is locked'\nexit 1\n",
+            ),
+            ("docker-credential-noise", "#!/bin/sh\necho hunter2\n"),
+        ] {
+            let path = bin.join(name);
+            fs_err::write(&path, text).unwrap();
+            fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        if let Some(config) = config {
+            fs_err::create_dir(home.join(".docker")).unwrap();
+            fs_err::write(home.join(".docker/config.json"), config).unwrap();
+        }
+        let path = std::env::var_os("PATH").unwrap().into_string().unwrap();
+        let environment = BTreeMap::from([
+            ("HOME".to_owned(), home.to_str().unwrap().to_owned()),
+            ("PATH".to_owned(), format!("{}:{path}", bin.display())),
+        ]);
+        Self {
+            directory,
+            environment,
+        }
+    }
+
+    fn file(&self) -> DockerFile<'_> {
+        DockerFile::open(&self.environment).unwrap()
+    }
+
+    fn config(&self) -> serde_json::Value {
+        let path = self.directory.path().join(".docker/config.json");
+        assert_eq!(
+            fs_err::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn a_login_is_kept_in_the_file_beside_what_others_keep_there() {
+    let home = Home::new(Some(
+        r#"{"psFormat": "x", "auths": {"index.docker.io": {"auth": "b2xkOm9sZA=="}, "a": {"auth": "b2xkOm9sZA=="}}}"#,
+    ));
+    let kept = home.file().store("docker.io", "me", "se:cret").unwrap();
+    assert!(matches!(kept, Kept::File(_)));
+    let config = home.config();
+    assert_eq!(
+        config,
+        serde_json::json!({"psFormat": "x", "auths": {"a": {"auth": "b2xkOm9sZA=="}, HUB_KEY: {"auth": "bWU6c2U6Y3JldA=="}}})
+    );
+    assert_eq!(home.file().user("docker.io").as_deref(), Some("me"));
+    assert!(home.file().erase("docker.io").unwrap());
+    assert!(!home.file().erase("docker.io").unwrap());
+    assert!(home.file().erase("a").unwrap());
+    assert_eq!(home.config(), serde_json::json!({"psFormat": "x"}));
+}
+
+#[test]
+fn the_first_login_makes_a_private_file() {
+    let home = Home::new(None);
+    home.file().store("lan:5000", "me", "pw").unwrap();
+    let directory = home.directory.path().join(".docker");
+    assert_eq!(
+        fs_err::metadata(directory).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    assert!(home.config()["auths"]["lan:5000"]["auth"].is_string());
+    let link = Home::new(None);
+    let target = home.directory.path().join(".docker/config.json");
+    fs_err::create_dir(link.directory.path().join(".docker")).unwrap();
+    let path = link.directory.path().join(".docker/config.json");
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    link.file().store("other", "me", "pw").unwrap();
+    assert!(fs_err::symlink_metadata(&path).unwrap().is_symlink());
+    assert!(home.config()["auths"]["other"].is_object());
+}
+
+#[test]
+fn helpers_keep_find_and_forget() {
+    let home = Home::new(Some(r#"{"credsStore": "file"}"#));
+    assert_eq!(home.file().user("docker.io"), None);
+    let kept = home.file().store("docker.io", "me", "hunter2").unwrap();
+    assert_eq!(kept, Kept::Helper("file".into()));
+    assert_eq!(home.config()["auths"], serde_json::json!({HUB_KEY: {}}));
+    let helper = Helper::new("file", &home.environment);
+    assert_eq!(
+        helper.get("docker.io").unwrap(),
+        Some(Credential::password("me", "hunter2"))
+    );
+    assert_eq!(helper.get("ghcr.io").unwrap(), None);
+    let token = r#"{"ServerURL":"ghcr.io","Username":"<token>","Secret":"refresh"}"#;
+    fs_err::write(home.directory.path().join("secrets"), token).unwrap();
+    assert_eq!(
+        helper.get("ghcr.io").unwrap(),
+        Some(Credential::RefreshToken(Secret::new("refresh".into())))
+    );
+    assert!(home.file().erase("docker.io").unwrap());
+    assert!(!home.directory.path().join("secrets").exists());
+}
+
+#[test]
+fn helpers_that_fail_say_why_and_nothing_secret() {
+    let home = Home::new(None);
+    for (name, part) in [
+        ("broken", "the key ring is locked"),
+        ("noise", "printed no credentials"),
+        (
+            "absent",
+            "run the credential helper `docker-credential-absent`",
+        ),
+        ("../x", "not the name"),
+    ] {
+        let error = Helper::new(name, &home.environment).get("a").unwrap_err();
+        let text = crate::model::chain(&error).join(": ");
+        assert!(text.contains(part) && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn the_environments_configuration_goes_first() {
+    let mut home = Home::new(Some(
+        r#"{"auths": {"a": {"username": "file", "password": "p"}}}"#,
+    ));
+    let given = r#"{"auths": {"a": {"username": "given", "password": "p"}}}"#;
+    home.environment
+        .insert("DOCKER_AUTH_CONFIG".into(), given.into());
+    assert_eq!(home.file().user("a").as_deref(), Some("given"));
+    home.environment
+        .insert("DOCKER_AUTH_CONFIG".into(), "hunter2".into());
+    let error = DockerFile::open(&home.environment).err().unwrap();
+    assert_eq!(error.to_string(), "`$DOCKER_AUTH_CONFIG`");
+    assert!(!format!("{error:?}").contains("hunter2"));
+}

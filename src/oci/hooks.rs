@@ -1,0 +1,163 @@
+//! Hooks: programs of the host that the bundle's owner asks for. The runtime specification says when; here they are only run.
+//!
+//! A hook gets the container's state as JSON on its standard input, the environment that the bundle names, and nothing else.
+
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, OwnedFd},
+    os::unix::ffi::OsStrExt,
+    time::{Duration, Instant},
+};
+
+use runtime::sys::{
+    clone::clone_child,
+    exec::Texts,
+    signal::{reset_all, set_mask},
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Mode, OFlags},
+    io::Errno,
+    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+use serde_json::Value;
+
+use super::{config::Hook, error::OciError};
+
+/// Exit code of a hook that could not be executed, as in a shell.
+const NOT_EXECUTED: i32 = 127;
+/// Time that a hook may take when the bundle sets no other.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// What hooks are run with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller<'a> {
+    /// The container's state, for their standard input.
+    pub(super) state: &'a Value,
+    /// The environment of those that name none.
+    pub(super) environment: &'a [String],
+    /// In the mount namespace of this process.
+    pub(super) mounts_of: Option<i32>,
+}
+
+/// Runs hooks one after the other; the first that fails ends it.
+pub(super) fn run_all(hooks: &[Hook], caller: Caller<'_>) -> Result<(), OciError> {
+    hooks.iter().try_for_each(|hook| run(hook, caller))
+}
+
+fn run(hook: &Hook, caller: Caller<'_>) -> Result<(), OciError> {
+    let fail = |reason: String| OciError::Hook {
+        path: hook.path.clone(),
+        reason,
+    };
+    let failed = |errno: Errno| fail(std::io::Error::from(errno).to_string());
+    if !hook.path.is_absolute() {
+        return Err(fail("its path is not absolute".into()));
+    }
+    let prepared = Prepared::of(hook, caller.mounts_of, caller.environment).map_err(failed)?;
+    let (input, output) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+    let child = clone_child(0, None, || {
+        let Err(_errno) = prepared.become_hook(&input);
+        NOT_EXECUTED
+    })
+    .map_err(failed)?;
+    drop(input);
+    // A state is far smaller than a pipe, so this does not wait; a hook that does not read it gives EPIPE, which is its own affair.
+    let text = caller.state.to_string();
+    rustix::io::write(&output, text.as_bytes()).ok();
+    drop(output);
+    let limit = match hook.timeout {
+        Some(seconds) => Duration::from_secs(seconds.try_into().unwrap_or(0)),
+        None => TIMEOUT_DEFAULT,
+    };
+    let in_time = await_end(&child.pidfd, limit);
+    if !in_time {
+        // It may have ended at this very moment.
+        pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
+    }
+    let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)
+        .map_err(failed)?
+        .ok_or_else(|| failed(Errno::CHILD))?;
+    match (in_time, status.exit_status(), status.terminating_signal()) {
+        (false, ..) => Err(fail(format!("not done within {} s", limit.as_secs()))),
+        (_, Some(0), _) => Ok(()),
+        (_, Some(NOT_EXECUTED), _) => Err(fail("could not be executed".into())),
+        (_, Some(code), _) => Err(fail(format!("exited with code {code}"))),
+        (_, _, signal) => Err(fail(format!("ended by signal {}", signal.unwrap_or(0)))),
+    }
+}
+
+fn await_end(pidfd: &OwnedFd, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(timeout) = Timespec::try_from(left) else {
+            return false;
+        };
+        let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
+        match poll(&mut ended, Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            outcome => return outcome.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
+/// What the child needs, made by the parent.
+struct Prepared {
+    path: CString,
+    arguments: Texts,
+    environment: Texts,
+    /// The namespace, and the host's root in it: the container's is mounted over it already.
+    mounts: Option<(OwnedFd, OwnedFd)>,
+    null: OwnedFd,
+}
+
+impl Prepared {
+    fn of(hook: &Hook, mounts_of: Option<i32>, callers: &[String]) -> Result<Self, Errno> {
+        let text = |bytes: &[u8]| CString::new(bytes).or(Err(Errno::INVAL));
+        let texts = |list: &[String]| {
+            let texts = list.iter().map(|entry| text(entry.as_bytes()));
+            texts.collect::<Result<Vec<_>, _>>().map(Texts::new)
+        };
+        let path = text(hook.path.as_os_str().as_bytes())?;
+        let arguments = if hook.args.is_empty() {
+            Texts::new(vec![path.clone()])
+        } else {
+            texts(&hook.args)?
+        };
+        let open =
+            |path: String, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+        Ok(Self {
+            path,
+            arguments,
+            environment: texts(hook.env.as_deref().unwrap_or(callers))?,
+            mounts: match mounts_of {
+                Some(pid) => Some((
+                    open(format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY)?,
+                    open(
+                        format!("/proc/{pid}/root"),
+                        OFlags::PATH | OFlags::DIRECTORY,
+                    )?,
+                )),
+                None => None,
+            },
+            null: open("/dev/null".into(), OFlags::RDWR)?,
+        })
+    }
+
+    /// Child. What it prints goes nowhere: standard output may be the container's. Its errors are seen.
+    fn become_hook(&self, input: &OwnedFd) -> runtime::sys::clone::Replaced {
+        rustix::stdio::dup2_stdin(input)?;
+        rustix::stdio::dup2_stdout(&self.null)?;
+        reset_all()?;
+        set_mask(0)?;
+        if let Some((mounts, root)) = &self.mounts {
+            move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
+            rustix::process::fchdir(root)?;
+            rustix::process::chroot(c".")?;
+        }
+        self.arguments.execute(&self.path, &self.environment)
+    }
+}

@@ -111,7 +111,13 @@ impl History {
             .into_iter()
             .min_by_key(|step| step.number.abs_diff(number));
         let Some(before) = nearest else {
-            return Some(if steps.any(|step| step.number == number) { "the instruction".to_owned() } else { "the instruction is new".to_owned() });
+            let is_other = steps.any(|step| step.number == number);
+            let what = if is_other {
+                "the instruction"
+            } else {
+                "the instruction is new"
+            };
+            return Some(what.to_owned());
         };
         let now = key.parts();
         let mut names = Vec::new();

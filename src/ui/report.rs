@@ -192,7 +192,6 @@ mod tests {
             log: Vec::new(),
             excerpt: Vec::new(),
             config_path: None,
-            excerpt: Vec::new(),
         };
         let place = Location {
             file: "compose.yaml".into(),

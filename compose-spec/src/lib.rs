@@ -28,6 +28,8 @@ mod discover;
 pub mod emit;
 mod env;
 mod extends;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod include;
 mod interpolate;
 mod load;

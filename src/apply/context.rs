@@ -49,6 +49,8 @@ pub struct Job {
     pub cancel: CancellationToken,
     /// One-off containers start with the first client that attaches, so that it misses no output.
     pub attach_one_offs: bool,
+    /// Memory limit of RUN steps in bytes; `None` = none.
+    pub build_memory_bytes: Option<u64>,
     /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
     pub access: Option<Arc<RegistryAccess>>,
 }
@@ -65,6 +67,7 @@ impl Job {
             events: events.clone(),
             cancel: cancel.clone(),
             attach_one_offs: false,
+            build_memory_bytes: None,
             access: None,
         }
     }

@@ -18,7 +18,7 @@ mod wait;
 pub use crate::build::Engine;
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
-pub use image::{pinned, registries};
+pub use image::{check, pinned, registries};
 pub use queue::{Report, apply};
 
 use crate::model::Timestamp;

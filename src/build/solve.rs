@@ -203,7 +203,8 @@ pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildErro
     Ok((dockerfile, Ignore::default()))
 }
 
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+/// Reads a small file; `None` = there is none.
+pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     let fail = |source| BuildError::Read {
         path: path.display().to_string(),
         source,
@@ -256,7 +257,7 @@ pub(super) fn platform(input: &BuildInput) -> Result<String, BuildError> {
 }
 
 /// Returns the platform of this program, as images name it.
-fn host_platform() -> &'static str {
+pub(super) fn host_platform() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "linux/amd64",
         "aarch64" => "linux/arm64",

@@ -111,7 +111,7 @@ impl<'a> Builder<'a> {
         inputs: &'a BTreeMap<usize, StageState>,
     ) -> Result<StageState, BuildError> {
         let state = match &stage.base {
-            Base::Scratch => StageState {
+            Base::Scratch | Base::Directory(_) => StageState {
                 layers: Vec::new(),
                 document: Document::scratch(&stage.platform),
             },

@@ -160,8 +160,11 @@ impl StageRun<'_> {
     ) -> Result<Digest, StepFailure> {
         use std::os::unix::ffi::OsStrExt;
         let directory = match origin {
+            Origin::Context if self.builder.input.one_time_context => {
+                return Ok(digest(tree, items, None)?);
+            }
             Origin::Context => &self.builder.input.context,
-            Origin::Directory(path) => path,
+            Origin::Directory(named) => &named.path,
             Origin::Stage(_) | Origin::Image(_) => return Ok(digest(tree, items, None)?),
         };
         let index = self.builder.cache.context(directory);

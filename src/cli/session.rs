@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     io::{self, Read},
     os::fd::AsFd,
     time::Instant,
@@ -9,7 +10,7 @@ use std::{
 
 use compose_spec::{
     Code, Configuration, Loaded, Location, Passes,
-    model::{Project, ProjectName, ServiceName},
+    model::{Build, ImageSource, Project, ProjectName, ServiceName},
 };
 
 use super::{
@@ -82,8 +83,14 @@ impl<'a> Session<'a> {
     }
 
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
-        compose_spec::load(&self.request(services)?, &Disk)
-            .map_err(|error| Failure::Compose(Box::new(error)))
+        let mut loaded = compose_spec::load(&self.request(services)?, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))?;
+        for service in loaded.project.services.values_mut() {
+            if let ImageSource::Build { build, .. } = &mut service.image {
+                fill_agents(build, &self.settings.environment);
+            }
+        }
+        Ok(loaded)
     }
 
     fn request(&self, services: &[String]) -> Result<compose_spec::Request, Failure> {
@@ -168,7 +175,7 @@ impl<'a> Session<'a> {
         loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
         let call = self.start_call(request)?;
-        self.finish(call, options, loaded)
+        succeeded(self.outcome(call, options)?, loaded)
     }
 
     /// Sends a call that uses another way to registries than the user's own, and shows its progress to the end.
@@ -178,19 +185,29 @@ impl<'a> Session<'a> {
         access: &RegistryAccess,
     ) -> Result<Outcome, Failure> {
         let call = self.start_call_as(request, Some(access))?;
-        self.finish(call, ProgressOptions::default(), None)
+        succeeded(self.outcome(call, ProgressOptions::default())?, None)
     }
 
-    fn finish(
+    /// As [`Session::call`], for calls that may do a part: the names of what was done, and whether that was all.
+    pub(super) fn call_partly(
+        &self,
+        request: &Request,
+        options: ProgressOptions,
+    ) -> Result<(Vec<String>, Result<(), Failure>), Failure> {
+        let mut outcome = self.outcome(self.start_call(request)?, options)?;
+        let names = std::mem::take(&mut outcome.names);
+        Ok((names, succeeded(outcome, None).map(drop)))
+    }
+
+    fn outcome(
         &self,
         mut call: client::Call,
         options: ProgressOptions,
-        loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
         let mut progress = self.ui.progress(options);
         let outcome = follow(&mut call, &mut progress);
         progress.finish();
-        succeeded(outcome?, loaded)
+        outcome
     }
 }
 
@@ -210,6 +227,16 @@ fn follow(call: &mut client::Call, progress: &mut Progress<'_>) -> Result<Outcom
             }
         }
         progress.tick(now);
+    }
+}
+
+/// Gives agents without a socket that of the caller: the supervisor has another environment.
+pub(super) fn fill_agents(build: &mut Build, environment: &BTreeMap<String, String>) {
+    let socket = environment
+        .get("SSH_AUTH_SOCK")
+        .filter(|path| !path.is_empty());
+    for agent in build.ssh.iter_mut().filter(|agent| agent.path.is_none()) {
+        agent.path = socket.map(Into::into);
     }
 }
 
@@ -239,7 +266,7 @@ fn place(loaded: &Loaded, report: &ErrorReport) -> Option<Location> {
         .cloned()
 }
 
-fn has_no_file(error: &compose_spec::LoadError) -> bool {
+pub(super) fn has_no_file(error: &compose_spec::LoadError) -> bool {
     error
         .diagnostics
         .iter()

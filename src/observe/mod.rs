@@ -3,6 +3,7 @@
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
 mod cdi;
+mod disk;
 mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::{
     volume::{self, VolumeError},
 };
 
+pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
 pub use crate::build::sizes as build_cache_sizes;
 pub use host::{files_digests, host_facts};
 
@@ -40,6 +42,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// What something takes of the disk.
+    #[error(transparent)]
+    Disk(std::io::Error),
     /// The host's routes and links.
     #[error("read the host's network")]
     Host(#[source] network::NetworkError),

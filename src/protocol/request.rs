@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BuildCachePrune, DownOptions, LifecycleAction, UpOptions};
+use crate::model::{
+    BuildCachePrune, ContainerId, DownOptions, LifecycleAction, PruneFilter, UpOptions,
+};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,14 +33,22 @@ pub enum Request {
     Search(SearchRequest),
     /// Remove what is in the build cache. `Outcome::names` holds an id and the bytes it freed for each entry.
     BuilderPrune(BuildCachePrune),
+    /// Make an image of a container's files.
+    Commit(CommitRequest),
+    /// Make an image of a tar archive of files.
+    ImageImport(ImageImportRequest),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
+    /// Remove images that nothing uses.
+    ImagePrune(PruneFilter),
     /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
     Pin(PinRequest),
     /// Remove images.
     ImageRemove(ImageRemoveRequest),
     /// Give an image another name.
     ImageTag(ImageTagRequest),
+    /// Remove volumes that nothing uses.
+    VolumePrune(VolumePruneRequest),
 }
 
 /// `stack up`.
@@ -120,6 +130,15 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Build arguments over those of the file.
     pub args: BTreeMap<String, Option<String>>,
+    /// Only check the Dockerfiles.
+    #[serde(default)]
+    pub check: bool,
+    /// The images belong to no project (`stack image build`): they get the names of `tags` and no other.
+    #[serde(default)]
+    pub untagged: bool,
+    /// Memory limit of RUN in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
 }
 
 /// `stack image load -i FILE`.
@@ -127,6 +146,53 @@ pub struct BuildRequest {
 pub struct ImageLoadRequest {
     /// Absolute path of a docker-archive, an OCI archive or an OCI layout directory.
     pub path: PathBuf,
+    /// The path is a named pipe that is removed once it is open; what comes through it is the client's standard input.
+    #[serde(default)]
+    pub is_pipe: bool,
+}
+
+/// `stack image import`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageImportRequest {
+    /// Absolute path of the archive.
+    pub path: PathBuf,
+    /// As for `ImageLoadRequest`.
+    #[serde(default)]
+    pub is_pipe: bool,
+    /// Name of the image.
+    pub reference: Option<String>,
+    /// Instructions that change its config.
+    pub changes: Vec<String>,
+    /// Comment in its history.
+    pub message: Option<String>,
+    /// `os/arch[/variant]`; `None` = this machine.
+    pub platform: Option<String>,
+}
+
+/// `stack commit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRequest {
+    /// The container.
+    pub container: ContainerId,
+    /// Name of the image.
+    pub reference: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// Comment in its history.
+    pub message: Option<String>,
+    /// Instructions that change its config.
+    pub changes: Vec<String>,
+    /// Freeze the container while its files are read.
+    pub pause: bool,
+}
+
+/// `stack system prune --volumes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePruneRequest {
+    /// Also volumes with a name, not only anonymous ones.
+    pub all: bool,
+    /// Those that the user agreed to; others that have become unused since are left alone.
+    pub names: Vec<String>,
 }
 
 /// `stack image rm`.

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use compose_spec::model::ImageSource;
+use compose_spec::model::{ImageSource, Project, Service, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{project::absorb, registries};
+use super::{captures, project::absorb, prune, registries};
 use crate::{
     apply::{self, Context, Job},
     build::prune as prune_build_cache,
-    container, image,
+    container,
+    image::{self, ImageError, LoadError, LoadProgress},
     model::{BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
-    plan::{Action, Edge, Plan, Step},
+    plan::{Action, Edge, Plan, Step, base_services, image_reference},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
         ImageTagRequest, Outcome, PinRequest, PullRequest, Request, StepState,
@@ -25,10 +26,9 @@ pub(super) async fn call(
     request: Request,
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
-    leave: &CancellationToken,
 ) {
-    // A supervisor that leaves does not wait for the end of a long build.
-    let job = registries::job(access, &events, &leave.child_token());
+    // Not cancelled with a leaving supervisor: it finishes the calls that it has accepted.
+    let job = registries::job(access, &events, &CancellationToken::new());
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,
@@ -37,6 +37,10 @@ pub(super) async fn call(
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
         Request::Search(request) => registries::search(context, &job, request).await,
+        Request::Commit(request) => Box::pin(captures::commit(context, request)).await,
+        Request::ImageImport(request) => captures::import(context, request).await,
+        Request::ImagePrune(filter) => prune::images(context, filter).await,
+        Request::VolumePrune(request) => prune::volumes(context, &job, request).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
@@ -86,44 +90,33 @@ async fn pin(context: &Context, job: &Job, request: PinRequest) -> Outcome {
 }
 
 async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
-    let project = request.project;
+    let services = match built_services(&request) {
+        Ok(services) => services,
+        Err(refusal) => {
+            return Outcome {
+                errors: vec![ErrorReport::operation(refusal)],
+                ..Outcome::default()
+            };
+        }
+    };
+    if request.check {
+        return check(context, &request.project, &services, &job.events).await;
+    }
     let mut plan = Plan::default();
     let mut steps = Vec::new();
-    for service in project.services.values() {
-        let named = request.services.is_empty() || request.services.contains(&service.name);
-        let ImageSource::Build { image, build } = &service.image else {
-            if !request.services.is_empty() && named {
-                return Outcome {
-                    errors: vec![ErrorReport::operation(format!(
-                        "service `{}` has no `build` section",
-                        service.name
-                    ))],
-                    ..Outcome::default()
-                };
-            }
-            continue;
-        };
-        if !named {
-            continue;
-        }
-        let tag = image
-            .clone()
-            .unwrap_or_else(|| format!("{}-{}", project.name, service.name));
-        let mut service = service.clone();
-        let mut build = build.clone();
-        build.no_cache |= request.no_cache;
-        build.pull |= request.pull;
-        build.args.extend(request.args.clone());
-        let bases = service_bases(&build.additional_contexts);
-        service.image = ImageSource::Build {
-            image: image.clone(),
-            build,
+    for service in services {
+        let bases = base_services(&service);
+        let reference = image_reference(&request.project.name, &service);
+        let tag = if request.untagged {
+            String::new()
+        } else {
+            reference.clone()
         };
         let name = service.name.clone();
         let id = plan.graph.add_node(Step {
             subject: Subject {
                 kind: SubjectKind::Image,
-                name: tag.clone(),
+                name: reference,
             },
             action: Action::BuildImage {
                 service: Box::new(service),
@@ -140,22 +133,96 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
             }
         }
     }
+    if petgraph::algo::is_cyclic_directed(&plan.graph) {
+        let refusal = "`build.additional_contexts`: services whose builds need each other";
+        return Outcome {
+            errors: vec![ErrorReport::operation(refusal.to_owned())],
+            ..Outcome::default()
+        };
+    }
     let job = Job {
-        project: Some(Arc::new(project)),
+        project: Some(Arc::new(request.project)),
+        build_memory_bytes: request.memory_bytes,
         ..job.clone()
     };
     carry_out(context, &job, plan).await
 }
 
-/// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
-fn service_bases(contexts: &indexmap::IndexMap<String, String>) -> Vec<String> {
-    contexts
-        .values()
-        .filter_map(|context| context.strip_prefix("service:").map(ToOwned::to_owned))
-        .collect()
+/// Returns the services to build, with what the command line changes of their sections, and those whose images they begin with.
+fn built_services(request: &BuildRequest) -> Result<Vec<Service>, String> {
+    let project = &request.project;
+    let mut wanted: Vec<ServiceName> = request.services.clone();
+    let mut at = 0;
+    while let Some(name) = wanted.get(at) {
+        let bases = project.services.get(name).map(base_services);
+        for base in bases.into_iter().flatten() {
+            let built = project
+                .services
+                .get(base.as_str())
+                .filter(|base| is_built(base));
+            if let Some(base) = built.filter(|base| !wanted.contains(&base.name)) {
+                wanted.push(base.name.clone());
+            }
+        }
+        at += 1;
+    }
+    let mut services = Vec::new();
+    for service in project.services.values() {
+        if !request.services.is_empty() && !wanted.contains(&service.name) {
+            continue;
+        }
+        let mut service = service.clone();
+        let ImageSource::Build { build, .. } = &mut service.image else {
+            if request.services.is_empty() {
+                continue;
+            }
+            return Err(format!("service `{}` has no `build` section", service.name));
+        };
+        build.no_cache |= request.no_cache;
+        build.pull |= request.pull;
+        build.args.extend(request.args.clone());
+        services.push(service);
+    }
+    Ok(services)
 }
 
-async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
+fn is_built(service: &Service) -> bool {
+    matches!(service.image, ImageSource::Build { .. })
+}
+
+/// Tells what the checks find in the Dockerfiles; findings make the call fail, so that a script notices.
+async fn check(
+    context: &Context,
+    project: &Project,
+    services: &[Service],
+    events: &mpsc::Sender<Event>,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut count = 0;
+    for service in services {
+        match apply::check(context, project, service).await {
+            Ok(findings) => {
+                count += findings.len();
+                for text in findings {
+                    if events.send(Event::Warning { text }).await.is_err() {
+                        tracing::debug!("nobody watches");
+                    }
+                }
+            }
+            Err(error) => outcome.errors.push(error.report()),
+        }
+    }
+    if count > 0 {
+        let text = format!(
+            "the checks found {count} problem{}",
+            if count == 1 { "" } else { "s" }
+        );
+        outcome.errors.push(ErrorReport::operation(text));
+    }
+    outcome
+}
+
+pub(super) async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
     let work = apply::apply(context, job, plan);
     tokio::pin!(work);
@@ -178,15 +245,42 @@ async fn load(
 ) -> Outcome {
     let subject = Subject {
         kind: SubjectKind::Image,
-        name: request.path.display().to_string(),
+        name: if request.is_pipe {
+            "standard input".to_owned()
+        } else {
+            request.path.display().to_string()
+        },
     };
     let job = Job::new(None, events, &CancellationToken::new());
     job.working(&subject, "loading").await;
     let store = context.images.clone();
-    let path = request.path.clone();
-    let loaded = tokio::task::spawn_blocking(move || image::load(&store, &path, &|_| {}))
-        .await
-        .expect("loading does not panic");
+    let (sender, mut progress) = mpsc::channel(1);
+    let work = blocking(move || {
+        // A report that finds the one before it still unread is dropped: the next one says more.
+        let report = |at: LoadProgress| {
+            let _unread = sender.try_send(at);
+        };
+        if !request.is_pipe {
+            return image::load(&store, &request.path, &report);
+        }
+        let source =
+            captures::open_source(&request.path, true).map_err(|source| LoadError::Read {
+                path: "standard input".into(),
+                source,
+            })?;
+        image::load_stream(&store, ("standard input", Box::new(source)), &report)
+    });
+    let told = async {
+        while let Some(at) = progress.recv().await {
+            let state = StepState::Working {
+                text: "loading".to_owned(),
+                current: Some(at.bytes),
+                total: at.total,
+            };
+            job.tell(&subject, state, None).await;
+        }
+    };
+    let (loaded, ()) = tokio::join!(work, told);
     match loaded {
         Ok(names) => {
             job.tell(
@@ -226,8 +320,8 @@ async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
 
 fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
     let mut outcome = Outcome::default();
-    let in_use: Vec<ImageId> = match container::read_all(&context.root) {
-        Ok(records) => records.into_iter().map(|record| record.image).collect(),
+    let containers = match container::read_all(&context.root) {
+        Ok(records) => records,
         Err(error) => {
             return Outcome {
                 errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
@@ -235,9 +329,24 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
             };
         }
     };
+    let in_use: Vec<ImageId> = containers
+        .iter()
+        .map(|record| record.image.clone())
+        .collect();
     for name in &request.images {
         match context.images.remove(name, request.force, &in_use) {
             Ok(removed) => outcome.names.extend(removed),
+            Err(error @ ImageError::InUse(_)) => {
+                let mut report = ErrorReport::of(FailureKind::Image, &error);
+                if let Ok(Some(image)) = context.images.find(name) {
+                    let users = containers.iter().filter(|record| record.image == image.id);
+                    let users: Vec<&str> = users.map(|record| record.name.as_str()).collect();
+                    report.chain.push(format!("by {}", users.join(", ")));
+                    report.hints =
+                        vec![format!("stack image rm -f {name}    removes only its name")];
+                }
+                outcome.errors.push(report);
+            }
             Err(error) => outcome.errors.extend(image_failure(&error).errors),
         }
     }
@@ -254,7 +363,26 @@ fn tag(context: &Context, request: &ImageTagRequest) -> Outcome {
     }
 }
 
-fn image_failure(error: &dyn std::error::Error) -> Outcome {
+/// Does something on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
+        },
+    }
+}
+
+/// The outcome of a call that failed for a reason that no error value stands for.
+pub(super) fn failed(text: String) -> Outcome {
+    Outcome {
+        errors: vec![ErrorReport::operation(text)],
+        ..Outcome::default()
+    }
+}
+
+pub(super) fn image_failure(error: &dyn std::error::Error) -> Outcome {
     Outcome {
         errors: vec![ErrorReport::of(FailureKind::Image, error)],
         ..Outcome::default()

@@ -140,6 +140,7 @@ fn object(report: &ErrorReport, place: Option<&Location>) -> Value {
         "related": [],
         "help": report.hints,
         "log": report.log,
+        "excerpt": report.excerpt,
     })
 }
 
@@ -189,8 +190,8 @@ mod tests {
             chain: vec!["start service `web`".into(), "port 80 is taken".into()],
             hints: vec!["stack ps".into()],
             log: Vec::new(),
-            config_path: None,
             excerpt: Vec::new(),
+            config_path: None,
         };
         let place = Location {
             file: "compose.yaml".into(),

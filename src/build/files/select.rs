@@ -138,6 +138,12 @@ impl Selector<'_> {
             .collect()
     }
 
+    /// Selects one file of the root by its name, in which nothing is a wildcard.
+    pub(crate) fn select_exact(&self, name: &str) -> Result<Vec<Item>, SelectError> {
+        let source = Resolved::root().entry(name);
+        Ok(vec![self.item(name, name.into(), source)?])
+    }
+
     /// `--parents`: what is before `/./` is cut off, the rest is kept as directories.
     fn with_parents(&self, source: &str) -> Result<Vec<Item>, SelectError> {
         let (base, pattern) = source.split_once("/./").unwrap_or(("", source));

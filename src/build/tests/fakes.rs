@@ -13,7 +13,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Layer, Layers, LayersError, RunnerError, StepRunner, files};
+use super::super::{Layer, Layers, LayersError, RunnerError, StepRunner, Write, files};
+use crate::image::{DownloadError, Downloaded};
 use crate::model::{Digest, ImageConfig, ImageRecord, Timestamp};
 
 /// Images and layers in a directory.
@@ -143,6 +144,10 @@ fn hash(root: &Path, path: &Path, sum: &mut Sha256) {
 /// `wait` waits until it is cancelled, once somebody else does `meet`.
 pub(super) struct Runner {
     pub(super) specs: Mutex<Vec<ContainerSpec>>,
+    /// What servers have, by address.
+    pub(super) files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Addresses that were asked, with the authorization.
+    pub(super) asked: Mutex<Vec<(String, Option<String>)>>,
     pub(super) waiting: std::sync::Barrier,
 }
 
@@ -150,6 +155,8 @@ impl Default for Runner {
     fn default() -> Self {
         Self {
             specs: Mutex::default(),
+            files: Mutex::default(),
+            asked: Mutex::default(),
             waiting: std::sync::Barrier::new(2),
         }
     }
@@ -166,6 +173,29 @@ impl Runner {
 }
 
 impl StepRunner for Runner {
+    fn download(
+        &self,
+        address: &str,
+        authorization: Option<&str>,
+        write: Write<'_>,
+    ) -> Result<Downloaded, DownloadError> {
+        let asked = (address.to_owned(), authorization.map(str::to_owned));
+        self.asked.lock().unwrap().push(asked);
+        match self.files.lock().unwrap().get(address) {
+            None => Err(DownloadError::Status {
+                host: "fake".to_owned(),
+                status: 404,
+            }),
+            Some(bytes) => {
+                write(bytes).map_err(DownloadError::Write)?;
+                Ok(Downloaded {
+                    modified: Some(784_111_777),
+                    file_name: None,
+                })
+            }
+        }
+    }
+
     fn run(
         &self,
         spec: ContainerSpec,

@@ -5,6 +5,7 @@
     reason = "tests make files where they need them"
 )]
 
+mod add;
 mod cache;
 mod config;
 mod copy;

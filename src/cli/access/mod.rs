@@ -155,9 +155,13 @@ fn needed(request: &Request) -> Needed {
         | Request::Login(_)
         | Request::Down(_)
         | Request::Lifecycle(_)
+        | Request::Commit(_)
+        | Request::ImageImport(_)
         | Request::ImageLoad(_)
+        | Request::ImagePrune(_)
         | Request::ImageRemove(_)
-        | Request::ImageTag(_) => Needed::Nothing,
+        | Request::ImageTag(_)
+        | Request::VolumePrune(_) => Needed::Nothing,
     }
 }
 

@@ -100,7 +100,6 @@ fn what_cannot_be_honoured_is_refused() {
         "stack port web http",
         "stack kill --remove-orphans",
         "stack config --services --volumes",
-        "stack image load",
         "stack down --rmi some",
     ] {
         let error = parse(line).expect_err(line);

@@ -43,6 +43,7 @@ mod top;
 mod up;
 mod values;
 mod version;
+mod volume;
 mod wait;
 
 use std::{
@@ -135,6 +136,10 @@ enum Command {
     Unpause(lifecycle::Services),
     Up(up::Arguments),
     Version(version::Arguments),
+    /// Volumes of this machine
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    Volumes(volume::Arguments),
     Wait(wait::Arguments),
 }
 
@@ -253,6 +258,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),
         Command::Version(arguments) => version::run(session, arguments),
+        Command::Volume(command) => volume::run(session, command),
+        Command::Volumes(arguments) => volume::of_project(session, arguments),
         Command::Wait(arguments) => wait::run(session, arguments),
     }
 }

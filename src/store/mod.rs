@@ -17,10 +17,12 @@
 //!   netns/<id>                 pinned network namespaces
 //! ```
 
+mod disk;
 mod file;
 mod networks;
 mod paths;
 
+pub use disk::Meter;
 pub use file::{
     Lock, StoreError, is_locked, lock, lock_shared, read_json, remove_tree, try_lock, write_json,
 };

@@ -12,6 +12,7 @@ mod project;
 mod registries;
 mod registry;
 mod server;
+mod volumes;
 
 use std::{
     ffi::OsString,

@@ -215,6 +215,7 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
         | Request::ImageRemove(_)
-        | Request::ImageTag(_) => None,
+        | Request::ImageTag(_)
+        | Request::Volume(_) => None,
     }
 }

@@ -140,6 +140,7 @@ fn object(report: &ErrorReport, place: Option<&Location>) -> Value {
         "related": [],
         "help": report.hints,
         "log": report.log,
+        "excerpt": report.excerpt,
     })
 }
 
@@ -191,7 +192,6 @@ mod tests {
             log: Vec::new(),
             excerpt: Vec::new(),
             config_path: None,
-            excerpt: Vec::new(),
         };
         let place = Location {
             file: "compose.yaml".into(),

@@ -21,3 +21,4 @@ mod network;
 mod registry;
 mod support;
 mod survival;
+mod volumes;

@@ -157,7 +157,8 @@ fn needed(request: &Request) -> Needed {
         | Request::Lifecycle(_)
         | Request::ImageLoad(_)
         | Request::ImageRemove(_)
-        | Request::ImageTag(_) => Needed::Nothing,
+        | Request::ImageTag(_)
+        | Request::Volume(_) => Needed::Nothing,
     }
 }
 

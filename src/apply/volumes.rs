@@ -10,7 +10,7 @@ use crate::{
     container::{self, ContainerError},
     model::{ANONYMOUS_LABEL, Backing, ContainerId, ContainerRecord, VolumeRecord},
     protocol::VolumeRequest,
-    store::Root,
+    store::{Meter, Root},
     volume::{self, VolumeError},
 };
 
@@ -76,6 +76,8 @@ impl VolumeChangeError {
 pub struct VolumeChanges {
     /// Names of the volumes that it was done to.
     pub names: Vec<String>,
+    /// What removed ones took of the disk.
+    pub reclaimed_bytes: u64,
     /// Why it was not done to others.
     pub errors: Vec<VolumeChangeError>,
 }
@@ -114,7 +116,19 @@ pub fn change_volumes(
             }
             remove_unused(root, name).map(|()| true)
         }),
-        VolumeRequest::Prune { names } => each(names, |name| prune(root, name, wanted)),
+        VolumeRequest::Prune { names } => {
+            let mut reclaimed_bytes = 0;
+            let changes = each(names, |name| {
+                let bytes = measure(root, name)?;
+                let is_removed = prune(root, name, wanted)?;
+                reclaimed_bytes += if is_removed { bytes } else { 0 };
+                Ok(is_removed)
+            });
+            VolumeChanges {
+                reclaimed_bytes,
+                ..changes
+            }
+        }
         VolumeRequest::Rename { from, to } => each([to], |to| {
             let _frozen = volume::freeze_uses(root)?;
             refuse_used(root, &from)?;
@@ -210,6 +224,17 @@ fn prune(root: &Root, name: &str, wanted: &[ProjectName]) -> Result<bool, Volume
         Err(error) if error.is_refusal() => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+fn measure(root: &Root, name: &str) -> Result<u64, VolumeError> {
+    let directory = root.volumes().join(name);
+    Meter::default()
+        .add(&directory)
+        .map_err(|source| VolumeError::Io {
+            intent: "measure",
+            name: name.to_owned(),
+            source,
+        })
 }
 
 fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {

@@ -8,6 +8,7 @@ mod attach;
 mod attached;
 mod build;
 mod builder;
+mod commit;
 mod config;
 mod cp;
 mod disk;
@@ -17,6 +18,7 @@ mod exec;
 mod explain;
 mod failure;
 mod follow;
+mod image;
 mod images;
 mod lifecycle;
 mod login;
@@ -36,6 +38,7 @@ mod search;
 mod session;
 mod settings;
 mod stats;
+mod system;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -91,6 +94,7 @@ enum Command {
     Build(build::Arguments),
     #[command(subcommand)]
     Builder(builder::BuilderCommand),
+    Commit(commit::CommitArguments),
     #[command(alias = "convert")]
     Config(config::Arguments),
     Cp(cp::Arguments),
@@ -99,12 +103,14 @@ enum Command {
     Down(down::Arguments),
     Exec(exec::Arguments),
     Explain(explain::Arguments),
+    Export(commit::ExportArguments),
     /// Images of the store
     #[command(subcommand)]
-    Image(images::ImageCommand),
+    Image(image::ImageCommand),
     Images(images::Arguments),
     /// Send a signal to containers
     Kill(lifecycle::Kill),
+    Load(image::LoadArguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Logs(logs::Arguments),
@@ -124,6 +130,7 @@ enum Command {
     /// Remove stopped containers
     Rm(lifecycle::Remove),
     Run(run::Arguments),
+    Save(image::SaveArguments),
     Scale(up::ScaleArguments),
     Search(search::Arguments),
     /// Start containers that exist
@@ -131,6 +138,9 @@ enum Command {
     Stats(stats::Arguments),
     /// Stop containers, leave them in place
     Stop(lifecycle::WithGrace),
+    /// The disk, and what of it nothing uses
+    #[command(subcommand)]
+    System(system::SystemCommand),
     Top(top::Arguments),
     /// Thaw frozen containers
     Unpause(lifecycle::Services),
@@ -226,6 +236,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
         Command::Builder(command) => builder::run(session, command),
+        Command::Commit(arguments) => commit::commit(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
         Command::Cp(arguments) => cp::run(session, arguments),
         Command::Create(arguments) => up::create(session, arguments),
@@ -233,9 +244,11 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Down(arguments) => down::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
         Command::Explain(arguments) => explain::run(session, arguments),
-        Command::Image(command) => images::run_image(session, command),
+        Command::Export(arguments) => commit::export(session, arguments),
+        Command::Image(command) => image::run(session, command),
         Command::Images(arguments) => images::run(session, arguments),
         Command::Kill(arguments) => lifecycle::kill(session, arguments),
+        Command::Load(arguments) => image::load(session, arguments),
         Command::Login(arguments) => login::run(session, arguments),
         Command::Logout(arguments) => logout::run(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
@@ -249,11 +262,13 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Restart(arguments) => lifecycle::restart(session, arguments),
         Command::Rm(arguments) => lifecycle::remove(session, arguments),
         Command::Run(arguments) => run::run(session, arguments),
+        Command::Save(arguments) => image::save(session, arguments),
         Command::Scale(arguments) => up::scale(session, arguments),
         Command::Search(arguments) => search::run(session, arguments),
         Command::Start(arguments) => lifecycle::start(session, arguments),
         Command::Stats(arguments) => stats::run(session, arguments),
         Command::Stop(arguments) => lifecycle::stop(session, arguments),
+        Command::System(command) => system::run(session, command),
         Command::Top(arguments) => top::run(session, arguments),
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),

@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
         loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
         let call = self.start_call(request)?;
-        self.finish(call, options, loaded)
+        succeeded(self.outcome(call, options)?, loaded)
     }
 
     /// Sends a call that uses another way to registries than the user's own, and shows its progress to the end.
@@ -185,19 +185,29 @@ impl<'a> Session<'a> {
         access: &RegistryAccess,
     ) -> Result<Outcome, Failure> {
         let call = self.start_call_as(request, Some(access))?;
-        self.finish(call, ProgressOptions::default(), None)
+        succeeded(self.outcome(call, ProgressOptions::default())?, None)
     }
 
-    fn finish(
+    /// As [`Session::call`], for calls that may do a part: the names of what was done, and whether that was all.
+    pub(super) fn call_partly(
+        &self,
+        request: &Request,
+        options: ProgressOptions,
+    ) -> Result<(Vec<String>, Result<(), Failure>), Failure> {
+        let mut outcome = self.outcome(self.start_call(request)?, options)?;
+        let names = std::mem::take(&mut outcome.names);
+        Ok((names, succeeded(outcome, None).map(drop)))
+    }
+
+    fn outcome(
         &self,
         mut call: client::Call,
         options: ProgressOptions,
-        loaded: Option<&Loaded>,
     ) -> Result<Outcome, Failure> {
         let mut progress = self.ui.progress(options);
         let outcome = follow(&mut call, &mut progress);
         progress.finish();
-        succeeded(outcome?, loaded)
+        outcome
     }
 }
 
@@ -256,7 +266,7 @@ fn place(loaded: &Loaded, report: &ErrorReport) -> Option<Location> {
         .cloned()
 }
 
-fn has_no_file(error: &compose_spec::LoadError) -> bool {
+pub(super) fn has_no_file(error: &compose_spec::LoadError) -> bool {
     error
         .diagnostics
         .iter()

@@ -1,6 +1,11 @@
 //! Runs one build step as a container of its own: no network record, no restart, removed when it has ended.
 
-use std::{ffi::OsString, io, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use fs_err as fs;
 use runtime::{
@@ -53,15 +58,27 @@ pub async fn end_orphan_steps(root: &Root) {
         let Ok(link) = Link::connect(&entry.path()) else {
             continue;
         };
-        let stop = Request::Stop {
-            signal: Some(libc::SIGKILL),
-            grace_ms: Some(0),
-        };
-        match tokio::time::timeout(END_MAX, link.call(&stop, &[])).await {
+        match tokio::time::timeout(END_MAX, link.call(&KILL, &[])).await {
             Ok(Ok(()) | Err(LinkError::Gone { .. })) => {}
             Ok(Err(error)) => tracing::warn!(%error, "a build step of a killed supervisor"),
             Err(_elapsed) => tracing::warn!("a build step of a killed supervisor does not end"),
         }
+    }
+}
+
+/// Ends a step at once.
+const KILL: Request = Request::Stop {
+    signal: Some(libc::SIGKILL),
+    grace_ms: Some(0),
+};
+
+/// Kills a step through a connection of its own: an attached one carries only input.
+async fn kill(directory: &Path) -> Result<(), LinkError> {
+    let link = Link::connect(directory)?;
+    match link.call(&KILL, &[]).await {
+        // It has ended meanwhile.
+        Err(LinkError::Gone { .. }) => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -139,11 +156,7 @@ impl Steps {
             let Some(received) = received else {
                 // The end is waited for all the same: until then the step's mounts are in use.
                 killed = true;
-                let kill = Request::Stop {
-                    signal: Some(libc::SIGKILL),
-                    grace_ms: Some(0),
-                };
-                wait.block_on(link.send(&kill, &[]))
+                wait.block_on(kill(&start.directory))
                     .map_err(StepsError::Link)?;
                 continue;
             };
@@ -159,8 +172,6 @@ impl Steps {
                 } => {
                     return Ok(status);
                 }
-                // A step that had not begun refuses to be stopped, and then ends by itself.
-                Event::Failed { .. } if killed => {}
                 Event::Failed { message, code } => {
                     return Err(StepsError::Refused { message, code });
                 }

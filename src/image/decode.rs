@@ -7,16 +7,44 @@ use flate2::read::MultiGzDecoder;
 
 /// Bytes that tell the formats apart.
 const MAGIC_BYTES: usize = 6;
+/// The xz decoder asks for single bytes.
+const XZ_BUFFER: usize = 64 << 10;
+/// Memory that an xz stream may ask for: `xz -9` has a dictionary of 64 MiB.
+const XZ_MEMORY_KIB_MAX: u32 = 80 << 10;
 
 type Source<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// Reads the plain bytes of a source, whatever compressed it.
+/// How bytes are compressed, as their first ones tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Plain,
+    Gzip,
+    Zstd,
+    Xz,
+    Bzip2,
+}
+
+impl Format {
+    /// Tells the format by the first six bytes; fewer are plain.
+    pub(super) fn of(magic: &[u8]) -> Self {
+        match magic {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or a skippable one, which zstd:chunked and pzstd write.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Reads the plain bytes of a source that is gzip, zstd, xz, bzip2 or plain.
 pub(super) enum Decoder<R: Read> {
     Plain(Source<R>),
     Gzip(Box<MultiGzDecoder<Source<R>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<Source<R>>>>),
-    Bzip2(Box<bzip2::read::MultiBzDecoder<Source<R>>>),
     Xz(Box<lzma_rust2::XzReader<BufReader<Source<R>>>>),
+    Bzip2(Box<bzip2::read::MultiBzDecoder<Source<R>>>),
 }
 
 impl<R: Read> Decoder<R> {
@@ -27,23 +55,22 @@ impl<R: Read> Decoder<R> {
             .by_ref()
             .take(MAGIC_BYTES as u64)
             .read_to_end(&mut magic)?;
-        let kind = magic.clone();
+        let format = Format::of(&magic);
         let whole = Cursor::new(magic).chain(source);
-        match kind[..] {
-            [0x1f, 0x8b, ..] => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(whole)))),
-            // A frame, or a skippable one, which zstd:chunked and pzstd write.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd(
-                Box::new(zstd::stream::read::Decoder::new(whole)?),
-            )),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => Ok(Self::Xz(Box::new(lzma_rust2::XzReader::new(
-                BufReader::new(whole),
-                true,
-            )))),
-            [b'B', b'Z', b'h', ..] => Ok(Self::Bzip2(Box::new(bzip2::read::MultiBzDecoder::new(
-                whole,
-            )))),
-            _ => Ok(Self::Plain(whole)),
-        }
+        Ok(match format {
+            Format::Plain => Self::Plain(whole),
+            Format::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(whole))),
+            Format::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::new(whole)?)),
+            Format::Xz => {
+                let source = BufReader::with_capacity(XZ_BUFFER, whole);
+                Self::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(
+                    source,
+                    true,
+                    XZ_MEMORY_KIB_MAX,
+                )))
+            }
+            Format::Bzip2 => Self::Bzip2(Box::new(bzip2::read::MultiBzDecoder::new(whole))),
+        })
     }
 }
 
@@ -53,8 +80,8 @@ impl<R: Read> Read for Decoder<R> {
             Self::Plain(source) => source.read(buffer),
             Self::Gzip(source) => source.read(buffer),
             Self::Zstd(source) => source.read(buffer),
-            Self::Bzip2(source) => source.read(buffer),
             Self::Xz(source) => source.read(buffer),
+            Self::Bzip2(source) => source.read(buffer),
         }
     }
 }

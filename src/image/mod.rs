@@ -23,7 +23,9 @@ mod registry;
 mod store;
 mod unpack;
 
-pub use archive::{LoadError, load, load_one};
+pub use archive::{
+    LoadError, LoadProgress, SaveError, SaveFormat, load, load_one, load_stream, save,
+};
 pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;
@@ -36,7 +38,7 @@ pub use registry::{
     ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
     login, search,
 };
-pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease};
+pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease, export};
 pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
 
 /// Unwraps what a blocking task returned; its panic goes on here.

@@ -1,7 +1,7 @@
 //! One layer from compressed bytes to files, on two threads: one reads and inflates, one hashes and unpacks.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     os::fd::AsFd,
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -56,6 +56,16 @@ pub(super) fn unpack_layer(
     compressed_bytes: u64,
     directory: &Path,
 ) -> Result<(Digest, Unpacked), LayerError> {
+    unpack_layer_recording(source, compressed_bytes, directory, None)
+}
+
+/// As [`unpack_layer`], and writes the record from which the layer's stream can be made again out of its files.
+pub(super) fn unpack_layer_recording(
+    source: &mut dyn Read,
+    compressed_bytes: u64,
+    directory: &Path,
+    record: Option<&mut (dyn Write + Send)>,
+) -> Result<(Digest, Unpacked), LayerError> {
     let root = fs::File::open(directory).map_err(LayerError::Read)?;
     let limits = Limits::for_compressed(compressed_bytes);
     let (sender, receiver) = sync_channel(WAITING_MAX);
@@ -66,8 +76,9 @@ pub(super) fn unpack_layer(
                 chunk: Vec::new(),
                 at: 0,
             });
-            let unpacked = unpack(&mut stream, root.as_fd(), &limits)?;
-            let (diff_id, _, _) = stream.finish();
+            let mut unpacked = unpack(&mut stream, root.as_fd(), &limits, record)?;
+            let (diff_id, stream_bytes, _) = stream.finish();
+            unpacked.stream_bytes = stream_bytes;
             Ok::<_, UnpackError>((diff_id, unpacked))
         });
         let inflated = inflate(source, &sender);

@@ -1,6 +1,10 @@
 //! Images as planning and the effects see them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -85,4 +89,76 @@ pub struct ImageSummary {
     pub size_bytes: u64,
     /// When it was last pulled, loaded or built.
     pub fetched: Timestamp,
+    /// `repository@digest` for what registries called it, full.
+    pub repo_digests: Vec<String>,
+}
+
+/// Everything that is known of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageDetails {
+    /// Names, times and size.
+    pub summary: ImageSummary,
+    /// The config document as it came, every field included.
+    pub document: serde_json::Value,
+    /// Digest of the manifest it came with.
+    pub manifest: Option<Digest>,
+    /// `os/arch[/variant]`.
+    pub platform: String,
+    /// Layers, the lowest first: diff id and bytes of file content.
+    pub layers: Vec<(Digest, u64)>,
+    /// Directories to mount, the topmost first.
+    pub directories: Vec<PathBuf>,
+}
+
+/// What an image takes of the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageDisk {
+    /// Which, and its names.
+    pub summary: ImageSummary,
+    /// Bytes of its layers and blobs.
+    pub bytes: u64,
+    /// Of them those of layers and blobs that other images use too.
+    pub shared_bytes: u64,
+    /// Its layers and blobs, with their bytes.
+    pub parts: BTreeMap<String, u64>,
+}
+
+/// What the image store takes of the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreDisk {
+    /// Each image.
+    pub images: Vec<ImageDisk>,
+    /// All layers and blobs, each once; those that no image names too.
+    pub bytes: u64,
+    /// Bytes that no image names: of builds, interrupted work and removed images.
+    pub unnamed_bytes: u64,
+}
+
+impl StoreDisk {
+    /// Returns what the disk gets back when these images go: what they share among themselves, but not with others.
+    pub fn bytes_of(&self, removed: &BTreeSet<ImageId>) -> u64 {
+        let (gone, kept): (Vec<&ImageDisk>, Vec<&ImageDisk>) = self
+            .images
+            .iter()
+            .partition(|image| removed.contains(&image.summary.id));
+        let kept: BTreeSet<&String> = kept.iter().flat_map(|image| image.parts.keys()).collect();
+        let parts: BTreeMap<&String, u64> = gone
+            .iter()
+            .flat_map(|image| &image.parts)
+            .filter(|(part, _)| !kept.contains(part))
+            .map(|(part, bytes)| (part, *bytes))
+            .collect();
+        parts.values().sum()
+    }
+}
+
+/// Which images are pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneFilter {
+    /// Also images with names.
+    pub all: bool,
+    /// Only those made before.
+    pub until: Option<Timestamp>,
+    /// `key` or `key=value`, all of which an image must have; with `!` in front, none of which.
+    pub labels: Vec<String>,
 }

@@ -30,7 +30,10 @@ pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAdd
 pub use failure::{FailureKind, chain};
 pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
-pub use image::{ImageConfig, ImageHealth, ImageRecord, ImageSummary};
+pub use image::{
+    ImageConfig, ImageDetails, ImageDisk, ImageHealth, ImageRecord, ImageSummary, PruneFilter,
+    StoreDisk,
+};
 pub use intent::{
     ChangedVolumes, DownOptions, LifecycleAction, Mode, Recreate, RemoveImages, UpOptions,
 };

@@ -3,6 +3,7 @@
 //! Two callers: the reading commands (`ps`, `images`, …), which need no supervisor, and the supervisor's loop, which adds what only it knows.
 
 mod cdi;
+mod disk;
 mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use crate::build::sizes as build_cache_sizes;
+pub use disk::{DiskUse, disk_use, export_container, image, save_images};
 pub use host::{files_digests, host_facts};
 
 /// The state of the host could not be read.
@@ -40,6 +42,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// What something takes of the disk.
+    #[error(transparent)]
+    Disk(std::io::Error),
     /// The host's routes and links.
     #[error("read the host's network")]
     Host(#[source] network::NetworkError),
@@ -288,11 +293,5 @@ pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
 /// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record.
 pub fn volume_size(root: &Root, name: &str) -> Result<u64, ObserveError> {
     let measured = Meter::default().add(&root.volumes().join(name));
-    measured.map_err(|source| {
-        ObserveError::Volume(VolumeError::Io {
-            intent: "measure",
-            name: name.to_owned(),
-            source,
-        })
-    })
+    measured.map_err(ObserveError::Disk)
 }

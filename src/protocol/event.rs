@@ -127,6 +127,9 @@ pub struct Outcome {
     pub container: Option<String>,
     /// References or ids that the call made or removed, for the commands that print them.
     pub names: Vec<String>,
+    /// Bytes of the disk that the call gave back.
+    #[serde(default)]
+    pub reclaimed_bytes: u64,
     /// For `search`: what was found, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<Found>,

@@ -15,9 +15,9 @@ pub use event::{
     BuildProgress, BuildState, ErrorReport, Event, Found, Outcome, Progress, StepState,
 };
 pub use request::{
-    BuildRequest, DownRequest, ImageLoadRequest, ImageRemoveRequest, ImageTagRequest,
-    LifecycleRequest, LoginRequest, PinRequest, PullRequest, PushRequest, Request, RunRequest,
-    SearchRequest, UpRequest, VolumeRequest,
+    BuildRequest, CommitRequest, DownRequest, ImageImportRequest, ImageLoadRequest,
+    ImageRemoveRequest, ImageTagRequest, LifecycleRequest, LoginRequest, PinRequest, PullRequest,
+    PushRequest, Request, RunRequest, SearchRequest, UpRequest, VolumeRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.

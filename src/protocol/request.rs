@@ -6,7 +6,9 @@ use compose_spec::model::{Project, ProjectName, ServiceName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BuildCachePrune, DownOptions, LifecycleAction, UpOptions};
+use crate::model::{
+    BuildCachePrune, ContainerId, DownOptions, LifecycleAction, PruneFilter, UpOptions,
+};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,8 +34,14 @@ pub enum Request {
     Search(SearchRequest),
     /// Remove what is in the build cache. `Outcome::names` holds an id and the bytes it freed for each entry.
     BuilderPrune(BuildCachePrune),
+    /// Make an image of a container's files.
+    Commit(CommitRequest),
+    /// Make an image of a tar archive of files.
+    ImageImport(ImageImportRequest),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
+    /// Remove images that nothing uses.
+    ImagePrune(PruneFilter),
     /// Find the digests that registries have for names. `Outcome::names` are the names with digests, in their order.
     Pin(PinRequest),
     /// Remove images.
@@ -139,6 +147,44 @@ pub struct BuildRequest {
 pub struct ImageLoadRequest {
     /// Absolute path of a docker-archive, an OCI archive or an OCI layout directory.
     pub path: PathBuf,
+    /// The path is a named pipe that is removed once it is open; what comes through it is the client's standard input.
+    #[serde(default)]
+    pub is_pipe: bool,
+}
+
+/// `stack image import`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageImportRequest {
+    /// Absolute path of the archive.
+    pub path: PathBuf,
+    /// As for `ImageLoadRequest`.
+    #[serde(default)]
+    pub is_pipe: bool,
+    /// Name of the image.
+    pub reference: Option<String>,
+    /// Instructions that change its config.
+    pub changes: Vec<String>,
+    /// Comment in its history.
+    pub message: Option<String>,
+    /// `os/arch[/variant]`; `None` = this machine.
+    pub platform: Option<String>,
+}
+
+/// `stack commit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRequest {
+    /// The container.
+    pub container: ContainerId,
+    /// Name of the image.
+    pub reference: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// Comment in its history.
+    pub message: Option<String>,
+    /// Instructions that change its config.
+    pub changes: Vec<String>,
+    /// Freeze the container while its files are read.
+    pub pause: bool,
 }
 
 /// `stack image rm`.

@@ -6,11 +6,12 @@ use compose_spec::model::{ImageSource, Project, Service, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{project::absorb, registries, volumes};
+use super::{captures, project::absorb, prune, registries, volumes};
 use crate::{
     apply::{self, Context, Job},
     build::prune as prune_build_cache,
-    container, image,
+    container,
+    image::{self, ImageError, LoadError, LoadProgress},
     model::{BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step, base_services, image_reference},
     protocol::{
@@ -25,10 +26,9 @@ pub(super) async fn call(
     request: Request,
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
-    leave: &CancellationToken,
 ) {
-    // A supervisor that leaves does not wait for the end of a long build.
-    let job = registries::job(access, &events, &leave.child_token());
+    // Not cancelled with a leaving supervisor: it finishes the calls that it has accepted.
+    let job = registries::job(access, &events, &CancellationToken::new());
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,
@@ -37,6 +37,9 @@ pub(super) async fn call(
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
         Request::Search(request) => registries::search(context, &job, request).await,
+        Request::Commit(request) => Box::pin(captures::commit(context, request)).await,
+        Request::ImageImport(request) => captures::import(context, request).await,
+        Request::ImagePrune(filter) => prune::images(context, filter).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
@@ -219,7 +222,7 @@ async fn check(
     outcome
 }
 
-async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
+pub(super) async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
     let work = apply::apply(context, job, plan);
     tokio::pin!(work);
@@ -242,15 +245,42 @@ async fn load(
 ) -> Outcome {
     let subject = Subject {
         kind: SubjectKind::Image,
-        name: request.path.display().to_string(),
+        name: if request.is_pipe {
+            "standard input".to_owned()
+        } else {
+            request.path.display().to_string()
+        },
     };
     let job = Job::new(None, events, &CancellationToken::new());
     job.working(&subject, "loading").await;
     let store = context.images.clone();
-    let path = request.path.clone();
-    let loaded = tokio::task::spawn_blocking(move || image::load(&store, &path, &|_| {}))
-        .await
-        .expect("loading does not panic");
+    let (sender, mut progress) = mpsc::channel(1);
+    let work = blocking(move || {
+        // A report that finds the one before it still unread is dropped: the next one says more.
+        let report = |at: LoadProgress| {
+            let _unread = sender.try_send(at);
+        };
+        if !request.is_pipe {
+            return image::load(&store, &request.path, &report);
+        }
+        let source =
+            captures::open_source(&request.path, true).map_err(|source| LoadError::Read {
+                path: "standard input".into(),
+                source,
+            })?;
+        image::load_stream(&store, ("standard input", Box::new(source)), &report)
+    });
+    let told = async {
+        while let Some(at) = progress.recv().await {
+            let state = StepState::Working {
+                text: "loading".to_owned(),
+                current: Some(at.bytes),
+                total: at.total,
+            };
+            job.tell(&subject, state, None).await;
+        }
+    };
+    let (loaded, ()) = tokio::join!(work, told);
     match loaded {
         Ok(names) => {
             job.tell(
@@ -290,8 +320,8 @@ async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
 
 fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
     let mut outcome = Outcome::default();
-    let in_use: Vec<ImageId> = match container::read_all(&context.root) {
-        Ok(records) => records.into_iter().map(|record| record.image).collect(),
+    let containers = match container::read_all(&context.root) {
+        Ok(records) => records,
         Err(error) => {
             return Outcome {
                 errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
@@ -299,9 +329,24 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
             };
         }
     };
+    let in_use: Vec<ImageId> = containers
+        .iter()
+        .map(|record| record.image.clone())
+        .collect();
     for name in &request.images {
         match context.images.remove(name, request.force, &in_use) {
             Ok(removed) => outcome.names.extend(removed),
+            Err(error @ ImageError::InUse(_)) => {
+                let mut report = ErrorReport::of(FailureKind::Image, &error);
+                if let Ok(Some(image)) = context.images.find(name) {
+                    let users = containers.iter().filter(|record| record.image == image.id);
+                    let users: Vec<&str> = users.map(|record| record.name.as_str()).collect();
+                    report.chain.push(format!("by {}", users.join(", ")));
+                    report.hints =
+                        vec![format!("stack image rm -f {name}    removes only its name")];
+                }
+                outcome.errors.push(report);
+            }
             Err(error) => outcome.errors.extend(image_failure(&error).errors),
         }
     }
@@ -318,7 +363,26 @@ fn tag(context: &Context, request: &ImageTagRequest) -> Outcome {
     }
 }
 
-fn image_failure(error: &dyn std::error::Error) -> Outcome {
+/// Does something on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => unreachable!("blocking tasks are never aborted"),
+        },
+    }
+}
+
+/// The outcome of a call that failed for a reason that no error value stands for.
+pub(super) fn failed(text: String) -> Outcome {
+    Outcome {
+        errors: vec![ErrorReport::operation(text)],
+        ..Outcome::default()
+    }
+}
+
+pub(super) fn image_failure(error: &dyn std::error::Error) -> Outcome {
     Outcome {
         errors: vec![ErrorReport::of(FailureKind::Image, error)],
         ..Outcome::default()

@@ -6,9 +6,11 @@
 
 mod boot;
 mod calls;
+mod captures;
 mod desired;
 mod images;
 mod project;
+mod prune;
 mod registries;
 mod registry;
 mod server;

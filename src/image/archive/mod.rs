@@ -1,17 +1,19 @@
-//! Images from files: `docker save` archives, OCI archives, and OCI layout directories.
+//! Images from files and into files: `docker save` archives, OCI archives, and OCI layout directories.
 //!
-//! An archive is unpacked into a work directory with the same care as a layer, and then read like a layout. Every
-//! file in it is opened below that directory, whatever links the archive has brought along.
+//! An archive is read once and may be a pipe: layers are unpacked as they come by (see `scan`), with the same care as
+//! those of a registry. A layout directory is read below its root, whatever links somebody has put into it.
 
 mod docker;
 mod error;
+mod intake;
 mod oci;
+mod save;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt::Display,
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -22,37 +24,111 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 
 use super::{
     config,
-    decode::Decoder,
     manifest::CONFIG_BYTES_MAX,
-    pipeline::unpack_layer,
-    pull::{LayerPhase, PullProgress},
     reference::Reference,
-    store::{ImageError, ImageStore, LayerMeta, NewImage, Staged, Workspace, stage},
-    unpack::{Limits, unpack},
+    store::{ImageStore, NewImage, Workspace},
 };
 use crate::model::Digest;
+use intake::{Candidate, Intake};
+use scan::Scan;
 
-pub use error::LoadError;
+pub use error::{LoadError, SaveError};
+pub use save::{SaveFormat, save};
+
+/// Bytes between two reports of progress.
+const REPORT_BYTES: u64 = 4 << 20;
+
+/// How much of an archive was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Bytes so far.
+    pub bytes: u64,
+    /// All of them, where that is known.
+    pub total: Option<u64>,
+}
 
 /// Loads every image of an archive or layout directory; returns their names, or ids of those that have none.
 ///
-/// Blocks. Of images for several platforms, this machine's is loaded.
+/// Blocks. Of images for several platforms, this machine's is loaded. The path may be a pipe.
 pub fn load(
     store: &ImageStore,
     path: &Path,
-    progress: &dyn Fn(PullProgress),
+    progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
-    let loaded = Load::open(store, path, progress).and_then(|load| load.run());
-    loaded.map_err(|error| {
-        if error.is_no_space() {
-            LoadError::NoSpace {
-                path: path.to_owned(),
-                state: store.state().to_owned(),
-            }
-        } else {
-            error
-        }
+    open_input(path)
+        .and_then(|input| with_load(store, input, progress, |load| load.run()))
+        .map_err(|error| error.of_archive(path, store.state()))
+}
+
+fn open_input(path: &Path) -> Result<Input, LoadError> {
+    let read = |source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = fs::metadata(path).map_err(read)?;
+    if metadata.is_dir() {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = open(path, flags, Mode::empty()).map_err(|errno| read(errno.into()))?;
+        return Ok(Input::Directory(root));
+    }
+    let total = metadata.is_file().then_some(metadata.len());
+    let file = fs::File::open(path).map_err(read)?;
+    Ok(Input::Stream(Box::new(file), total))
+}
+
+/// Loads every image of an archive that is read from `source`; `name` is what messages call it.
+pub fn load_stream(
+    store: &ImageStore,
+    (name, source): (&str, Box<dyn Read + Send>),
+    progress: &dyn Fn(LoadProgress),
+) -> Result<Vec<String>, LoadError> {
+    with_load(store, Input::Stream(source, None), progress, |load| {
+        load.run()
     })
+    .map_err(|error| error.of_archive(Path::new(name), store.state()))
+}
+
+/// What is loaded.
+enum Input {
+    Directory(OwnedFd),
+    Stream(Box<dyn Read + Send>, Option<u64>),
+}
+
+fn with_load<T>(
+    store: &ImageStore,
+    input: Input,
+    progress: &dyn Fn(LoadProgress),
+    work: impl FnOnce(Load<'_>) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
+    let _lease = store.lease()?;
+    let workspace = store.workspace()?;
+    let intake = Intake::new(store, &workspace);
+    let source = match input {
+        Input::Directory(root) => Source::Directory(root),
+        Input::Stream(inner, total) => {
+            let counted = Counted {
+                inner,
+                total,
+                bytes: 0,
+                reported: 0,
+                progress,
+            };
+            Source::Archive(Scan::read(counted, &intake)?)
+        }
+    };
+    work(Load {
+        store,
+        intake: &intake,
+        workspace: &workspace,
+        source,
+    })
+}
+
+/// Where the files of a load are.
+enum Source {
+    Directory(OwnedFd),
+    /// Read already.
+    Archive(Scan),
 }
 
 /// Loads one image of a layout directory or archive without giving it a name, and returns its id.
@@ -63,43 +139,17 @@ pub fn load_one(
     path: &Path,
     wanted: Option<&str>,
 ) -> Result<String, LoadError> {
-    let load = Load::open(store, path, &|_| {})?;
-    let mut images = load.images()?;
-    let is_wanted = |image: &Found| {
-        let wanted = wanted.unwrap_or("latest");
-        let digests = image.named.iter().chain(&image.manifest);
-        image.tag.as_deref() == Some(wanted)
-            || digests.into_iter().any(|digest| digest.as_str() == wanted)
-            || image.references.iter().any(|name| {
-                let parsed = name.parse::<Reference>();
-                name == wanted || parsed.is_ok_and(|reference| reference.tag() == Some(wanted))
-            })
-    };
-    let at = match images.iter().position(is_wanted) {
-        Some(at) => at,
-        None if wanted.is_none() && images.len() == 1 => 0,
-        None => {
-            return Err(LoadError::NoImage {
-                path: path.to_owned(),
-                wanted: wanted.unwrap_or("latest").to_owned(),
-            });
-        }
-    };
-    let mut image = images.swap_remove(at);
-    image.references.clear();
-    let names = load.add(image)?;
-    Ok(names.into_iter().next().unwrap_or_default())
+    open_input(path)
+        .and_then(|input| with_load(store, input, &|_| {}, |load| load.run_one(path, wanted)))
+        .map_err(|error| error.of_archive(path, store.state()))
 }
 
 /// One load.
 struct Load<'a> {
     store: &'a ImageStore,
-    path: &'a Path,
-    progress: &'a dyn Fn(PullProgress),
-    workspace: Workspace,
-    _lease: super::store::Lease,
-    /// The layout, given or unpacked.
-    root: OwnedFd,
+    intake: &'a Intake<'a>,
+    workspace: &'a Workspace,
+    source: Source,
 }
 
 /// An image found in an archive.
@@ -116,41 +166,42 @@ struct Found {
     tag: Option<String>,
 }
 
-impl<'a> Load<'a> {
-    fn open(
-        store: &'a ImageStore,
-        path: &'a Path,
-        progress: &'a dyn Fn(PullProgress),
-    ) -> Result<Self, LoadError> {
-        let lease = store.lease()?;
-        let workspace = store.workspace()?;
-        let read = |source| LoadError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let directory = if fs::metadata(path).map_err(read)?.is_dir() {
-            path.to_owned()
-        } else {
-            unpack_archive(path, &workspace)?
-        };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = open(&directory, flags, Mode::empty()).map_err(|errno| read(errno.into()))?;
-        Ok(Self {
-            store,
-            path,
-            progress,
-            workspace,
-            _lease: lease,
-            root,
-        })
-    }
-
-    fn run(&self) -> Result<Vec<String>, LoadError> {
+impl Load<'_> {
+    fn run(mut self) -> Result<Vec<String>, LoadError> {
         let mut names = Vec::new();
         for image in self.images()? {
             names.extend(self.add(image)?);
         }
         Ok(names)
+    }
+
+    /// Adds one image without a name, and returns its id.
+    fn run_one(mut self, path: &Path, wanted: Option<&str>) -> Result<String, LoadError> {
+        let mut images = self.images()?;
+        let is_wanted = |image: &Found| {
+            let wanted = wanted.unwrap_or("latest");
+            let digests = image.named.iter().chain(&image.manifest);
+            image.tag.as_deref() == Some(wanted)
+                || digests.into_iter().any(|digest| digest.as_str() == wanted)
+                || image.references.iter().any(|name| {
+                    let parsed = name.parse::<Reference>();
+                    name == wanted || parsed.is_ok_and(|reference| reference.tag() == Some(wanted))
+                })
+        };
+        let at = match images.iter().position(is_wanted) {
+            Some(at) => at,
+            None if wanted.is_none() && images.len() == 1 => 0,
+            None => {
+                return Err(LoadError::NoImage {
+                    path: path.to_owned(),
+                    wanted: wanted.unwrap_or("latest").to_owned(),
+                });
+            }
+        };
+        let mut image = images.swap_remove(at);
+        image.references.clear();
+        let names = self.add(image)?;
+        Ok(names.into_iter().next().unwrap_or_default())
     }
 
     fn images(&self) -> Result<Vec<Found>, LoadError> {
@@ -159,11 +210,11 @@ impl<'a> Load<'a> {
         } else if self.exists("index.json") {
             oci::images(self)
         } else {
-            Err(LoadError::Unknown(self.path.to_owned()))
+            Err(LoadError::Unknown(PathBuf::new()))
         }
     }
 
-    fn add(&self, image: Found) -> Result<Vec<String>, LoadError> {
+    fn add(&mut self, image: Found) -> Result<Vec<String>, LoadError> {
         let parsed = config::parse(&image.config)?;
         if parsed.diff_ids.len() != image.layers.len() {
             return Err(LoadError::LayerCount {
@@ -173,41 +224,47 @@ impl<'a> Load<'a> {
         }
         let mut pending = HashMap::new();
         let mut finished = Vec::new();
+        let mut kept = Vec::new();
+        let mut blobs = image.blobs;
         let mut seen = BTreeSet::new();
-        for (index, (layer, diff_id)) in image.layers.iter().zip(&parsed.diff_ids).enumerate() {
-            let count = image.layers.len();
-            let report = |phase| {
-                (self.progress)(PullProgress {
-                    layer: diff_id.clone(),
-                    index,
-                    layers: count,
-                    phase,
-                });
-            };
-            if self.store.has_layer(diff_id) || !seen.insert(diff_id) {
-                report(LayerPhase::Exists);
+        for ((file, digest), diff_id) in image.layers.iter().zip(&parsed.diff_ids) {
+            // The blob of a layer that the store has may be new to it.
+            let is_known = self.store.has_layer(diff_id)
+                && digest
+                    .as_ref()
+                    .is_none_or(|digest| self.store.has_blob(digest));
+            if let Some(digest) = digest {
+                blobs.insert(digest.clone());
+            }
+            if !seen.insert(diff_id) || is_known {
                 continue;
             }
-            report(LayerPhase::Unpacking);
-            let staged = self.unpack(&layer.0, layer.1.as_ref(), diff_id)?;
-            if staged.links.is_empty() {
-                finished.push(staged);
-            } else {
-                pending.insert(diff_id.clone(), staged);
+            let Some(candidate) = self.candidate(file, diff_id)? else {
+                continue;
+            };
+            let (layer, blob) = checked(candidate, file, (digest.as_ref(), diff_id))?;
+            // Without a manifest nothing says which layer a blob is of.
+            kept.extend(blob.filter(|_| digest.is_some()));
+            match layer {
+                Some(staged) if staged.links.is_empty() => finished.push(staged),
+                Some(staged) => drop(pending.insert(diff_id.clone(), staged)),
+                None => {}
             }
-            report(LayerPhase::Done);
         }
         self.store.commit_layers(&finished)?;
+        for (digest, file) in kept {
+            self.store.adopt_blob(&file, &digest)?;
+        }
         let references = image.references.clone();
         let new = NewImage {
             config: image.config,
             manifest: image.manifest,
             digest: image.named,
-            blobs: image.blobs,
+            blobs,
             references: image.references,
             origin: None,
         };
-        let record = self.store.add_image(&self.workspace, new, pending)?;
+        let record = self.store.add_image(self.workspace, new, pending)?;
         if references.is_empty() {
             return Ok(vec![record.id.to_string()]);
         }
@@ -218,63 +275,46 @@ impl<'a> Load<'a> {
         Ok(references.iter().map(familiar).collect())
     }
 
-    fn unpack(
-        &self,
-        file: &str,
-        digest: Option<&Digest>,
-        diff_id: &Digest,
-    ) -> Result<Staged, LoadError> {
-        let source = self.open_file(file)?;
-        let size = source.metadata().map_err(file_error(file))?.len();
-        let (directory, fs_path) = stage(&self.workspace)?;
-        let mut stream = super::digest::Hashing::new(source);
-        let unpacked =
-            unpack_layer(&mut stream, size, &fs_path).map_err(|source| LoadError::Layer {
-                layer: file.to_owned(),
-                source,
-            });
-        let unpacked = match unpacked {
-            Err(error) if error.is_no_space() => return Err(error),
-            unpacked => unpacked,
-        };
-        // Content that does not unpack is read to its end as well: a wrong digest is the better message.
-        io::copy(&mut stream, &mut io::sink()).map_err(file_error(file))?;
-        let (compressed, _, _) = stream.finish();
-        if let Some(wanted) = digest.filter(|wanted| **wanted != compressed) {
-            return Err(LoadError::Corrupt {
-                wanted: wanted.clone(),
-                found: compressed,
-            });
+    /// Returns a layer of the archive; `None` when an image before had it too and it is in the store by now.
+    fn candidate(&mut self, file: &str, diff_id: &Digest) -> Result<Option<Candidate>, LoadError> {
+        let missing = || file_error(file)(io::ErrorKind::NotFound.into());
+        match &mut self.source {
+            Source::Archive(scan) => match scan.layer(file.as_bytes()) {
+                Some(candidate) => Ok(Some(candidate)),
+                None if self.store.has_layer(diff_id) => Ok(None),
+                None => match scan.small(file.as_bytes()) {
+                    // Too small or too strange for a layer: say what is wrong with it.
+                    Some(mut bytes) => {
+                        let size = bytes.len() as u64;
+                        self.intake.read(&mut bytes, size, None).map(Some)
+                    }
+                    None => Err(missing()),
+                },
+            },
+            Source::Directory(root) => {
+                let mut source = open_below(root, file)?;
+                let size = source.metadata().map_err(file_error(file))?.len();
+                self.intake.read(&mut source, size, None).map(Some)
+            }
         }
-        let (found, unpacked) = unpacked?;
-        if found != *diff_id {
-            let (layer, wanted) = (file.to_owned(), diff_id.clone());
-            return Err(LoadError::DiffId {
-                layer,
-                wanted,
-                found,
-            });
-        }
-        for note in &unpacked.notes {
-            tracing::warn!(layer = file, note, "unpacked with a difference");
-        }
-        let meta = LayerMeta::new(found, &unpacked);
-        Ok(Staged {
-            directory,
-            meta,
-            links: unpacked.external_links,
-        })
     }
 
     /// Reads a small file.
     fn read(&self, file: &str) -> Result<Vec<u8>, LoadError> {
-        let mut bytes = Vec::new();
-        let source = self.open_file(file)?;
-        source
-            .take(CONFIG_BYTES_MAX)
-            .read_to_end(&mut bytes)
-            .map_err(file_error(file))?;
-        Ok(bytes)
+        match &self.source {
+            Source::Archive(scan) => scan
+                .small(file.as_bytes())
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| file_error(file)(io::ErrorKind::NotFound.into())),
+            Source::Directory(root) => {
+                let mut bytes = Vec::new();
+                open_below(root, file)?
+                    .take(CONFIG_BYTES_MAX)
+                    .read_to_end(&mut bytes)
+                    .map_err(file_error(file))?;
+                Ok(bytes)
+            }
+        }
     }
 
     /// Reads a blob by digest and checks it.
@@ -292,19 +332,49 @@ impl<'a> Load<'a> {
     }
 
     fn exists(&self, file: &str) -> bool {
-        self.open_file(file).is_ok()
-    }
-
-    fn open_file(&self, file: &str) -> Result<std::fs::File, LoadError> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let opened = openat2(self.root.as_fd(), file, flags, Mode::empty(), resolve);
-        let opened = opened.map_err(io::Error::from).map(std::fs::File::from);
-        opened.map_err(file_error(file))
+        self.read(file).is_ok()
     }
 }
 
-fn file_error(file: impl Display) -> impl FnOnce(io::Error) -> LoadError {
+/// Files of a layer and its compressed form, as they are to be committed.
+type Checked = (Option<super::store::Staged>, Option<(Digest, PathBuf)>);
+
+/// Compares a layer with what manifest and config say.
+fn checked(
+    candidate: Candidate,
+    file: &str,
+    (digest, diff_id): (Option<&Digest>, &Digest),
+) -> Result<Checked, LoadError> {
+    if let Some(wanted) = digest.filter(|wanted| **wanted != candidate.digest) {
+        return Err(LoadError::Corrupt {
+            wanted: wanted.clone(),
+            found: candidate.digest,
+        });
+    }
+    let content = candidate.content.map_err(|source| LoadError::Layer {
+        layer: file.to_owned(),
+        source,
+    })?;
+    if content.diff_id != *diff_id {
+        return Err(LoadError::DiffId {
+            layer: file.to_owned(),
+            wanted: diff_id.clone(),
+            found: content.diff_id,
+        });
+    }
+    let blob = candidate.blob.map(|file| (candidate.digest, file));
+    Ok((content.staged, blob))
+}
+
+fn open_below(root: &OwnedFd, file: &str) -> Result<std::fs::File, LoadError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat2(root.as_fd(), file, flags, Mode::empty(), resolve);
+    let opened = opened.map_err(io::Error::from).map(std::fs::File::from);
+    opened.map_err(file_error(file))
+}
+
+fn file_error(file: impl std::fmt::Display) -> impl FnOnce(io::Error) -> LoadError {
     let file = file.to_string();
     move |source| LoadError::File { file, source }
 }
@@ -314,23 +384,26 @@ fn blob_file(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// Unpacks an archive, compressed or not, into the work directory.
-fn unpack_archive(path: &Path, workspace: &Workspace) -> Result<PathBuf, LoadError> {
-    let read = |source| LoadError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let file = fs::File::open(path).map_err(read)?;
-    let size = file.metadata().map_err(read)?.len();
-    let directory = workspace.path().join("archive");
-    fs::create_dir(&directory).map_err(ImageError::io("make a work directory"))?;
-    let target = fs::File::open(&directory).map_err(read)?;
-    let decoder = Decoder::new(file).map_err(read)?;
-    unpack(decoder, target.as_fd(), &Limits::for_compressed(size)).map_err(|source| {
-        LoadError::Archive {
-            path: path.to_owned(),
-            source,
+/// Tells how far the reading is.
+struct Counted<'a> {
+    inner: Box<dyn Read + Send>,
+    total: Option<u64>,
+    bytes: u64,
+    reported: u64,
+    progress: &'a dyn Fn(LoadProgress),
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes += count as u64;
+        if self.bytes - self.reported >= REPORT_BYTES {
+            self.reported = self.bytes;
+            (self.progress)(LoadProgress {
+                bytes: self.bytes,
+                total: self.total,
+            });
         }
-    })?;
-    Ok(directory)
+        Ok(count)
+    }
 }

@@ -36,11 +36,12 @@ impl ImageStore {
         fs::rename(upper, &fs_path).map_err(ImageError::io("take over a layer"))?;
         let mut sink = Hashing::new(io::sink());
         let written = diff::write_stream(&fs_path, &mut sink)?;
-        let (diff_id, _, _) = sink.finish();
+        let (diff_id, stream_bytes, _) = sink.finish();
         if !self.has_layer(&diff_id) {
             let unpacked = Unpacked {
                 entries: written.entries,
                 bytes: written.bytes,
+                stream_bytes,
                 ..Unpacked::default()
             };
             let meta = LayerMeta::new(diff_id.clone(), &unpacked);

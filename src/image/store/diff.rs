@@ -54,23 +54,15 @@ pub(super) fn read_stream(directory: &Path, out: &mut dyn Write) -> Result<Writt
 fn stream(directory: &Path, out: &mut dyn Write, strips: bool) -> Result<Written, ImageError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = open(directory, flags, Mode::empty()).map_err(failed)?;
-    let mut stream = Stream {
-        out,
-        strips,
-        links: HashMap::new(),
-        written: Written::default(),
-    };
+    let mut stream = Stream::new(out, strips);
     let stat = statat(&root, ".", AtFlags::empty()).map_err(failed)?;
     stream.entry(&root, b".", b"./", &stat)?;
     stream.directory(&root, b"")?;
-    stream
-        .out
-        .write_all(&[0; 2 * BLOCK])
-        .map_err(ImageError::io("write a layer"))?;
+    stream.end()?;
     Ok(stream.written)
 }
 
-struct Stream<'a> {
+pub(super) struct Stream<'a> {
     out: &'a mut dyn Write,
     /// Whether overlayfs' bookkeeping is removed from the files.
     strips: bool,
@@ -79,7 +71,21 @@ struct Stream<'a> {
     written: Written,
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
+    pub(super) fn new(out: &'a mut dyn Write, strips: bool) -> Self {
+        Self {
+            out,
+            strips,
+            links: HashMap::new(),
+            written: Written::default(),
+        }
+    }
+
+    /// Writes the end mark.
+    pub(super) fn end(&mut self) -> Result<(), ImageError> {
+        self.write(&[0; 2 * BLOCK])
+    }
+
     fn directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), ImageError> {
         if is_opaque(directory.as_fd()) {
             self.whiteout(&[path, b".wh..wh..opq"].concat())?;
@@ -126,7 +132,7 @@ impl Stream<'_> {
         })
     }
 
-    fn entry(
+    pub(super) fn entry(
         &mut self,
         directory: &OwnedFd,
         name: &[u8],
@@ -318,6 +324,23 @@ impl Fields<'_> {
     }
 }
 
+/// Returns the header of a file in an archive of ours, or of a directory when the name ends in a slash. All times are 0.
+pub(crate) fn member_header(name: &str, size: u64) -> Vec<u8> {
+    let is_directory = name.ends_with('/');
+    let mut header = Vec::new();
+    let mut stream = Stream::new(&mut header, false);
+    let fields = Fields {
+        path: name.as_bytes(),
+        kind: if is_directory { b'5' } else { b'0' },
+        mode: if is_directory { 0o755 } else { 0o644 },
+        size,
+        ..Fields::default()
+    };
+    // Writing to memory does not fail.
+    let _never = stream.header(&fields);
+    header
+}
+
 /// Makes a PAX record, whose length counts its own digits.
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
@@ -353,6 +376,6 @@ fn strip_marks(directory: &OwnedFd, name: &[u8]) {
     }
 }
 
-fn failed(errno: Errno) -> ImageError {
+pub(super) fn failed(errno: Errno) -> ImageError {
     ImageError::io("read a layer")(errno.into())
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     os::{
-        fd::AsFd,
+        fd::{AsFd, AsRawFd},
         unix::fs::{MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -11,11 +11,16 @@ use std::{
 };
 
 use fs_err as fs;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat},
+    io::Errno,
+};
 
 use super::{ImageError, ImageStore};
 use crate::{image::digest, model::Digest};
 
+/// How temporary names of blobs begin.
+pub(super) const TEMPORARY: &str = ".new-";
 /// Age at which a partial download is given up.
 const PART_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -135,18 +140,25 @@ impl ImageStore {
         let io_error = ImageError::io("write a blob");
         fs::create_dir_all(directory).map_err(ImageError::io("write a blob"))?;
         let write = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new()
-                .prefix(".new-")
-                .tempfile_in(directory)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_data()?;
-            file.as_file()
-                .set_permissions(std::fs::Permissions::from_mode(0o444))?;
-            file.persist(&path).map_err(|error| error.error)?;
+            write_unnamed(directory, &path, bytes)?;
             fs::File::open(directory)?.sync_all()
         };
         write().map_err(io_error)?;
         Ok(digest)
+    }
+
+    /// Makes a verified file a blob, unless it is one. The caller has synced the file system.
+    pub(crate) fn adopt_blob(&self, file: &Path, digest: &Digest) -> Result<(), ImageError> {
+        let blob = self.blob(digest);
+        if blob.exists() {
+            return Ok(());
+        }
+        publish(file, &blob)
+    }
+
+    /// Tells whether a blob is there, whatever its content.
+    pub(crate) fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob(digest).exists()
     }
 
     /// Removes partial downloads that nobody has touched for a week.
@@ -185,6 +197,51 @@ fn remove_file(path: &Path) -> Result<(), ImageError> {
     }
 }
 
+/// Writes a file that has no name until it is complete, so that a killed process leaves nothing.
+///
+/// File systems without `O_TMPFILE` (open(2)) get a temporary name, which the sweep knows.
+fn write_unnamed(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o444);
+    let file = match rustix::fs::open(directory, flags, mode) {
+        Ok(file) => file,
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            return write_named(directory, path, bytes);
+        }
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let link = || linkat(CWD, &*source, CWD, path, AtFlags::SYMLINK_FOLLOW);
+    match link() {
+        // Another process was quicker, or what lies there was found to be damaged.
+        Err(Errno::EXIST) => {
+            if fs::read(path).is_ok_and(|there| there == bytes) {
+                return Ok(());
+            }
+            fs::remove_file(path)?;
+            link()?;
+        }
+        result => result?,
+    }
+    Ok(())
+}
+
+fn write_named(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_data()?;
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(0o444))?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// Gives a finished file its final, read-only name.
 pub(super) fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
     let directory = to.parent().unwrap_or(to);
@@ -200,7 +257,7 @@ pub(super) fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
 fn lock_waiting(file: &fs::File) -> Result<(), ImageError> {
     loop {
         match flock(file.as_fd(), FlockOperation::LockExclusive) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             result => {
                 return result.map_err(|errno| ImageError::io("lock a download")(errno.into()));
             }

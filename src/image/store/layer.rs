@@ -5,6 +5,7 @@
 //! layers/chain-<hex>/          completed from the layers below (see `settle`)
 //!   fs/                        what overlayfs mounts
 //!   meta.json                  LayerMeta, written before the rename
+//!   stream                     what `stream.rs` needs to make the layer's stream again, where no blob is kept
 //! ```
 
 use std::{
@@ -21,6 +22,7 @@ use super::{
     ImageError, ImageStore, Workspace,
     merged::Merged,
     settle::{clone_tree, fits, settle},
+    stream::RECORD,
     workspace::random,
 };
 use crate::{
@@ -42,6 +44,9 @@ pub(crate) struct LayerMeta {
     pub(super) entries: u64,
     /// Bytes of file content.
     pub(super) bytes: u64,
+    /// Bytes of the whole stream; `None` where an older program did not count them.
+    #[serde(default)]
+    pub(super) stream_bytes: Option<u64>,
     /// Directories that the stream does not describe; bytes beyond printable ASCII and `%` are escaped as in URLs.
     implied: Vec<String>,
     /// It hides every layer below it.
@@ -56,6 +61,7 @@ impl LayerMeta {
             diff_id,
             entries: unpacked.entries,
             bytes: unpacked.bytes,
+            stream_bytes: Some(unpacked.stream_bytes).filter(|bytes| *bytes > 0),
             implied: unpacked.implied.iter().map(|path| escape(path)).collect(),
             opaque_root: unpacked.opaque_root,
         }
@@ -197,6 +203,11 @@ impl ImageStore {
         fs::create_dir(&directory).map_err(ImageError::io("make a layer's directory"))?;
         clone_tree(&fs, &directory.join("fs"))
             .map_err(|errno| ImageError::io("copy a layer")(errno.into()))?;
+        // The copy may be the only one that stays.
+        match fs::hard_link(fs.with_file_name(RECORD), directory.join(RECORD)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(ImageError::io("copy a layer"))?,
+        }
         self.complete(
             &Staged {
                 directory,

@@ -12,8 +12,11 @@
 //! Everything is committed by a rename of something that is already on the disk, so a process may be killed at any
 //! instruction: what is visible is complete, and the next user of the store removes the rest. Readers take no locks.
 
+mod capture;
 mod commit;
+mod details;
 mod diff;
+mod export;
 mod index;
 mod ingest;
 mod layer;
@@ -22,6 +25,7 @@ mod outgoing;
 mod record;
 mod release;
 mod remove;
+mod select;
 mod settle;
 mod stream;
 #[cfg(test)]
@@ -50,10 +54,14 @@ use crate::{
 use index::{ImageEntry, Index};
 
 pub use commit::CommittedLayer;
+pub(crate) use diff::member_header;
+pub use export::export;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use outgoing::{Outgoing, OutgoingBlob};
 pub(crate) use record::NewImage;
+pub(crate) use select::SavedImage;
+pub(crate) use stream::RECORD;
 pub use stream::{LayerBlob, LayerStream};
 pub(crate) use workspace::Workspace;
 
@@ -146,6 +154,19 @@ pub enum ImageError {
         #[source]
         source: UnpackError,
     },
+    /// More layers than one overlay mount takes.
+    #[error("image `{name}` has {count} layers: overlayfs takes at most {most}")]
+    TooManyLayers {
+        /// Its name or id.
+        name: String,
+        /// Layers that show.
+        count: usize,
+        /// The kernel's limit.
+        most: usize,
+    },
+    /// Files that cannot become a layer.
+    #[error("make a layer")]
+    Files(#[source] UnpackError),
     /// A container wrote a file whose name means "removed" in a layer.
     #[error("`{0}` cannot be stored in a layer: names that start with `.wh.` mean removed files")]
     WhiteoutName(String),
@@ -164,7 +185,7 @@ impl ImageError {
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ),
-            Self::Layer { source, .. } => source.is_no_space(),
+            Self::Layer { source, .. } | Self::Files(source) => source.is_no_space(),
             _ => false,
         }
     }
@@ -194,13 +215,7 @@ impl ImageStore {
         let mut images: Vec<ImageSummary> = index
             .images
             .iter()
-            .map(|(id, entry)| ImageSummary {
-                id: id.clone(),
-                references: index.references_of(id),
-                created: entry.created,
-                size_bytes: entry.size_bytes,
-                fetched: entry.fetched,
-            })
+            .map(|(id, entry)| details::summary(&index, id, entry))
             .collect();
         images.sort_by(|a, b| b.fetched.cmp(&a.fetched).then_with(|| a.id.cmp(&b.id)));
         Ok(images)

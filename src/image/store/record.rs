@@ -8,7 +8,10 @@ use super::{
     now,
 };
 use crate::{
-    image::config::{self, ParsedConfig},
+    image::{
+        config::{self, ParsedConfig},
+        manifest::LAYERS_MAX,
+    },
     model::{Digest, ImageRecord},
 };
 
@@ -48,6 +51,18 @@ impl ImageStore {
             source,
         })?;
         let stack = self.stack(workspace, &diff_ids, pending)?;
+        let shown = stack.names.len() - stack.hidden;
+        if shown > LAYERS_MAX {
+            return Err(ImageError::TooManyLayers {
+                name: image
+                    .references
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| id.to_string()),
+                count: shown,
+                most: LAYERS_MAX,
+            });
+        }
         let _lock = self.lock_index()?;
         let mut index = self.index()?;
         let mut blobs = image.blobs;

@@ -1,15 +1,24 @@
 //! Removing images, and sweeping what then belongs to nobody.
 
-use std::{collections::HashSet, io, os::fd::AsFd};
+use std::{collections::HashSet, io, os::fd::AsFd, time::Duration};
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{ImageError, ImageStore, Workspace, index::Index, resolve};
-use crate::{
-    image::reference::Reference,
-    model::{Digest, ImageId},
+use super::{
+    ImageError, ImageStore, Workspace,
+    index::{ImageEntry, Index},
+    ingest::TEMPORARY,
+    resolve,
 };
+use crate::{
+    image::{config, reference::Reference},
+    model::{Digest, ImageId, PruneFilter},
+    store::Meter,
+};
+
+/// Age at which a blob without its name has no writer any more.
+const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
 
 impl ImageStore {
     /// Removes a name, or an image with all its names; returns the names removed and the ids of images that went.
@@ -61,17 +70,24 @@ impl ImageStore {
         Ok(removed)
     }
 
-    /// Removes images without a name that no container uses, and everything in the store that no image needs.
+    /// Removes images that no container uses: those without a name, or all that the filter takes; and everything in the
+    /// store that no image needs. Returns what went, and the bytes of the disk that were given back.
     ///
     /// Layers of unfinished builds are among it: the builder holds a lease while it needs them, and looks again later.
-    pub fn prune(&self, all: bool, in_use: &[ImageId]) -> Result<Vec<String>, ImageError> {
+    pub fn prune(
+        &self,
+        filter: &PruneFilter,
+        in_use: &[ImageId],
+    ) -> Result<(Vec<String>, u64), ImageError> {
         let lock = self.lock_index()?;
         let mut index = self.index()?;
         let unwanted: Vec<ImageId> = index
             .images
-            .keys()
-            .filter(|id| !in_use.contains(id) && (all || index.references_of(id).is_empty()))
-            .cloned()
+            .iter()
+            .filter(|(id, _)| !in_use.contains(id))
+            .filter(|(id, _)| filter.all || index.references_of(id).is_empty())
+            .filter(|(id, entry)| self.is_taken(id, entry, filter))
+            .map(|(id, _)| id.clone())
             .collect();
         let mut removed = Vec::new();
         for id in unwanted {
@@ -82,6 +98,7 @@ impl ImageStore {
             forget(&mut index, &id);
             removed.push(id.to_string());
         }
+        self.clear_unfinished()?;
         for entry in list(&self.layers())? {
             index.orphans.insert(entry);
         }
@@ -93,8 +110,70 @@ impl ImageStore {
         index.write(&self.index_path())?;
         let trash = self.sweep(&mut index)?;
         drop(lock);
+        let freed = match &trash {
+            Some(trash) => {
+                let mut meter = Meter::default();
+                list(trash.path())?
+                    .iter()
+                    .map(|name| meter.add(&trash.path().join(name)))
+                    .sum()
+            }
+            None => Ok(0),
+        };
         drop(trash);
-        Ok(removed)
+        Ok((
+            removed,
+            freed.map_err(ImageError::io("measure what was removed"))?,
+        ))
+    }
+
+    /// Removes files that a killed process had not given their names yet. The caller has the index's lock, under which
+    /// alone the index is written; blobs have temporary names only on file systems without `O_TMPFILE`.
+    fn clear_unfinished(&self) -> Result<(), ImageError> {
+        let state = self.root.state();
+        for directory in [state.to_owned(), state.join("blobs").join("sha256")] {
+            for name in list(&directory)? {
+                let path = directory.join(&name);
+                let is_old = || {
+                    let modified = fs::metadata(&path).ok()?.modified().ok()?;
+                    Some(modified.elapsed().ok()? > UNFINISHED_AGE)
+                };
+                let is_ours = directory == state || is_old().unwrap_or(false);
+                if name.starts_with(TEMPORARY) && is_ours {
+                    match fs::remove_file(&path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(ImageError::io("remove litter")(error));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_taken(&self, id: &ImageId, entry: &ImageEntry, filter: &PruneFilter) -> bool {
+        if filter.until.is_some_and(|until| entry.created >= until) {
+            return false;
+        }
+        if filter.labels.is_empty() {
+            return true;
+        }
+        // An image whose config is gone has no labels.
+        let bytes = self.read_blob(id).ok().flatten().unwrap_or_default();
+        let labels = config::parse(&bytes).map(|parsed| parsed.config.labels);
+        let labels = labels.unwrap_or_default();
+        let has = |text: &str| match text.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
+            None => labels.contains_key(text),
+        };
+        filter
+            .labels
+            .iter()
+            .all(|label| match label.strip_prefix('!') {
+                Some(unwanted) => !has(unwanted),
+                None => has(label),
+            })
     }
 
     /// Puts orphaned layers and blobs aside if nobody uses the store right now; otherwise the next sweep does it.

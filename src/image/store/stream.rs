@@ -1,9 +1,10 @@
 //! The uncompressed tar stream of a layer, read again from what the store has of it.
 //!
-//! A layer that was pulled has its compressed blob, which is decoded; one that was built has none, and its files are
-//! written again by the canonical writer, whose stream gave the diff id in the first place. Whichever it is, the bytes
-//! are hashed on their way and the end of the stream is only reported when the sum is the diff id: nothing that was
-//! damaged on the disk gets into an archive or a registry unnoticed.
+//! A layer that was pulled has its compressed blob, which is decoded. One that was loaded from a `docker save` archive
+//! has a record of everything but the content of its files (see `unpack/record.rs`). One that was built has neither,
+//! and its files are written again by the canonical writer, whose stream gave the diff id in the first place.
+//! Whichever it is, the bytes are hashed on their way and the end of the stream is only reported when the sum is the
+//! diff id: nothing that was damaged on the disk gets into an archive or a registry unnoticed.
 
 use std::{
     io::{self, Read, Write},
@@ -20,6 +21,7 @@ use crate::{
         decode::Decoder,
         digest::Hashing,
         manifest::{self, Document},
+        unpack::Replay,
     },
     model::Digest,
 };
@@ -28,6 +30,9 @@ use crate::{
 const CHUNK: usize = 256 << 10;
 /// Chunks that may wait; bounds the memory of a stream to about 1 MiB.
 const WAITING_MAX: usize = 3;
+
+/// Name of a layer's record, beside its `fs`.
+pub(crate) const RECORD: &str = "stream";
 
 /// A layer's compressed form, as a registry gave it or an archive held it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +60,7 @@ pub struct LayerStream {
 /// Where the bytes come from.
 enum Source {
     Blob(Box<Decoder<fs::File>>),
+    Record(Box<Replay<fs::File>>),
     Files(Written),
 }
 
@@ -78,6 +84,8 @@ impl ImageStore {
                 fs::File::open(&blob.path).map_err(ImageError::io("read a compressed layer"))?;
             let decoder = Decoder::new(file).map_err(ImageError::io("read a compressed layer"))?;
             Source::Blob(Box::new(decoder))
+        } else if let Some(replay) = self.replay(diff_id)? {
+            Source::Record(Box::new(replay))
         } else {
             let layer = self
                 .layer(diff_id)
@@ -89,6 +97,51 @@ impl ImageStore {
             source: Some(Hashing::new(source)),
             _lease: lease,
         })
+    }
+
+    /// Returns the number of bytes of a layer's stream. Layers of older stores are read once to count them.
+    pub fn layer_stream_bytes(&self, diff_id: &Digest) -> Result<u64, ImageError> {
+        let counted = self
+            .directories_of(diff_id)?
+            .iter()
+            .find_map(|name| self.meta(name).ok().flatten()?.stream_bytes);
+        match counted {
+            Some(bytes) => Ok(bytes),
+            None => io::copy(&mut self.layer_stream(diff_id)?, &mut io::sink())
+                .map_err(ImageError::io("read a layer")),
+        }
+    }
+
+    /// Opens the record of a layer, if it has one.
+    fn replay(&self, diff_id: &Digest) -> Result<Option<Replay<fs::File>>, ImageError> {
+        let opened = ImageError::io("read the form of a layer");
+        for name in self.directories_of(diff_id)? {
+            let directory = self.layers().join(name);
+            let record = match fs::File::open(directory.join(RECORD)) {
+                Ok(record) => record,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(opened(error)),
+            };
+            let root = fs::File::open(directory.join("fs")).map_err(&opened)?;
+            let root = root.into_file().into();
+            return Replay::new(record, root).map(Some).map_err(opened);
+        }
+        Ok(None)
+    }
+
+    /// Returns the directories in `layers/` that were made of a layer: on its own, and completed for some images.
+    fn directories_of(&self, diff_id: &Digest) -> Result<Vec<String>, ImageError> {
+        let mut names = vec![diff_id.hex().to_owned()];
+        for image in self.index()?.images.values() {
+            let layers = image.diff_ids.iter().zip(&image.layers);
+            names.extend(
+                layers
+                    .filter(|(other, _)| *other == diff_id)
+                    .map(|(_, name)| name.clone()),
+            );
+        }
+        names.dedup();
+        Ok(names)
     }
 
     /// Finds a layer's compressed form; `None` for layers that came without one, and when the file is gone.
@@ -151,6 +204,7 @@ impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Blob(decoder) => decoder.read(buffer),
+            Self::Record(replay) => replay.read(buffer),
             Self::Files(written) => written.read(buffer),
         }
     }
@@ -160,13 +214,14 @@ impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Blob(_) => "Blob",
+            Self::Record(_) => "Record",
             Self::Files(_) => "Files",
         })
     }
 }
 
 /// The canonical writer on a thread of its own, read chunk by chunk.
-struct Written {
+pub(super) struct Written {
     /// `None` once it was dropped to make the writer stop.
     receiver: Option<Receiver<Vec<u8>>>,
     /// `None` once it was joined.
@@ -176,7 +231,7 @@ struct Written {
 }
 
 impl Written {
-    fn spawn(directory: PathBuf) -> Result<Self, ImageError> {
+    pub(super) fn spawn(directory: PathBuf) -> Result<Self, ImageError> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let writer = std::thread::Builder::new()
             .name("layer stream".to_owned())

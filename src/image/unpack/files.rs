@@ -1,9 +1,11 @@
 //! Small operations on entries of a directory, none of which follows a link.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat, unlinkat},
+    fs::{
+        AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, statat, unlinkat,
+    },
     io::Errno,
 };
 
@@ -11,8 +13,8 @@ use super::attributes;
 
 /// Bytes copied at a time.
 pub(super) const CHUNK: usize = 128 << 10;
-/// Deepest directory that is removed by recursion.
-const REMOVE_DEPTH_MAX: usize = 4096;
+/// Deepest directory that is removed where it is.
+const REMOVE_DEPTH_MAX: usize = 32;
 
 /// Tells whether an entry is a character device 0:0, by which overlayfs hides what is below.
 pub(crate) fn is_whiteout(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
@@ -24,29 +26,80 @@ pub(super) fn is_whiteout_stat(stat: &rustix::fs::Stat) -> bool {
 }
 
 /// Removes an entry of any kind, a directory with everything in it; one that does not exist counts as removed.
+///
+/// The tree may be of any depth: what lies deep is moved up to its top first, so few descriptors are open at once.
 pub(crate) fn remove_any(directory: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    remove_at(directory, name, 0)
-}
-
-fn remove_at(directory: BorrowedFd<'_>, name: &[u8], depth: usize) -> Result<(), Errno> {
     match unlinkat(directory, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => {}
         Err(Errno::NOENT) => return Ok(()),
         result => return result,
     }
-    if depth > REMOVE_DEPTH_MAX {
-        return Err(Errno::NAMETOOLONG);
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inner = openat(directory, name, flags, Mode::empty())?;
-    for child in Dir::read_from(&inner)? {
-        let child = child?;
-        let child = child.file_name().to_bytes();
-        if child != b"." && child != b".." {
-            remove_at(inner.as_fd(), child, depth + 1)?;
+    let mut removal = Removal {
+        top: openat(directory, name, DIRECTORY, Mode::empty())?,
+        moved: 0,
+    };
+    loop {
+        let before = removal.moved;
+        let top = openat(&removal.top, ".", DIRECTORY, Mode::empty())?;
+        removal.empty(&top, 0)?;
+        match unlinkat(directory, name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY) if removal.moved > before => {}
+            result => return result,
         }
     }
-    unlinkat(directory, name, AtFlags::REMOVEDIR)
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// A tree on its way out.
+struct Removal {
+    top: OwnedFd,
+    /// Directories that were moved up.
+    moved: u64,
+}
+
+impl Removal {
+    fn empty(&mut self, directory: &OwnedFd, depth: usize) -> Result<(), Errno> {
+        let mut inner = Vec::new();
+        for child in Dir::read_from(directory)? {
+            let child = child?;
+            let child = child.file_name().to_bytes();
+            if child == b"." || child == b".." {
+                continue;
+            }
+            match unlinkat(directory, child, AtFlags::empty()) {
+                Err(Errno::ISDIR) => inner.push(child.to_vec()),
+                Err(Errno::NOENT) => {}
+                result => result?,
+            }
+        }
+        for child in inner {
+            if depth >= REMOVE_DEPTH_MAX {
+                self.lift(directory, &child)?;
+                continue;
+            }
+            let opened = openat(directory, &*child, DIRECTORY, Mode::empty())?;
+            self.empty(&opened, depth + 1)?;
+            unlinkat(directory, &*child, AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a directory to the top, under a name that is free.
+    fn lift(&mut self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        loop {
+            self.moved += 1;
+            let free = format!(".deep-{}", self.moved);
+            let flags = RenameFlags::NOREPLACE;
+            match renameat_with(directory, name, &self.top, free, flags) {
+                Err(Errno::EXIST) => {}
+                result => return result,
+            }
+        }
+    }
 }
 
 /// Copies a regular file with its attributes to a name that is free.

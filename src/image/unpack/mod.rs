@@ -13,20 +13,28 @@ mod attributes;
 mod files;
 mod header;
 mod parents;
+mod pending;
 mod reader;
+mod record;
 mod sparse;
 #[cfg(test)]
 pub(super) mod tests;
 mod whiteout;
 mod writer;
 
-use std::{io::Read, os::fd::BorrowedFd};
+use std::{
+    io::{Read, Write},
+    os::fd::BorrowedFd,
+};
 
 use rustix::io::Errno;
 
 pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
 pub(crate) use files::{copy_file, is_whiteout, remove_any};
 pub(crate) use parents::{clean, open_directory};
+pub(crate) use reader::{Kind, TarReader};
+use record::Recorder;
+pub(crate) use record::Replay;
 
 /// Ceilings against streams that unpack to more than anyone wants.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +45,9 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
     /// Most components of a path.
     pub(crate) depth: usize,
+    /// Most directories whose times wait to be set, and most links and directories that the layer's record names: about
+    /// 150 bytes of memory each, where images have hundreds.
+    pub(crate) remembered: usize,
     /// What names beginning with `.wh.` are.
     pub(crate) whiteouts: Whiteouts,
 }
@@ -62,6 +73,7 @@ impl Limits {
             entries: 5_000_000,
             bytes: Self::BYTES_FLOOR.max(bytes.saturating_mul(Self::RATIO_MAX)),
             depth: 1024,
+            remembered: 100_000,
             whiteouts: Whiteouts::Layer,
         }
     }
@@ -82,12 +94,16 @@ pub(crate) struct Unpacked {
     pub(crate) entries: u64,
     /// Bytes of file content.
     pub(crate) bytes: u64,
+    /// Bytes of the whole stream, where it was counted.
+    pub(crate) stream_bytes: u64,
     /// Hard links whose target is not in this layer, in the order of the stream.
     pub(crate) external_links: Vec<ExternalLink>,
     /// Directories that were made only because something lies in them; `""` is the root.
     pub(crate) implied: Vec<Vec<u8>>,
     /// The layer hides everything below it.
     pub(crate) opaque_root: bool,
+    /// An entry took the place of an earlier one, whose content is gone.
+    pub(crate) replaced: bool,
     /// What could not be kept, one sentence each: device nodes or attributes that this host refuses.
     pub(crate) notes: Vec<String>,
 }
@@ -110,6 +126,9 @@ pub enum TarError {
     /// The stream ends within an entry.
     #[error("the archive ends in the middle of an entry")]
     Truncated,
+    /// What is needed to write the stream again could not be kept.
+    #[error("keep the form of the layer")]
+    Record(#[source] std::io::Error),
     /// A header does not have its form.
     #[error("malformed archive: bad {0}")]
     Field(&'static str),
@@ -156,22 +175,44 @@ pub enum UnpackError {
 impl UnpackError {
     /// Tells whether the disk or quota is full.
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Kernel { errno, .. } if *errno == Errno::NOSPC || *errno == Errno::DQUOT)
+        match self {
+            Self::Kernel { errno, .. } => *errno == Errno::NOSPC || *errno == Errno::DQUOT,
+            Self::Tar(TarError::Record(error)) => matches!(
+                error.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        }
     }
 }
 
 /// Unpacks a stream into an empty directory, and reads the stream to its very end.
+///
+/// `record` gets what [`Replay`] needs to make the same stream again out of the files; it is of no use when
+/// [`Unpacked::replaced`] is set.
 pub(crate) fn unpack(
     source: impl Read,
     root: BorrowedFd<'_>,
     limits: &Limits,
+    record: Option<&mut (dyn Write + Send)>,
 ) -> Result<Unpacked, UnpackError> {
-    let mut reader = reader::TarReader::new(source);
+    let recorder = match record {
+        Some(out) => Some(Recorder::new(out).map_err(TarError::Record)?),
+        None => None,
+    };
+    let mut reader = TarReader::recording(source, recorder);
     let mut writer = writer::Writer::new(root, *limits);
     while let Some(entry) = reader.next_entry()? {
         writer.apply(&entry, &mut reader)?;
     }
+    reader.finish_record()?;
     writer.finish()
+}
+
+/// Tells whether a block is the header of an entry.
+pub(crate) fn is_header(block: &[u8]) -> bool {
+    let block = block.first_chunk::<{ header::BLOCK }>();
+    block.is_some_and(|block| block[0] != 0 && header::Header(block).is_intact())
 }
 
 /// Unpacks an archive that is no layer, of `size` bytes as it lies there, into an empty directory.
@@ -185,7 +226,7 @@ pub fn unpack_archive(
     size: u64,
 ) -> Result<(), UnpackError> {
     let decoder = super::decode::Decoder::new(source).map_err(TarError::Read)?;
-    let unpacked = unpack(decoder, directory, &Limits::for_archive(size))?;
+    let unpacked = unpack(decoder, directory, &Limits::for_archive(size), None)?;
     match unpacked.external_links.first() {
         Some(link) => Err(UnpackError::Refused {
             entry: display(&link.path),

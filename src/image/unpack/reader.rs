@@ -8,6 +8,7 @@ use std::io::Read;
 use super::{
     TarError,
     header::{self, BLOCK, Header, Time},
+    record::Recorder,
     sparse::SparseRecords,
 };
 
@@ -17,8 +18,8 @@ const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 const EXTENSIONS_MAX: usize = 16;
 
 /// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
     File,
     HardLink,
     Symlink,
@@ -30,25 +31,25 @@ pub(super) enum Kind {
 
 /// One member of the archive, its extensions applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Name as written; may be absolute, may climb.
-    pub(super) path: Vec<u8>,
+    pub(crate) path: Vec<u8>,
     /// Target of a link, as written.
-    pub(super) link: Vec<u8>,
-    pub(super) kind: Kind,
+    pub(crate) link: Vec<u8>,
+    pub(crate) kind: Kind,
     /// Permission bits with set-id and sticky.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: Time,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Time,
     /// Major and minor number of a device.
-    pub(super) device: (u32, u32),
+    pub(crate) device: (u32, u32),
     /// Size of the file as it will be.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Where the data goes, in ascending order; `None` = all of it, from 0.
-    pub(super) segments: Option<Vec<(u64, u64)>>,
+    pub(crate) segments: Option<Vec<(u64, u64)>>,
     /// Extended attributes: name and value.
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Everything that extension blocks said about the next entry.
@@ -65,25 +66,33 @@ struct Extensions {
 }
 
 /// Reads entries off a stream.
-pub(super) struct TarReader<R> {
+pub(crate) struct TarReader<'a, R> {
     source: R,
+    /// Keeps what is needed to write the same stream again.
+    recorder: Option<Recorder<'a>>,
     /// Data bytes of the current entry that were not read yet.
     pub(super) left: u64,
     /// Zero bytes after them.
     padding: u64,
 }
 
-impl<R: Read> TarReader<R> {
-    pub(super) fn new(source: R) -> Self {
+impl<'a, R: Read> TarReader<'a, R> {
+    pub(crate) fn new(source: R) -> Self {
+        Self::recording(source, None)
+    }
+
+    /// Reads entries and has everything but the content of files recorded.
+    pub(super) fn recording(source: R, recorder: Option<Recorder<'a>>) -> Self {
         Self {
             source,
+            recorder,
             left: 0,
             padding: 0,
         }
     }
 
     /// Returns the next entry; `None` after the last, when the stream has been read to its very end.
-    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extensions = Extensions::default();
         for round in 0..=EXTENSIONS_MAX {
             self.skip_data()?;
@@ -111,16 +120,48 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Reads data of the current entry; 0 at its end.
-    pub(super) fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
+    pub(crate) fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
         let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
         if most == 0 {
             return Ok(0);
         }
-        let count = read_some(&mut self.source, &mut buffer[..most])?;
+        let count = self.take(&mut buffer[..most])?;
         if count == 0 {
             return Err(TarError::Truncated);
         }
         self.left -= count as u64;
+        Ok(count)
+    }
+
+    /// Announces that the next `length` bytes of data become the content of a file, from `offset` on.
+    pub(super) fn begin_content(
+        &mut self,
+        path: &[u8],
+        offset: u64,
+        length: u64,
+    ) -> Result<(), TarError> {
+        match &mut self.recorder {
+            Some(recorder) => recorder
+                .content(path, offset, length)
+                .map_err(TarError::Record),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the recording after the last entry.
+    pub(super) fn finish_record(&mut self) -> Result<(), TarError> {
+        match self.recorder.take() {
+            Some(recorder) => recorder.finish().map_err(TarError::Record),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads from the source, and shows it to the recorder.
+    fn take(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
+        let count = read_some(&mut self.source, buffer)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.read(&buffer[..count]).map_err(TarError::Record)?;
+        }
         Ok(count)
     }
 
@@ -226,7 +267,7 @@ impl<R: Read> TarReader<R> {
                 return Err(TarError::Field("end mark"));
             }
             let mut scratch = [0; 8 * BLOCK];
-            while read_some(&mut self.source, &mut scratch)? > 0 {}
+            while self.take(&mut scratch)? > 0 {}
             return Ok(None);
         }
         if !Header(&block).is_intact() {
@@ -239,7 +280,7 @@ impl<R: Read> TarReader<R> {
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {
-            match read_some(&mut self.source, &mut block[filled..])? {
+            match self.take(&mut block[filled..])? {
                 0 if filled == 0 => return Ok(None),
                 0 => return Err(TarError::Truncated),
                 count => filled += count,

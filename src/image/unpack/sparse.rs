@@ -20,7 +20,7 @@ pub(super) struct SparseRecords {
     pub(super) numbers: Vec<u64>,
 }
 
-impl<R: Read> TarReader<R> {
+impl<R: Read> TarReader<'_, R> {
     /// Reads the map of a sparse file, if the entry is one.
     pub(super) fn read_sparse(
         &mut self,

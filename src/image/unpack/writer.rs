@@ -1,7 +1,6 @@
 //! Turns entries into files. The only code that writes into a layer's directory while it is unpacked.
 
 use std::{
-    collections::HashMap,
     io::Read,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -15,12 +14,12 @@ use rustix::{
 };
 
 use super::{
-    ExternalLink, Limits, UnpackError, Unpacked, Whiteouts,
+    Limits, UnpackError, Unpacked, Whiteouts,
     attributes::{self, Attributes},
     display,
     files::{CHUNK, is_whiteout, is_whiteout_stat, remove_any, write_at},
-    header::Time,
     parents::{Parents, Path, clean},
+    pending::{Links, Times, within},
     reader::{Entry, Kind, TarReader},
 };
 
@@ -32,7 +31,8 @@ pub(super) struct Writer<'a> {
     limits: Limits,
     pub(super) parents: Parents<'a>,
     /// Directories get their time last, since every entry put into one changes it.
-    directory_times: HashMap<Vec<u8>, Time>,
+    pub(super) times: Times,
+    links: Links,
     pub(super) unpacked: Unpacked,
     buffer: Vec<u8>,
 }
@@ -42,7 +42,8 @@ impl<'a> Writer<'a> {
         Self {
             limits,
             parents: Parents::new(root),
-            directory_times: HashMap::new(),
+            times: Times::default(),
+            links: Links::default(),
             unpacked: Unpacked::default(),
             buffer: vec![0; CHUNK],
         }
@@ -52,7 +53,7 @@ impl<'a> Writer<'a> {
     pub(super) fn apply<R: Read>(
         &mut self,
         entry: &Entry,
-        reader: &mut TarReader<R>,
+        reader: &mut TarReader<'_, R>,
     ) -> Result<(), UnpackError> {
         self.unpacked.entries += 1;
         if self.unpacked.entries > self.limits.entries {
@@ -97,10 +98,18 @@ impl<'a> Writer<'a> {
             .parents
             .ensure(parent)
             .map_err(kernel(entry, "open its directory"))?;
-        self.drop_pending(&path, entry.kind != Kind::Directory);
+        let implied = self.parents.implied.len();
+        within(
+            "directories without an entry",
+            implied,
+            self.limits.remembered,
+        )?;
+        self.keep_time(parent, &directory)
+            .map_err(kernel(entry, "look at its directory"))?;
+        self.links.drop_at(&path.0, entry.kind != Kind::Directory);
         match entry.kind {
             Kind::Directory => self.make_directory(entry, &path, &directory, name),
-            Kind::File => self.make_file(entry, reader, &directory, name),
+            Kind::File => self.make_file((entry, &path), reader, &directory, name),
             Kind::HardLink => self.make_link(entry, &path, &directory, name),
             _ => self.make_special(entry, &directory, name),
         }
@@ -111,13 +120,8 @@ impl<'a> Writer<'a> {
         for path in std::mem::take(&mut self.parents.replaced_whiteouts) {
             self.make_opaque(&path)?;
         }
-        for (path, time) in std::mem::take(&mut self.directory_times) {
-            let opened = self.parents.open(&path);
-            // It may have been replaced by something else since.
-            let Ok(directory) = opened else { continue };
-            attributes::apply_time(directory.as_fd(), b".", time)
-                .map_err(kernel_at(&path, "set its time"))?;
-        }
+        self.set_times()?;
+        self.unpacked.external_links = self.links.take();
         self.unpacked.implied = self.parents.implied.into_iter().collect();
         Ok(self.unpacked)
     }
@@ -131,7 +135,7 @@ impl<'a> Writer<'a> {
             .open(b"")
             .map_err(kernel(entry, "open the root"))?;
         self.parents.implied.remove(&b""[..]);
-        self.directory_times.insert(Vec::new(), entry.mtime);
+        self.times.remember(b"", entry.mtime);
         self.set_attributes(entry, root.as_fd(), b".")
     }
 
@@ -161,14 +165,18 @@ impl<'a> Writer<'a> {
             result => result.map_err(kernel(entry, "make a directory"))?,
         }
         self.parents.implied.remove(&path.0);
-        self.directory_times.insert(path.0.clone(), entry.mtime);
-        self.set_attributes(entry, directory.as_fd(), name)
+        self.set_attributes(entry, directory.as_fd(), name)?;
+        self.times.remember(&path.0, entry.mtime);
+        if self.times.is_full(self.limits.remembered) {
+            self.set_times()?;
+        }
+        Ok(())
     }
 
     fn make_file<R: Read>(
         &mut self,
-        entry: &Entry,
-        reader: &mut TarReader<R>,
+        (entry, path): (&Entry, &Path),
+        reader: &mut TarReader<'_, R>,
         directory: &OwnedFd,
         name: &[u8],
     ) -> Result<(), UnpackError> {
@@ -176,7 +184,7 @@ impl<'a> Writer<'a> {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let make = || openat(directory, name, flags, Mode::from_raw_mode(0o600));
         let file = self.replacing(entry, directory, name, make, "make a file")?;
-        self.write_data(entry, reader, &file)?;
+        self.write_data((entry, path), reader, &file)?;
         drop(file);
         self.set_attributes(entry, directory.as_fd(), name)?;
         attributes::apply_time(directory.as_fd(), name, entry.mtime)
@@ -185,14 +193,15 @@ impl<'a> Writer<'a> {
 
     fn write_data<R: Read>(
         &mut self,
-        entry: &Entry,
-        reader: &mut TarReader<R>,
+        (entry, path): (&Entry, &Path),
+        reader: &mut TarReader<'_, R>,
         file: &OwnedFd,
     ) -> Result<(), UnpackError> {
         let whole = [(0, entry.size)];
         let segments = entry.segments.as_deref().unwrap_or(&whole);
         for (offset, length) in segments {
             let (mut at, mut left) = (*offset, *length);
+            reader.begin_content(&path.0, at, left)?;
             while left > 0 {
                 let most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
                 let count = reader.read_data(&mut self.buffer[..most])?;
@@ -259,11 +268,7 @@ impl<'a> Writer<'a> {
             // The target must be in a lower layer; this name is free until it is known.
             self.clear(directory, name)
                 .map_err(kernel(entry, "replace what is there"))?;
-            let link = ExternalLink {
-                path: path.0.clone(),
-                target: target.0,
-            };
-            self.unpacked.external_links.push(link);
+            self.links.add(&path.0, target.0, self.limits.remembered)?;
             return Ok(());
         };
         let make = || linkat(&*parent, target_name, directory, name, AtFlags::empty());
@@ -326,16 +331,12 @@ impl<'a> Writer<'a> {
 
     fn clear(&mut self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         self.parents.forget();
+        if statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| !is_whiteout_stat(&stat))
+        {
+            self.unpacked.replaced = true;
+        }
         remove_any(directory.as_fd(), name)
-    }
-
-    /// Forgets links that wait for their target at a path that is written again, or below one that is no directory now.
-    fn drop_pending(&mut self, path: &Path, below: bool) {
-        let replaced = |link: &ExternalLink| {
-            let rest = link.path.strip_prefix(&*path.0);
-            rest.is_some_and(|rest| rest.is_empty() || (below && rest.starts_with(b"/")))
-        };
-        self.unpacked.external_links.retain(|link| !replaced(link));
     }
 
     fn set_attributes(

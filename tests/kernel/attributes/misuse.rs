@@ -5,6 +5,7 @@ use crate::support::World;
 #[test]
 fn misuse_ends_before_anything_is_made_in_an_error_with_field_and_value() {
     let world = World::new("services: {}");
+    let mut missed = Vec::new();
     for (attribute, wanted) in [
         ("devices: [ '/dev/no-such:/proc/x:r' ]", "/proc/x"),
         (
@@ -19,7 +20,7 @@ fn misuse_ends_before_anything_is_made_in_an_error_with_field_and_value() {
         ("cap_add: [ FLY ]", "FLY"),
         (
             "ulimits: { nofile: { soft: 5, hard: 4 } }",
-            "soft 5, hard 4",
+            "soft: 5, hard: 4",
         ),
         ("ulimits: { magic: 5 }", "magic"),
         ("sysctls: { kernel.panic: 1 }", "kernel.panic"),
@@ -54,14 +55,14 @@ fn misuse_ends_before_anything_is_made_in_an_error_with_field_and_value() {
         world.write("compose.yaml", &compose);
         let output = world.stack(&["up", "-d"]);
         assert_ne!(output.code, 0, "{attribute}: {output:?}");
-        assert!(
-            output.stderr.contains(wanted),
-            "{attribute}: {}",
-            output.stderr
-        );
+        // The loader shows the line, planning names the place and the value.
+        if !output.stderr.contains(wanted) {
+            missed.push(format!("{attribute}: {}", output.stderr));
+        }
         let containers = fs_err::read_dir(world.root().join("containers"));
         assert_eq!(containers.map_or(0, Iterator::count), 0, "{attribute}");
     }
+    assert_eq!(missed, Vec::<String>::new());
     // What is not known before the container is made ends there, and names the file.
     let compose = "services:\n  a:\n    image: busybox\n    command: sleep 1000\n    security_opt: [ 'seccomp=bad.json' ]\n";
     world.write("compose.yaml", compose);

@@ -1,6 +1,8 @@
 //! The store without registries: layers of the builder, names, removal. Needs root.
 #![expect(clippy::disallowed_methods, reason = "the oracle is a program")]
 
+mod faults;
+mod many;
 mod stream;
 
 use std::{
@@ -15,6 +17,13 @@ use super::*;
 use crate::image::{
     digest::{self, Hashing},
     unpack::tests::{listing, xattr},
+};
+use crate::model::PruneFilter;
+
+const ALL: PruneFilter = PruneFilter {
+    all: true,
+    until: None,
+    labels: Vec::new(),
 };
 
 struct World {
@@ -221,9 +230,9 @@ fn images_in_use_stay() {
         world.store.find(image.id.short()).unwrap(),
         Some(image.clone())
     );
-    assert!(world.store.prune(true, in_use).unwrap().is_empty());
+    assert!(world.store.prune(&ALL, in_use).unwrap().0.is_empty());
     assert_eq!(
-        world.store.prune(false, &[]).unwrap(),
+        world.store.prune(&PruneFilter::default(), &[]).unwrap().0,
         [image.id.to_string()]
     );
     assert!(!a.path.exists());
@@ -248,7 +257,7 @@ fn a_lease_holds_layers_until_the_next_sweep() {
     world.store.remove("app:3", false, &[]).unwrap();
     world.image(&[&c], "again", &["app:4"]);
     drop(lease);
-    world.store.prune(false, &[]).unwrap();
+    world.store.prune(&PruneFilter::default(), &[]).unwrap();
     assert!(c.path.exists());
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the rules U1 to U26 of the image reference. They need root: device nodes and `trusted.*` attributes.
 
+mod bounds;
 mod formats;
 mod hostile;
 mod oracle;
@@ -162,6 +163,7 @@ pub(in crate::image) const LIMITS: Limits = Limits {
     entries: 10_000,
     bytes: 1 << 30,
     depth: 1024,
+    remembered: 1000,
     whiteouts: Whiteouts::Layer,
 };
 
@@ -243,7 +245,7 @@ pub(in crate::image) fn unpack_limited(bytes: &[u8], limits: &Limits) -> Layer {
     let root = outer.path().join("layer");
     fs_err::create_dir(&root).unwrap();
     let directory = fs_err::File::open(&root).unwrap();
-    let result = unpack(bytes, directory.as_fd(), limits);
+    let result = unpack(bytes, directory.as_fd(), limits, None);
     Layer { outer, result }
 }
 

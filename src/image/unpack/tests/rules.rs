@@ -366,6 +366,6 @@ fn bytes_behind_the_end_mark_are_read() {
     let mut source = &bytes[..];
     let directory = tempfile::tempdir().unwrap();
     let root = fs_err::File::open(directory.path()).unwrap();
-    unpack(&mut source, root.as_fd(), &LIMITS).unwrap();
+    unpack(&mut source, root.as_fd(), &LIMITS, None).unwrap();
     assert!(source.is_empty());
 }

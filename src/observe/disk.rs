@@ -1,0 +1,115 @@
+//! What images, containers, volumes and logs take of the disk, and which of it nothing uses.
+
+use std::{collections::BTreeSet, io, path::Path};
+
+use compose_spec::model::ProjectName;
+
+use super::{ObserveError, observed};
+use crate::{
+    container,
+    image::{self, ImageStore, SaveError, SaveFormat},
+    model::{ContainerRecord, ImageDetails, ObservedContainer, StoreDisk, VolumeRecord},
+    store::{Meter, Root},
+    volume,
+};
+
+/// Everything below the state root, measured.
+#[derive(Debug)]
+pub struct DiskUse {
+    /// Layers and blobs.
+    pub images: StoreDisk,
+    /// Containers with the bytes of what they wrote into their own layer.
+    pub containers: Vec<(ObservedContainer, u64)>,
+    /// Volumes with their bytes and the number of containers that mount them.
+    pub volumes: Vec<(VolumeRecord, u64, usize)>,
+    /// Logs of each project.
+    pub logs: Vec<(ProjectName, u64)>,
+    /// Build cache records; their layers are among those that no image names.
+    pub build_bytes: u64,
+}
+
+/// Measures everything. Walks all of it.
+pub fn disk_use(root: &Root) -> Result<DiskUse, ObserveError> {
+    let images = ImageStore::open(root)
+        .disk_use()
+        .map_err(ObserveError::Image)?;
+    let records = container::read_all(root)?;
+    let mut volumes = Vec::new();
+    for record in volume::list(root).map_err(ObserveError::Volume)? {
+        let users = records
+            .iter()
+            .filter(|container| uses(container, &record.name));
+        let bytes = measure(&root.volumes().join(&record.name))?;
+        let count = users.count();
+        volumes.push((record, bytes, count));
+    }
+    let projects: BTreeSet<ProjectName> = records
+        .iter()
+        .map(|record| record.project.clone())
+        .collect();
+    let mut logs = Vec::new();
+    for project in projects {
+        let bytes = measure(&root.project_logs(&project))?;
+        logs.push((project, bytes));
+    }
+    let mut containers = Vec::new();
+    for record in records {
+        let bytes = measure(&root.container(&record.id).join("upper"))?;
+        containers.push((observed(root, record)?, bytes));
+    }
+    Ok(DiskUse {
+        images,
+        containers,
+        volumes,
+        logs,
+        build_bytes: measure(&root.state().join("build"))?,
+    })
+}
+
+fn uses(container: &ContainerRecord, volume: &str) -> bool {
+    container.volumes.iter().any(|name| name == volume)
+        || container
+            .anonymous_volumes
+            .values()
+            .any(|name| name == volume)
+}
+
+fn measure(path: &Path) -> Result<u64, ObserveError> {
+    Meter::default().add(path).map_err(ObserveError::Disk)
+}
+
+/// Returns everything that is known of an image; fails when it is not there.
+pub fn image(root: &Root, name: &str) -> Result<ImageDetails, ObserveError> {
+    ImageStore::open(root)
+        .details(name)
+        .map_err(ObserveError::Image)
+}
+
+/// Writes images into one archive; `oci` keeps compressed layers and manifests as they came.
+pub fn save_images(
+    root: &Root,
+    names: &[String],
+    oci: bool,
+    out: &mut dyn io::Write,
+) -> Result<(), SaveError> {
+    let format = if oci {
+        SaveFormat::Oci
+    } else {
+        SaveFormat::Docker
+    };
+    image::save(&ImageStore::open(root), names, format, out)
+}
+
+/// Writes the files of a container, as it sees them without its mounts, as one tar archive.
+pub fn export_container(
+    root: &Root,
+    record: &ContainerRecord,
+    out: &mut dyn io::Write,
+) -> Result<(), ObserveError> {
+    let store = ImageStore::open(root);
+    let _lease = store.lease().map_err(ObserveError::Image)?;
+    let mut directories = vec![root.container(&record.id).join("upper")];
+    let details = store.details(record.image.as_str());
+    directories.extend(details.map_err(ObserveError::Image)?.directories);
+    image::export(&directories, out).map_err(ObserveError::Image)
+}

@@ -1,0 +1,25 @@
+//! Removing images that nothing uses. What a container has is never touched.
+
+use super::images::{blocking, image_failure};
+use crate::{
+    apply::Context,
+    container,
+    model::{ImageId, PruneFilter},
+    protocol::Outcome,
+};
+
+pub(super) async fn images(context: &Context, filter: PruneFilter) -> Outcome {
+    let in_use: Vec<ImageId> = match container::read_all(&context.root) {
+        Ok(records) => records.into_iter().map(|record| record.image).collect(),
+        Err(error) => return image_failure(&error),
+    };
+    let store = context.images.clone();
+    match blocking(move || store.prune(&filter, &in_use)).await {
+        Ok((names, reclaimed_bytes)) => Outcome {
+            names,
+            reclaimed_bytes,
+            ..Outcome::default()
+        },
+        Err(error) => image_failure(&error),
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     files::{self, Sources},
     places,
     queue::Done,
-    storage::{self, blocking},
+    storage, volumes,
 };
 use crate::{
     container::{self, Start, read_record},
@@ -20,7 +20,7 @@ use crate::{
         ContainerRef, ImageInput, NewContainer,
         lower::{LowerInput, lower},
     },
-    store, volume,
+    store,
 };
 
 /// How long a monitor may take to leave after its container has ended.
@@ -59,6 +59,7 @@ pub(super) async fn create(
         job.warn(format!("{}: {warning}", subject.name)).await;
     }
     files::read_profile(&mut lowered)?;
+    let held = storage::hold_volumes(context, &new.name).await?;
     storage::prepare(context, &lowered, &image).await?;
     let networks = networks_of(context, &lowered.record)?;
     let written = files::write(
@@ -74,6 +75,7 @@ pub(super) async fn create(
             source,
         }
     })?;
+    drop(held);
     Ok(Done {
         text: Some("created".to_owned()),
         container: Some(id),
@@ -260,8 +262,6 @@ pub(super) async fn remove(
     let one_off_log = matches!(record.role, ContainerRole::OneOff { remove: true, .. })
         .then(|| record.spec.log.dir.clone())
         .flatten();
-    let volumes = volumes.to_owned();
-    let name = record.name.clone();
     let directories = tokio::task::spawn_blocking(move || {
         container::remove(&root, &gone).map_err(|source| ApplyError::Container {
             name: gone.short().to_owned(),
@@ -274,14 +274,12 @@ pub(super) async fn remove(
     directories
         .await
         .expect("removing directories does not panic")?;
-    let root = context.root.clone();
-    blocking(move || {
-        volumes
-            .iter()
-            .try_for_each(|volume| volume::remove(&root, volume))
-    })
-    .await
-    .map_err(|source| ApplyError::Volume { name, source })?;
+    for volume in volumes {
+        match volumes::remove(&context.root, volume).await {
+            Err(error) if error.is_refusal() => job.warn(format!("{error}: it is kept")).await,
+            other => other.map_err(ApplyError::VolumeChange)?,
+        }
+    }
     Ok(Done::text("removed"))
 }
 

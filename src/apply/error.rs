@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use compose_spec::model::{PortProtocol, ServiceName};
 
+use super::VolumeChangeError;
 use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
@@ -247,6 +248,9 @@ pub enum ApplyError {
         /// The limit.
         after: Duration,
     },
+    /// A volume could not be removed.
+    #[error(transparent)]
+    VolumeChange(VolumeChangeError),
     /// A record could not be read or written.
     #[error("keep state")]
     Store(#[source] StoreError),
@@ -314,6 +318,7 @@ impl ApplyError {
             }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
             Self::Pull(error) => error.hints(),
+            Self::VolumeChange(error) => error.hints(),
             _ => Vec::new(),
         }
     }

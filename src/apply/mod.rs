@@ -13,6 +13,7 @@ mod image;
 mod places;
 mod queue;
 mod storage;
+mod volumes;
 mod wait;
 
 pub use crate::build::Engine;
@@ -20,6 +21,7 @@ pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
 pub use image::{check, pinned, registries};
 pub use queue::{Report, apply};
+pub use volumes::{VolumeChangeError, VolumeChanges, change_volumes};
 
 use crate::model::Timestamp;
 

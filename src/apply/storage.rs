@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{ApplyError, Context, queue::Done};
+use super::{ApplyError, Context, queue::Done, volumes};
 use crate::{
     model::{ImageRecord, NetworkRecord, VolumeRecord},
     plan::lower::{Lowered, VolumeUse},
     store::{self, Root},
-    volume::{self, VolumeError},
+    volume::{self, Uses, VolumeError},
 };
 
 /// Makes a network or repairs it: the record first, so that the kernel objects never lack an owner.
@@ -44,6 +44,17 @@ pub(super) async fn remove_network(
     Ok(Done::text("removed"))
 }
 
+/// Keeps all volumes in place until the container that is being made is on record.
+pub(super) async fn hold_volumes(context: &Context, container: &str) -> Result<Uses, ApplyError> {
+    let root = context.root.clone();
+    blocking(move || volume::hold_uses(&root))
+        .await
+        .map_err(|source| ApplyError::Volume {
+            name: container.to_owned(),
+            source,
+        })
+}
+
 /// Makes anonymous volumes, fills empty ones from the image, and checks bind sources.
 pub(super) async fn prepare(
     context: &Context,
@@ -71,14 +82,19 @@ pub(super) async fn prepare(
 }
 
 fn fill(root: &Root, used: &VolumeUse, layers: &[PathBuf]) -> Result<(), VolumeError> {
-    if let Some(record) = &used.anonymous {
+    if let Some(record) = &used.record {
         volume::ensure(root, record)?;
     }
     let place = (used.name.as_str(), used.subpath.as_deref());
     match (&used.copy_up, &used.subpath) {
         (Some(path), _) => volume::copy_up_below(root, place, layers, path),
         (None, Some(subpath)) => volume::ensure_subpath(root, &used.name, subpath),
-        (None, None) => Ok(()),
+        (None, None) => match volume::find(root, &used.name)? {
+            Some(_) => Ok(()),
+            None => Err(VolumeError::Missing {
+                name: used.name.clone(),
+            }),
+        },
     }
 }
 
@@ -89,7 +105,11 @@ pub(super) async fn ensure_volume(
 ) -> Result<Done, ApplyError> {
     let (root, record) = (context.root.clone(), record.clone());
     let name = record.name.clone();
-    blocking(move || volume::ensure(&root, &record))
+    let make = move || {
+        let _held = volume::hold_uses(&root)?;
+        volume::ensure(&root, &record)
+    };
+    blocking(make)
         .await
         .map_err(|source| ApplyError::Volume { name, source })?;
     Ok(Done::text("created"))
@@ -97,11 +117,9 @@ pub(super) async fn ensure_volume(
 
 /// Removes a volume and its data.
 pub(super) async fn remove_volume(context: &Context, name: &str) -> Result<Done, ApplyError> {
-    let (root, name) = (context.root.clone(), name.to_owned());
-    let removed = name.clone();
-    blocking(move || volume::remove(&root, &removed))
+    volumes::remove(&context.root, name)
         .await
-        .map_err(|source| ApplyError::Volume { name, source })?;
+        .map_err(ApplyError::VolumeChange)?;
     Ok(Done::text("removed"))
 }
 

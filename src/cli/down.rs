@@ -7,12 +7,12 @@ use super::{
     failure::Failure,
     rehearse,
     session::{Session, Target, service_names},
-    values,
+    values, volume,
 };
 use crate::{
     plan::{DownOptions, RemoveImages},
     protocol::{DownRequest, Request},
-    ui::progress::ProgressOptions,
+    ui::{human, progress::ProgressOptions},
 };
 
 /// Stop and remove the project's containers and networks
@@ -115,7 +115,10 @@ fn confirm_volumes(
         .ui
         .say("These volumes will be removed with all their data:");
     for volume in &volumes {
-        session.ui.say(&format!("  {volume}"));
+        let bytes = volume::size(session, volume)?;
+        session
+            .ui
+            .say(&format!("  {volume}  {}", human::size(bytes)));
     }
     let yes = session
         .ui
@@ -135,6 +138,7 @@ fn volumes_with_data(
     services: &[ServiceName],
 ) -> Result<Vec<String>, Failure> {
     let root = &session.settings.root;
+    let kept = volume::kept(session, &target.project)?;
     let mut names: Vec<String> = Vec::new();
     if let Some(project) = target.file()
         && services.is_empty()
@@ -150,7 +154,8 @@ fn volumes_with_data(
     for container in super::observed::of_services(session.containers(&target.project)?, services) {
         names.extend(container.record.anonymous_volumes.into_values());
     }
-    names.retain(|name| root.volumes().join(name).exists());
+    let is_protected = |name: &String| kept.contains(name);
+    names.retain(|name| root.volumes().join(name).exists() && !is_protected(name));
     names.sort();
     names.dedup();
     Ok(names)

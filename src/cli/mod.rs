@@ -46,6 +46,7 @@ mod top;
 mod up;
 mod values;
 mod version;
+mod volume;
 mod wait;
 
 use std::{
@@ -145,6 +146,10 @@ enum Command {
     Unpause(lifecycle::Services),
     Up(up::Arguments),
     Version(version::Arguments),
+    /// Volumes of this machine
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    Volumes(volume::Arguments),
     Wait(wait::Arguments),
 }
 
@@ -268,6 +273,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Unpause(arguments) => lifecycle::unpause(session, arguments),
         Command::Up(arguments) => up::run(session, arguments),
         Command::Version(arguments) => version::run(session, arguments),
+        Command::Volume(command) => volume::run(session, command),
+        Command::Volumes(arguments) => volume::of_project(session, arguments),
         Command::Wait(arguments) => wait::run(session, arguments),
     }
 }

@@ -38,8 +38,8 @@ pub use intent::{
     ChangedVolumes, DownOptions, LifecycleAction, Mode, Recreate, RemoveImages, UpOptions,
 };
 pub use network::NetworkRecord;
-pub use observed::{HostUse, Observed, ObservedContainer, PortUse};
+pub use observed::{HostUse, Observed, ObservedContainer, ObservedVolume, PortUse};
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
-pub use volume::{Backing, UnsupportedBacking, VolumeRecord};
+pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeRecord};

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
 };
 
 use compose_spec::model::PortProtocol;
@@ -45,6 +46,17 @@ pub struct ObservedContainer {
     pub network_intact: bool,
 }
 
+/// A volume and who has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedVolume {
+    /// Its record.
+    pub record: VolumeRecord,
+    /// The directory of its data.
+    pub mountpoint: PathBuf,
+    /// Names of the containers that have it, running or not.
+    pub users: Vec<String>,
+}
+
 /// What of the host is taken by others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostUse {
@@ -54,6 +66,9 @@ pub struct HostUse {
     pub addresses: BTreeMap<String, Vec<Ipv4Addr>>,
     /// Container names of other projects.
     pub container_names: Vec<String>,
+    /// Volumes of other projects' containers, by full name, with the names of the containers.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, Vec<String>>,
     /// Published ports of other projects' containers.
     pub ports: Vec<PortUse>,
 }

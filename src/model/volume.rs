@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use compose_spec::model::{ProjectName, Volume};
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
+
+/// Docker's label of volumes that nobody named.
+pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 
 /// `volumes/<name>/volume.json`; the data is in `volumes/<name>/_data`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,11 +26,38 @@ pub struct VolumeRecord {
     pub wanted: Option<Volume>,
     /// When it was made.
     pub created: Timestamp,
+    /// Nothing removes it until `stack volume unprotect`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
 }
 
 impl VolumeRecord {
     /// The schema version that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// Tells whether nobody named it: a mount without a source, a VOLUME of an image, or `stack volume create` without a name.
+    pub fn is_anonymous(&self) -> bool {
+        let is_marked = |wanted: &Volume| wanted.labels.contains_key(ANONYMOUS_LABEL);
+        self.key.is_none() && self.wanted.as_ref().is_none_or(is_marked)
+    }
+
+    /// Returns its labels as others see them: the user's own, and Compose's.
+    pub fn all_labels(&self) -> IndexMap<String, String> {
+        let wanted = self.wanted.as_ref();
+        let mut labels = wanted.map_or_else(IndexMap::new, |wanted| wanted.labels.clone());
+        let mut add = |name: &str, value: String| {
+            labels.insert(name.to_owned(), value);
+        };
+        if let Some(project) = &self.project {
+            add("com.docker.compose.project", project.to_string());
+        }
+        match &self.key {
+            Some(key) => add("com.docker.compose.volume", key.clone()),
+            None if wanted.is_none() => add(ANONYMOUS_LABEL, String::new()),
+            None => {}
+        }
+        labels
+    }
 
     /// Tells whether a text can be the name of a volume (Docker's rule): it is also the name of a directory.
     pub fn is_name(text: &str) -> bool {

@@ -66,14 +66,6 @@ pub fn disk_use(root: &Root) -> Result<DiskUse, ObserveError> {
     })
 }
 
-/// Returns the volumes that no container mounts.
-pub fn unused_volumes(root: &Root) -> Result<Vec<VolumeRecord>, ObserveError> {
-    let records = container::read_all(root)?;
-    let mut volumes = volume::list(root).map_err(ObserveError::Volume)?;
-    volumes.retain(|volume| !records.iter().any(|record| uses(record, &volume.name)));
-    Ok(volumes)
-}
-
 fn uses(container: &ContainerRecord, volume: &str) -> bool {
     container.volumes.iter().any(|name| name == volume)
         || container

@@ -16,15 +16,15 @@ use crate::{
     image::{ImageError, ImageStore},
     model::{
         BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, PortUse, Timestamp, VolumeRecord,
+        Observed, ObservedContainer, ObservedVolume, PortUse, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
-    store::{self, Root, StoreError},
+    store::{self, Meter, Root, StoreError},
     volume::{self, VolumeError},
 };
 
 pub use crate::build::sizes as build_cache_sizes;
-pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
+pub use disk::{DiskUse, disk_use, export_container, image, save_images};
 pub use host::{files_digests, host_facts};
 
 /// The state of the host could not be read.
@@ -243,6 +243,7 @@ fn host_use(
     Ok(HostUse {
         subnets,
         addresses,
+        volumes: volume_users(others()),
         container_names: others().map(|record| record.name.clone()).collect(),
         ports: others()
             .flat_map(|record| {
@@ -255,4 +256,42 @@ fn host_use(
             })
             .collect(),
     })
+}
+
+/// Returns the volumes that containers have, with the names of the containers.
+fn volume_users<'a>(
+    records: impl Iterator<Item = &'a ContainerRecord>,
+) -> BTreeMap<String, Vec<String>> {
+    let mut users = BTreeMap::<String, Vec<String>>::new();
+    for record in records {
+        for volume in record
+            .volumes
+            .iter()
+            .chain(record.anonymous_volumes.values())
+        {
+            users
+                .entry(volume.clone())
+                .or_default()
+                .push(record.name.clone());
+        }
+    }
+    users
+}
+
+/// Returns every volume, by name.
+pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
+    let mut users = volume_users(container::read_all(root)?.iter());
+    let records = volume::list(root).map_err(ObserveError::Volume)?;
+    let observed = records.into_iter().map(|record| ObservedVolume {
+        users: users.remove(&record.name).unwrap_or_default(),
+        mountpoint: volume::data_dir(root, &record.name),
+        record,
+    });
+    Ok(observed.collect())
+}
+
+/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record.
+pub fn volume_size(root: &Root, name: &str) -> Result<u64, ObserveError> {
+    let measured = Meter::default().add(&root.volumes().join(name));
+    measured.map_err(ObserveError::Disk)
 }

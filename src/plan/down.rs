@@ -216,6 +216,18 @@ fn volumes(
             draft.plan.notices.push(text);
             continue;
         }
+        if let Some(users) = inputs.observed.taken.volumes.get(name) {
+            let users = users.join(", ");
+            let text = format!("volume `{name}` is still in use by {users} and is kept");
+            draft.plan.notices.push(text);
+            continue;
+        }
+        if record.protected {
+            draft.plan.notices.push(format!(
+                "volume `{name}` is protected and is kept; `stack volume unprotect {name}` allows its removal"
+            ));
+            continue;
+        }
         let action = Action::RemoveVolume { name: name.clone() };
         let step = draft.step((SubjectKind::Volume, name), action, "down --volumes");
         for container in removed.iter().filter(|container| uses(container, name)) {

@@ -110,7 +110,7 @@ fn change_volume(
     (draft, renewed): (&mut Draft, &mut Renewed),
 ) {
     let name = &volume.name;
-    if inputs.options.changed_volumes == ChangedVolumes::Keep {
+    if known_protected(inputs, name) || inputs.options.changed_volumes == ChangedVolumes::Keep {
         draft.plan.notices.push(format!(
             "volume `{name}` differs from the Compose file ({change}) and is kept as it is"
         ));
@@ -132,6 +132,12 @@ fn change_volume(
     renewed.insert(name.clone(), (change, remove));
 }
 
+/// What the user forbade to remove is never made anew.
+fn known_protected(inputs: &Inputs<'_>, name: &str) -> bool {
+    let known = inputs.observed.volumes.get(name);
+    known.is_some_and(|record| record.protected)
+}
+
 fn ensure(
     inputs: &Inputs<'_>,
     (key, volume): (&str, &Volume),
@@ -145,6 +151,7 @@ fn ensure(
         key: Some(key.to_owned()),
         wanted: Some(volume.clone()),
         created: inputs.now,
+        protected: false,
     };
     let action = Action::EnsureVolume(Box::new(record));
     let step = draft.step((SubjectKind::Volume, &volume.name), action, cause);

@@ -17,7 +17,7 @@ pub use event::{
 pub use request::{
     BuildRequest, CommitRequest, DownRequest, ImageImportRequest, ImageLoadRequest,
     ImageRemoveRequest, ImageTagRequest, LifecycleRequest, LoginRequest, PinRequest, PullRequest,
-    PushRequest, Request, RunRequest, SearchRequest, UpRequest, VolumePruneRequest,
+    PushRequest, Request, RunRequest, SearchRequest, UpRequest, VolumeRequest,
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.

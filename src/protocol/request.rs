@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use compose_spec::model::{Project, ProjectName, ServiceName};
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -47,8 +48,8 @@ pub enum Request {
     ImageRemove(ImageRemoveRequest),
     /// Give an image another name.
     ImageTag(ImageTagRequest),
-    /// Remove volumes that nothing uses.
-    VolumePrune(VolumePruneRequest),
+    /// Make, remove or change volumes. `Outcome::names` are those it was done to.
+    Volume(VolumeRequest),
 }
 
 /// `stack up`.
@@ -186,15 +187,6 @@ pub struct CommitRequest {
     pub pause: bool,
 }
 
-/// `stack system prune --volumes`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumePruneRequest {
-    /// Also volumes with a name, not only anonymous ones.
-    pub all: bool,
-    /// Those that the user agreed to; others that have become unused since are left alone.
-    pub names: Vec<String>,
-}
-
 /// `stack image rm`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRemoveRequest {
@@ -237,4 +229,47 @@ pub struct SearchRequest {
     pub term: String,
     /// Most results.
     pub limit: u32,
+}
+
+/// `stack volume …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum VolumeRequest {
+    /// Make one; one that exists and is the same is left as it is.
+    Create {
+        /// Its name; `None` = a random one, and it counts as anonymous.
+        name: Option<String>,
+        /// `local` or `None`.
+        driver: Option<String>,
+        /// Options of the driver.
+        options: IndexMap<String, String>,
+        /// Labels.
+        labels: IndexMap<String, String>,
+    },
+    /// Remove volumes with their data; one that is used or protected is an error.
+    Remove {
+        /// Names.
+        names: Vec<String>,
+        /// One that does not exist is no error.
+        force: bool,
+    },
+    /// Remove volumes that nothing uses; one that is used by now, protected, or of a project that is wanted, is left alone.
+    Prune {
+        /// Those that the user agreed to.
+        names: Vec<String>,
+    },
+    /// Give a volume that nobody uses another name.
+    Rename {
+        /// Its name.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// Forbid the removal of volumes, or allow it again.
+    Protect {
+        /// Names.
+        names: Vec<String>,
+        /// Whether it is forbidden.
+        protected: bool,
+    },
 }

@@ -6,7 +6,7 @@ use compose_spec::model::{ImageSource, Project, Service, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{captures, project::absorb, prune, registries};
+use super::{captures, project::absorb, prune, registries, volumes};
 use crate::{
     apply::{self, Context, Job},
     build::prune as prune_build_cache,
@@ -40,10 +40,10 @@ pub(super) async fn call(
         Request::Commit(request) => Box::pin(captures::commit(context, request)).await,
         Request::ImageImport(request) => captures::import(context, request).await,
         Request::ImagePrune(filter) => prune::images(context, filter).await,
-        Request::VolumePrune(request) => prune::volumes(context, &job, request).await,
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
+        Request::Volume(request) => volumes::call(context, request).await,
         other => Outcome {
             errors: vec![ErrorReport::operation(format!(
                 "call `{other:?}` is not one of images"

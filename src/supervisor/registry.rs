@@ -219,6 +219,6 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         | Request::ImagePrune(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_)
-        | Request::VolumePrune(_) => None,
+        | Request::Volume(_) => None,
     }
 }

@@ -60,6 +60,15 @@ pub enum VolumeError {
         #[source]
         source: io::Error,
     },
+    /// There is one of that name.
+    #[error("volume `{name}` exists already")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// It could not be kept from changing who uses volumes.
+    #[error("lock the uses of volumes")]
+    Uses(#[source] StoreError),
     /// The volumes could not be listed.
     #[error("list volumes")]
     List(#[source] io::Error),

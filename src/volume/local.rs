@@ -102,8 +102,13 @@ impl Volumes {
     /// Finds a volume.
     pub(super) fn find(&self, name: &str) -> Result<Option<VolumeRecord>, VolumeError> {
         check_name(name)?;
-        read_json(&self.record_path(name))
-            .map_err(|source| self.store_error("look up", name, source))
+        let found: Option<VolumeRecord> = read_json(&self.record_path(name))
+            .map_err(|source| self.store_error("look up", name, source))?;
+        // A renaming may have been cut off before the record was written again: the directory is right.
+        Ok(found.map(|mut record| {
+            name.clone_into(&mut record.name);
+            record
+        }))
     }
 
     /// Returns all volumes by name.
@@ -130,7 +135,7 @@ impl Volumes {
         self.directory.join(name)
     }
 
-    fn record_path(&self, name: &str) -> PathBuf {
+    pub(super) fn record_path(&self, name: &str) -> PathBuf {
         self.volume_dir(name).join("volume.json")
     }
 
@@ -143,7 +148,12 @@ impl Volumes {
         clippy::unused_self,
         reason = "reads as the others do at the place of use"
     )]
-    fn store_error(&self, intent: &'static str, name: &str, source: StoreError) -> VolumeError {
+    pub(super) fn store_error(
+        &self,
+        intent: &'static str,
+        name: &str,
+        source: StoreError,
+    ) -> VolumeError {
         VolumeError::Store {
             intent,
             name: name.to_owned(),
@@ -153,7 +163,7 @@ impl Volumes {
 }
 
 /// Docker's rule; it also makes a name one harmless path component.
-fn check_name(name: &str) -> Result<(), VolumeError> {
+pub(super) fn check_name(name: &str) -> Result<(), VolumeError> {
     if VolumeRecord::is_name(name) {
         Ok(())
     } else {
@@ -188,6 +198,7 @@ mod tests {
                 labels: IndexMap::new(),
             }),
             created: Timestamp(1),
+            protected: false,
         }
     }
 

@@ -12,6 +12,7 @@
 //! Blocking; callers run it where blocking is allowed. It never decides which volumes there should be.
 
 mod bind;
+mod change;
 mod copy_up;
 mod error;
 mod local;
@@ -21,10 +22,39 @@ mod tree;
 use std::path::PathBuf;
 
 use self::{copy_up::Filled, local::Volumes};
-use crate::{model::VolumeRecord, store::Root};
+use crate::{
+    model::VolumeRecord,
+    store::{self, Root},
+};
 
 pub use bind::bind_source;
 pub use error::VolumeError;
+
+/// A state of uses that does not change in the other way while it is held.
+#[derive(Debug)]
+pub struct Uses {
+    _lock: store::Lock,
+}
+
+/// Keeps every volume in place until the container that is being made with it is on record.
+///
+/// Held from before its volumes are made until its record is written; never together with [`freeze_uses`].
+pub fn hold_uses(root: &Root) -> Result<Uses, VolumeError> {
+    let lock = store::lock_shared(&uses_path(root));
+    lock.map(|lock| Uses { _lock: lock })
+        .map_err(VolumeError::Uses)
+}
+
+/// Waits until no container is being made, and keeps it so: who uses a volume is then on record.
+pub fn freeze_uses(root: &Root) -> Result<Uses, VolumeError> {
+    let lock = store::lock(&uses_path(root));
+    lock.map(|lock| Uses { _lock: lock })
+        .map_err(VolumeError::Uses)
+}
+
+fn uses_path(root: &Root) -> PathBuf {
+    root.run().join("volume-uses.lock")
+}
 
 /// Makes a volume. One that exists keeps its data and its record.
 pub fn ensure(root: &Root, record: &VolumeRecord) -> Result<(), VolumeError> {
@@ -34,6 +64,16 @@ pub fn ensure(root: &Root, record: &VolumeRecord) -> Result<(), VolumeError> {
 /// Removes a volume and its data; of a bound one only what is ours. One that does not exist counts as removed.
 pub fn remove(root: &Root, name: &str) -> Result<(), VolumeError> {
     Volumes::open(root).remove(name)
+}
+
+/// Allows the removal of a volume, or forbids it.
+pub fn set_protected(root: &Root, name: &str, protected: bool) -> Result<(), VolumeError> {
+    Volumes::open(root).set_protected(name, protected)
+}
+
+/// Gives a volume that nobody uses another name.
+pub fn rename(root: &Root, from: &str, to: &str) -> Result<(), VolumeError> {
+    Volumes::open(root).rename(from, to)
 }
 
 /// Finds a volume.

@@ -22,3 +22,4 @@ mod network;
 mod registry;
 mod support;
 mod survival;
+mod volumes;

@@ -161,7 +161,7 @@ fn needed(request: &Request) -> Needed {
         | Request::ImagePrune(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_)
-        | Request::VolumePrune(_) => Needed::Nothing,
+        | Request::Volume(_) => Needed::Nothing,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     },
     model::{DownOptions, ImageId, VolumeRecord},
     observe::{self, DiskUse},
-    protocol::{DownRequest, Request, VolumePruneRequest},
+    protocol::{DownRequest, Request, VolumeRequest},
     ui::{human, lines, progress::ProgressOptions},
 };
 
@@ -79,10 +79,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
             }),
     );
     if !found.volumes.is_empty() {
-        let request = Request::VolumePrune(VolumePruneRequest {
-            all: all_volumes,
-            names: found.volumes,
-        });
+        let names = found.volumes;
+        let request = Request::Volume(VolumeRequest::Prune { names });
         let outcome = session.call(&request, ProgressOptions::default(), None)?;
         bytes += outcome.reclaimed_bytes;
         removed.extend(
@@ -131,8 +129,7 @@ fn find(
         })
     };
     let is_free = |volume: &VolumeRecord| {
-        let is_anonymous = volume.key.is_none() && volume.wanted.is_none();
-        !is_mounted(&volume.name) && (all_volumes || is_anonymous)
+        !is_mounted(&volume.name) && !volume.protected && (all_volumes || volume.is_anonymous())
     };
     let free: Vec<_> = disk
         .volumes

@@ -119,8 +119,8 @@ pub struct ProfileUse {
 pub struct VolumeUse {
     /// Full name.
     pub name: String,
-    /// The record to make it from when it is an anonymous one that does not exist yet; named ones have their own step.
-    pub anonymous: Option<VolumeRecord>,
+    /// The record to make it from when it does not exist: an anonymous one, or one that was removed since it was planned. `None` = external.
+    pub record: Option<VolumeRecord>,
     /// Path in the image whose content goes into the volume when it is empty; `None` = `nocopy`.
     pub copy_up: Option<String>,
     /// Directory inside the volume that is mounted, made when missing; `None` = the volume itself.

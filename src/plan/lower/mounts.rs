@@ -127,7 +127,15 @@ impl Mounts {
                 }
                 self.volumes.push(VolumeUse {
                     name: volume.name.clone(),
-                    anonymous: None,
+                    record: (!volume.external).then(|| VolumeRecord {
+                        version: VolumeRecord::VERSION,
+                        name: volume.name.clone(),
+                        project: Some(input.project.name.clone()),
+                        key: Some(key.clone()),
+                        wanted: Some(volume.clone()),
+                        created: input.now,
+                        protected: false,
+                    }),
                     copy_up: (!nocopy).then_some(target),
                     subpath: subpath.clone(),
                 });
@@ -195,13 +203,14 @@ impl Mounts {
             });
         self.add_volume(input, target.clone(), &name, read_only, None);
         self.volumes.push(VolumeUse {
-            anonymous: Some(VolumeRecord {
+            record: Some(VolumeRecord {
                 version: VolumeRecord::VERSION,
                 name: name.clone(),
                 project: Some(input.project.name.clone()),
                 key: None,
                 wanted: None,
                 created: input.now,
+                protected: false,
             }),
             name: name.clone(),
             copy_up: copy_up.then(|| target.clone()),

@@ -105,7 +105,14 @@ fn mounts_come_shallow_first_with_volumes_of_the_image() {
     let volumes: Vec<(bool, Option<&str>)> = result
         .volumes
         .iter()
-        .map(|used| (used.anonymous.is_some(), used.copy_up.as_deref()))
+        .map(|used| {
+            (
+                used.record
+                    .as_ref()
+                    .is_some_and(|record| record.key.is_none()),
+                used.copy_up.as_deref(),
+            )
+        })
         .collect();
     assert_eq!(
         volumes,

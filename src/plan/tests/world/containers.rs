@@ -72,7 +72,7 @@ impl World {
         })
         .expect("a planned container can be lowered");
         for used in &lowered.volumes {
-            match &used.anonymous {
+            match &used.record {
                 Some(record) => {
                     self.observed
                         .volumes

@@ -45,6 +45,7 @@ impl Bed {
                     labels: IndexMap::new(),
                 }),
                 created: Timestamp(0),
+                protected: false,
             })
             .unwrap();
     }

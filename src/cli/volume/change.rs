@@ -1,0 +1,77 @@
+//! `stack volume create|rm|mv|protect|unprotect`.
+
+use super::{VolumeCommand, map};
+use crate::{
+    cli::{failure::Failure, session::Session},
+    protocol::{Request, VolumeRequest},
+    ui::{lines, progress::ProgressOptions},
+};
+
+pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), Failure> {
+    match command {
+        VolumeCommand::Create {
+            name,
+            driver,
+            labels,
+            options,
+        } => {
+            let request = VolumeRequest::Create {
+                name: name.clone(),
+                driver: Some(driver.clone()),
+                options: map(options),
+                labels: map(labels),
+            };
+            call(session, "create", request)
+        }
+        VolumeCommand::Mv { from, to } => {
+            let request = VolumeRequest::Rename {
+                from: from.clone(),
+                to: to.clone(),
+            };
+            call(session, "mv", request)
+        }
+        VolumeCommand::Protect { names } => protect(session, names, true),
+        VolumeCommand::Unprotect { names } => protect(session, names, false),
+        VolumeCommand::Rm { names, force } => remove(session, names, *force),
+        VolumeCommand::Df { .. }
+        | VolumeCommand::Inspect { .. }
+        | VolumeCommand::Ls { .. }
+        | VolumeCommand::Prune(_) => unreachable!("they change nothing here"),
+    }
+}
+
+fn protect(session: &Session<'_>, names: &[String], protected: bool) -> Result<(), Failure> {
+    let names = names.to_vec();
+    let verb = if protected { "protect" } else { "unprotect" };
+    call(session, verb, VolumeRequest::Protect { names, protected })
+}
+
+/// One call a name: what was removed is printed although another one could not be.
+fn remove(session: &Session<'_>, names: &[String], force: bool) -> Result<(), Failure> {
+    let mut failed: Option<Failure> = None;
+    for name in names {
+        let names = vec![name.clone()];
+        match call(session, "rm", VolumeRequest::Remove { names, force }) {
+            Ok(()) => {}
+            Err(Failure::Reports { reports: more, .. }) => match &mut failed {
+                Some(Failure::Reports { reports, .. }) => reports.extend(more),
+                _ => {
+                    failed = Some(Failure::Reports {
+                        reports: more,
+                        code: None,
+                    });
+                }
+            },
+            Err(other) => return Err(other),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Sends a call and prints the names that it was done to.
+fn call(session: &Session<'_>, verb: &str, request: VolumeRequest) -> Result<(), Failure> {
+    session.refuse_dry_run(&format!("volume {verb}"))?;
+    let request = Request::Volume(request);
+    let outcome = session.call(&request, ProgressOptions::default(), None)?;
+    Ok(session.ui.data(lines(outcome.names))?)
+}

@@ -1,0 +1,218 @@
+//! Showing volumes: `ls`, `inspect`, `df`, and `stack volumes`.
+
+use serde_json::{Value, json};
+
+use super::{Arguments, Filter, filter, size, volumes};
+use crate::{
+    cli::{
+        failure::Failure,
+        observed,
+        session::{Session, service_names},
+    },
+    model::{Backing, ObservedVolume},
+    ui::{human, lines, table::Table, template::Format},
+};
+
+pub(super) fn all(
+    session: &Session<'_>,
+    filters: &[Filter],
+    format: &Format,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let mut volumes = volumes(session)?;
+    filter::keep(&mut volumes, filters);
+    show(session, &volumes, format, quiet)
+}
+
+/// `stack volumes`.
+pub(in crate::cli) fn of_project(
+    session: &Session<'_>,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let target = session.target(&arguments.services)?;
+    let services = service_names(&arguments.services)?;
+    let containers = observed::of_services(session.containers(&target.project)?, &services);
+    let is_used = |volume: &ObservedVolume| {
+        containers
+            .iter()
+            .any(|container| volume.users.contains(&container.record.name))
+    };
+    let mut volumes = volumes(session)?;
+    volumes.retain(|volume| {
+        let of_project = volume.record.project.as_ref() == Some(&target.project);
+        is_used(volume) || (services.is_empty() && of_project)
+    });
+    show(session, &volumes, &arguments.format, arguments.quiet)
+}
+
+fn show(
+    session: &Session<'_>,
+    volumes: &[ObservedVolume],
+    format: &Format,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let text = if quiet {
+        lines(volumes.iter().map(|volume| &volume.record.name))
+    } else {
+        let objects: Vec<Value> = volumes.iter().map(row).collect();
+        let table = || {
+            let mut table = Table::new(["DRIVER", "VOLUME NAME"]);
+            for volume in volumes {
+                table.row(["local", &volume.record.name]);
+            }
+            table
+        };
+        format
+            .render(&objects, table)
+            .map_err(|error| Failure::Usage(error.to_string()))?
+    };
+    Ok(session.ui.data(text)?)
+}
+
+pub(super) fn inspect(
+    session: &Session<'_>,
+    names: &[String],
+    format: Option<&Format>,
+    sizes: bool,
+) -> Result<(), Failure> {
+    let known = volumes(session)?;
+    let mut objects = Vec::new();
+    let mut missing = Vec::new();
+    for name in names {
+        let Some(volume) = known.iter().find(|volume| volume.record.name == *name) else {
+            missing.push(name);
+            continue;
+        };
+        let mut object = object(volume);
+        if sizes {
+            object["UsageData"] = json!({
+                "Size": size(session, name)?,
+                "RefCount": volume.users.len(),
+            });
+        }
+        objects.push(object);
+    }
+    // docker prints one array here, whatever the number.
+    let format = match format {
+        None | Some(Format::Json | Format::Table) => &Format::JsonArray,
+        Some(format) => format,
+    };
+    let text = format
+        .render(&objects, || Table::new(["NAME"]))
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    session.ui.data(text)?;
+    match missing.first() {
+        None => Ok(()),
+        Some(name) => Err(Failure::message(format!("no such volume: {name}"))
+            .hint("`stack volume ls` lists those there are")),
+    }
+}
+
+/// `stack volume df`.
+pub(super) fn disk(session: &Session<'_>, format: &Format) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for volume in volumes(session)? {
+        rows.push((size(session, &volume.record.name)?, volume));
+    }
+    rows.sort_by(|(a, first), (b, second)| {
+        b.cmp(a).then(first.record.name.cmp(&second.record.name))
+    });
+    let objects: Vec<Value> = rows
+        .iter()
+        .map(|(bytes, volume)| {
+            json!({
+                "Name": volume.record.name,
+                "Size": human::size(*bytes),
+                "SizeBytes": bytes,
+                "Project": volume.record.project,
+                "UsedBy": volume.users,
+                "Protected": volume.record.protected,
+            })
+        })
+        .collect();
+    let table = || {
+        let mut table = Table::new(["VOLUME NAME", "SIZE", "USED BY", "PROTECTED"]);
+        for (bytes, volume) in &rows {
+            let users = if volume.users.is_empty() {
+                "-".to_owned()
+            } else {
+                volume.users.join(", ")
+            };
+            let protected = if volume.record.protected { "yes" } else { "no" };
+            table.row([
+                volume.record.name.clone(),
+                human::size(*bytes),
+                users,
+                protected.to_owned(),
+            ]);
+        }
+        table
+    };
+    let mut text = format
+        .render(&objects, table)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Format::Table = format {
+        let total: u64 = rows.iter().map(|(bytes, _)| bytes).sum();
+        text = format!("{text}\nTotal: {}\n", human::size(total));
+    }
+    Ok(session.ui.data(text)?)
+}
+
+/// One line of `ls --format json`: the fields of docker, of which those that it leaves to its daemon say N/A.
+fn row(volume: &ObservedVolume) -> Value {
+    let labels = volume.record.all_labels();
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    json!({
+        "Availability": "N/A",
+        "Driver": "local",
+        "Group": "N/A",
+        "Labels": labels.join(","),
+        "Links": volume.users.len().to_string(),
+        "Mountpoint": volume.mountpoint,
+        "Name": volume.record.name,
+        "Scope": "local",
+        "Size": "N/A",
+        "Status": "N/A",
+    })
+}
+
+fn object(volume: &ObservedVolume) -> Value {
+    let record = &volume.record;
+    let options = record.wanted.as_ref().map(|wanted| &wanted.driver_opts);
+    let options = options.filter(|options| !options.is_empty());
+    let labels = record.all_labels();
+    json!({
+        "CreatedAt": created(record.created.0),
+        "Driver": "local",
+        "Labels": (!labels.is_empty()).then_some(labels),
+        "Mountpoint": mountpoint(volume),
+        "Name": record.name,
+        "Options": options,
+        "Protected": record.protected,
+        "Scope": "local",
+        "UsedBy": volume.users,
+    })
+}
+
+/// Where the data is: of a bound volume the directory itself.
+fn mountpoint(volume: &ObservedVolume) -> String {
+    let backing = volume.record.wanted.as_ref().map(Backing::of);
+    let path = match &backing {
+        Some(Ok(Backing::Bind(device))) => device,
+        _ => &volume.mountpoint,
+    };
+    path.display().to_string()
+}
+
+/// `2026-11-21T16:19:29Z`.
+fn created(ms: u64) -> String {
+    let time = i64::try_from(ms).ok();
+    let time = time.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(
+        || "N/A".to_owned(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}

@@ -1,0 +1,103 @@
+//! `stack volume prune`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::{Filter, filter, size, volumes};
+use crate::{
+    cli::{failure::Failure, session::Session},
+    model::ObservedVolume,
+    protocol::{Request, VolumeRequest},
+    ui::{human, lines, progress::ProgressOptions},
+};
+
+/// Remove anonymous volumes that nothing uses
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    /// Also volumes with a name
+    #[arg(short, long)]
+    all: bool,
+    /// label=KEY[=VALUE] or label!=KEY[=VALUE]
+    #[arg(long = "filter", value_name = "NAME=VALUE", value_parser = Filter::of_prune)]
+    filters: Vec<Filter>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    let mut unused = volumes(session)?;
+    unused.retain(|volume| is_rubbish(session, volume, arguments.all));
+    filter::keep(&mut unused, &arguments.filters);
+    let mut sizes = BTreeMap::new();
+    for volume in unused {
+        let bytes = size(session, &volume.record.name)?;
+        sizes.insert(volume.record.name, bytes);
+    }
+    if session.settings.flags.dry_run {
+        return print(session, "Would delete volumes:", "reclaimable", &sizes);
+    }
+    if !sizes.is_empty() {
+        if !arguments.force {
+            confirm(session, &sizes)?;
+        }
+        let names = sizes.keys().cloned().collect();
+        let request = Request::Volume(VolumeRequest::Prune { names });
+        let outcome = session.call(&request, ProgressOptions::default(), None)?;
+        // A container may have taken one meanwhile.
+        sizes.retain(|name, _| outcome.names.contains(name));
+    }
+    print(session, "Deleted Volumes:", "reclaimed", &sizes)
+}
+
+/// Whether it may go: unused, not protected, anonymous unless all are meant, and of no project that will want it again.
+fn is_rubbish(session: &Session<'_>, volume: &ObservedVolume, all: bool) -> bool {
+    let record = &volume.record;
+    let root = &session.settings.root;
+    let is_wanted = |name| root.project(name).exists();
+    volume.users.is_empty()
+        && !record.protected
+        && (record.is_anonymous() || (all && !record.project.as_ref().is_some_and(is_wanted)))
+}
+
+fn confirm(session: &Session<'_>, sizes: &BTreeMap<String, u64>) -> Result<(), Failure> {
+    if !session.ui.options().interactive {
+        return Err(
+            Failure::message("nobody can be asked whether to remove the volumes")
+                .hint("--force does not ask"),
+        );
+    }
+    session
+        .ui
+        .say("These volumes will be removed with all their data:");
+    for (name, bytes) in sizes {
+        session
+            .ui
+            .say(&format!("  {name}  {}", human::size(*bytes)));
+    }
+    let yes = session
+        .ui
+        .confirm("Remove them?", false)
+        .map_err(|error| Failure::intent("ask", &error))?;
+    if yes {
+        Ok(())
+    } else {
+        Err(Failure::message("nothing was removed"))
+    }
+}
+
+fn print(
+    session: &Session<'_>,
+    title: &str,
+    verb: &str,
+    sizes: &BTreeMap<String, u64>,
+) -> Result<(), Failure> {
+    let mut text = String::new();
+    if !sizes.is_empty() {
+        text = format!("{title}\n{}\n", lines(sizes.keys()));
+    }
+    let total: u64 = sizes.values().sum();
+    text = format!("{text}Total {verb} space: {}\n", human::size(total));
+    Ok(session.ui.data(text)?)
+}

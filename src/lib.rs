@@ -8,7 +8,7 @@
 //! L3  image      -> store, model                       volume -> store, model
 //!     network    -> store, model, runtime              container -> store, model, runtime
 //! L4  build      -> image, container, store, model
-//! L5  observe    -> image, network, volume, container, store, model
+//! L5  observe    -> build, image, network, volume, container, store, model
 //!     apply      -> plan, observe (facts of the host), build, image, network, volume, container, store, model, protocol
 //! L6  supervisor -> observe, plan, apply, container, store, model, protocol, compose_spec
 //!     oci        -> plan (names of signals), runtime

@@ -245,12 +245,11 @@ pub(crate) fn name(
         let mut node = document
             .node
             .get("name")
-            .filter(|node| node.as_text().is_some())?
+            .filter(|node| node.as_text().is_some_and(|text| !text.is_empty()))?
             .clone();
+        // A name that variables leave empty is an error; one that is written so is as none.
         context.interpolate(&mut node, environment);
-        node.as_text()
-            .filter(|text| !text.is_empty())
-            .map(|text| (normalized(text), node.span))
+        node.as_text().map(|text| (normalized(text), node.span))
     });
     let base = origin
         .directory

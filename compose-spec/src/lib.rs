@@ -14,8 +14,11 @@
 //!
 //! Values in, values out: files come through [`Files`], variables through [`Request`]. No clock, no environment, no
 //! network. Findings carry codes and places; drawing them is the CLI's business.
-
+//!
+//! The README has the table of elements and an example; it is part of these pages.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod canonical;
 mod configuration;
@@ -25,6 +28,8 @@ mod discover;
 pub mod emit;
 mod env;
 mod extends;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod include;
 mod interpolate;
 mod load;

@@ -66,8 +66,8 @@ fn pipeline(request: &Request, context: &mut Context<'_>) -> Option<Outcome> {
     let project = project::build(&tree, &name, &origin, &mut context.sink);
     let inactive = selection
         .disabled
-        .iter()
-        .filter_map(|(name, _)| name.parse().ok());
+        .keys()
+        .filter_map(|name| name.parse().ok());
     let inactive = inactive.collect();
     let canonical = render::canonical(&selection.restrict(tree));
     Some(Outcome {

@@ -4,11 +4,12 @@
 //! with one key wins, in the place of the earlier), scalars and commands replace, nothing keeps what is below.
 //! `!reset` and `!override` stay in the result, so that they also act on a document further below; [`settle`] removes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
     locations::push_index,
+    render,
     schema::{Items, Kind, List, Section, Twice},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
@@ -18,7 +19,9 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
     if over.mark != Mark::None {
         return over;
     }
-    if matches!(over.value, Value::Null) {
+    // Nothing as a command asks for that of the image again, and as a variable for none: values of their own.
+    let means_null = matches!(kind, Kind::Command | Kind::Pair);
+    if matches!(over.value, Value::Null) && !means_null {
         return base;
     }
     if matches!(base.value, Value::Null) {
@@ -35,13 +38,22 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
         }
         Kind::Map(map) if map.replace => fold(base, over, sink, |_| &Kind::Text),
         Kind::Map(map) => fold(base, over, sink, |_| &map.value),
-        Kind::Pairs(_) | Kind::Options => fold(base, over, sink, |_| &Kind::Text),
+        Kind::Pairs(_) => fold(base, over, sink, |_| &Kind::Pair),
+        Kind::Options => fold(base, over, sink, |_| &Kind::Text),
         Kind::Any if base.as_mapping().is_some() && over.as_mapping().is_some() => {
             fold(base, over, sink, |_| &Kind::Any)
         }
-        Kind::Any => append(base, over, Vec::extend),
+        Kind::Any => match (&base.value, &over.value) {
+            (Value::Sequence(_), Value::Sequence(_)) => append(base, over, add_new),
+            (Value::Sequence(_) | Value::Mapping(_), _)
+            | (_, Value::Sequence(_) | Value::Mapping(_)) => {
+                cannot_merge(over.span, &base, sink);
+                base
+            }
+            _ => over,
+        },
         Kind::Values => match (&base.value, &over.value) {
-            (Value::Sequence(_), Value::Sequence(_)) => append(base, over, Vec::extend),
+            (Value::Sequence(_), Value::Sequence(_)) => append(base, over, add_new),
             (Value::Sequence(_), _) | (_, Value::Sequence(_)) => {
                 cannot_merge(over.span, &base, sink);
                 base
@@ -49,7 +61,7 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
             _ => over,
         },
         Kind::List(List { replace: true, .. }) => over,
-        Kind::List(list) => append(base, over, |below, above| add_texts(list, below, above)),
+        Kind::List(_) => append(base, over, add_new),
         Kind::Items(items) => append(base, over, |below, above| add_items(items, below, above)),
         _ => over,
     };
@@ -128,16 +140,14 @@ fn append(mut base: Node, over: Node, add: impl FnOnce(&mut Vec<Node>, Vec<Node>
     }
 }
 
-fn add_texts(list: &List, below: &mut Vec<Node>, above: Vec<Node>) {
-    for item in above {
-        let known = list.twice != Twice::Keep
-            && item
-                .as_text()
-                .is_some_and(|text| below.iter().any(|b| b.as_text() == Some(text)));
-        if !known {
-            below.push(item);
-        }
-    }
+/// Adds the items that are not there yet.
+fn add_new(below: &mut Vec<Node>, above: Vec<Node>) {
+    let shown = |node: &Node| match node.as_text() {
+        Some(text) => text.to_owned(),
+        None => render::plain(node).to_string(),
+    };
+    let mut known: HashSet<String> = below.iter().map(shown).collect();
+    below.extend(above.into_iter().filter(|item| known.insert(shown(item))));
 }
 
 fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
@@ -247,15 +257,36 @@ fn settle_value(kind: &'static Kind, node: &mut Node, path: &mut String, sink: &
                     .for_each(|(_, entry)| entry.value.mark = Mark::None);
             }
         }
-        Kind::List(list) => each_item(node, path, |item, path| {
-            settle_value(&list.item, item, path, sink);
-        }),
+        Kind::List(list) => {
+            each_item(node, path, |item, path| {
+                settle_value(&list.item, item, path, sink);
+            });
+            if list.twice == Twice::Refuse {
+                refuse_twice(node, path, sink);
+            }
+        }
         Kind::Items(items) => each_item(node, path, |item, path| {
             settle_section(items.long, item, path, sink);
         }),
         _ => {}
     }
     true
+}
+
+/// Reports items that are listed twice. Those of two files are one already.
+fn refuse_twice(node: &Node, path: &str, sink: &mut Sink) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for item in node.items() {
+        let Some(text) = item.as_text() else { continue };
+        if let Some(first) = seen.insert(text, item.span) {
+            let message = format!("`{path}` lists an item twice");
+            sink.push(
+                Diagnostic::error(Code::DuplicateItem, message)
+                    .at(item.span, "here again")
+                    .and(first, "first here"),
+            );
+        }
+    }
 }
 
 fn each_item(node: &mut Node, path: &mut String, mut settle: impl FnMut(&mut Node, &mut String)) {

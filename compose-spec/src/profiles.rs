@@ -159,35 +159,33 @@ pub(crate) fn prune(tree: &mut Node) {
 fn used(tree: &Node, section: &str) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for (_, entry) in tree.entries_at("services") {
-        let service = &entry.value;
-        match section {
-            "networks" | "models" => {
-                out.extend(service.entries_at(section).map(|(key, _)| key.to_string()));
-                for hook in service.items_at("pre_start") {
-                    out.extend(hook.entries_at(section).map(|(key, _)| key.to_string()));
-                }
-            }
-            "volumes" => {
-                let volumes = service.items_at("volumes").iter();
-                let volumes = volumes.filter(|volume| volume.text_at("type") == Some("volume"));
-                out.extend(
-                    volumes
-                        .filter_map(|v| v.text_at("source"))
-                        .map(str::to_owned),
-                );
-            }
-            _ => {
-                let build = service
-                    .get("build")
-                    .map_or(&[][..], |build| build.items_at(section));
-                let grants = service.items_at(section).iter().chain(build);
-                out.extend(
-                    grants
-                        .filter_map(|g| g.text_at("source"))
-                        .map(str::to_owned),
-                );
-            }
+        used_by(&entry.value, section, &mut out);
+        for hook in entry.value.items_at("pre_start") {
+            used_by(hook, section, &mut out);
         }
     }
     out
+}
+
+fn used_by(container: &Node, section: &str, out: &mut BTreeSet<String>) {
+    match section {
+        "networks" | "models" => {
+            let entries = container.entries_at(section);
+            out.extend(entries.map(|(key, _)| key.to_string()));
+        }
+        "volumes" => {
+            let volumes = container.items_at("volumes").iter();
+            let volumes = volumes.filter(|volume| volume.text_at("type") == Some("volume"));
+            let sources = volumes.filter_map(|volume| volume.text_at("source"));
+            out.extend(sources.map(str::to_owned));
+        }
+        _ => {
+            let build = container
+                .get("build")
+                .map_or(&[][..], |build| build.items_at(section));
+            let grants = container.items_at(section).iter().chain(build);
+            let sources = grants.filter_map(|grant| grant.text_at("source"));
+            out.extend(sources.map(str::to_owned));
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Number, Value as Json};
 
 use crate::{
-    schema::{Empty, Kind, Section, TOP},
-    yaml::{Mapping, Node, Value},
+    schema::{Empty, Kind, Pairs, Section, TOP},
+    yaml::{Entry, Mapping, Node, Value},
 };
 
 /// Returns what `config` prints. Every `$` is doubled, so that the output can be read again.
@@ -31,7 +31,9 @@ fn fields(section: &'static Section, mapping: &Mapping) -> Json {
             (None, _) => continue,
         };
         let written = match field.empty {
-            Empty::Drop if matches!(field.kind, Kind::Size) => value != "0" && value != "",
+            Empty::Drop if matches!(field.kind, Kind::Size | Kind::SizeText) => {
+                value != "0" && value != ""
+            }
             Empty::Drop => !is_zero(&value),
             Empty::Keep => !value.is_null(),
             Empty::Null | Empty::Section => true,
@@ -65,6 +67,7 @@ fn value(kind: &'static Kind, node: &Node) -> Json {
             sorted(mapping, |node| value(&map.value, node))
         }
         (Kind::Values, Value::Text(_)) => Json::Array(vec![any(node)]),
+        (Kind::Pairs(Pairs::Ssh), Value::Mapping(keys)) => ssh(keys),
         (Kind::Pairs(_) | Kind::Options, Value::Mapping(mapping)) => sorted(mapping, any),
         (Kind::List(list), Value::Sequence(items)) => {
             Json::Array(items.iter().map(|item| value(&list.item, item)).collect())
@@ -75,6 +78,15 @@ fn value(kind: &'static Kind, node: &Node) -> Json {
         (Kind::Float, Value::Float(number)) => float32(*number),
         _ => any(node),
     }
+}
+
+/// Returns keys as a list, the form that Compose prints; as a mapping `default` would need a value.
+fn ssh(keys: &Mapping) -> Json {
+    let key = |(id, entry): (&std::rc::Rc<str>, &Entry)| match entry.value.as_text() {
+        None | Some("") => Json::String(doubled(id)),
+        Some(path) => Json::String(doubled(&format!("{id}={path}"))),
+    };
+    Json::Array(keys.iter().map(key).collect())
 }
 
 /// Returns any tree by its own types.

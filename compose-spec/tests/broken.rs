@@ -9,19 +9,15 @@
 //!
 //! and read the difference as the user who made the mistake.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that reads and blesses files"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that reads and blesses files")]
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+use fs_err as fs;
 
 use compose_spec::{Code, FileKind, Files, Request, Severity, json, load, plain, short};
 
@@ -128,9 +124,13 @@ impl Case {
 
     /// Returns what a user reads, and the codes in it. Every form of output is drawn.
     fn findings(&self) -> (String, Vec<Code>) {
-        let error = match load(&self.request(), &self.files) {
-            Err(error) => error,
-            Ok(_) => return ("it is not broken\n".to_owned(), Vec::new()),
+        let Err(error) = load(&self.request(), &self.files) else {
+            return (
+                "it is not broken
+"
+                .to_owned(),
+                Vec::new(),
+            );
         };
         let mut text = String::new();
         let mut codes = Vec::new();
@@ -175,7 +175,6 @@ fn every_broken_file_is_answered_with_the_words_recorded() {
         }
         if bless {
             fs::write(&case.expected, &found).unwrap();
-            println!("blessed {}", case.name);
         } else {
             different.push(format!("== {}\n{found}", case.name));
         }

@@ -32,6 +32,8 @@ mod escape;
 mod exec;
 #[path = "kernel/failure.rs"]
 mod failure;
+#[path = "kernel/held.rs"]
+mod held;
 #[path = "kernel/hostile.rs"]
 mod hostile;
 #[path = "kernel/images.rs"]
@@ -59,6 +61,7 @@ const GROUPS: &[&[harness::Test]] = &[
     escape::TESTS,
     exec::TESTS,
     failure::TESTS,
+    held::TESTS,
     hostile::TESTS,
     images::TESTS,
     mounts::TESTS,

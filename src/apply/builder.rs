@@ -1,20 +1,35 @@
 //! The builder's way to containers.
 
+use std::sync::Arc;
+
 use runtime::spec::{ContainerSpec, ExitStatus};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::{
-    build::{RunnerError, StepRunner},
+    build::{RunnerError, StepRunner, Write},
     container::{SpawnError, Steps, StepsError},
+    image::{DownloadError, Downloaded, Registries, download},
     model::chain,
 };
 
-/// Runs RUN steps as containers.
-pub(super) struct StepContainers(Steps);
+/// Runs RUN steps as containers, and fetches what ADD names.
+pub(super) struct StepContainers {
+    steps: Steps,
+    registries: Arc<Registries>,
+    handle: Handle,
+}
 
 impl StepContainers {
-    pub(super) fn new(context: &Context) -> Self {
-        Self(context.steps.clone())
+    /// Makes a runner for one build. Certificates and proxies for ADD are those of registries.
+    pub(super) fn new(context: &Context, registries: Arc<Registries>, handle: Handle) -> Self {
+        Self {
+            steps: context.steps.clone(),
+            registries,
+            handle,
+        }
     }
 }
 
@@ -23,8 +38,9 @@ impl StepRunner for StepContainers {
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError> {
-        self.0.run(spec, output).map_err(|error| {
+        self.steps.run(spec, output, cancel).map_err(|error| {
             let code = match &error {
                 StepsError::Spawn(SpawnError::Refused { code, .. })
                 | StepsError::Refused { code, .. } => *code,
@@ -33,5 +49,15 @@ impl StepRunner for StepContainers {
             let message = chain(&error).join(": ");
             RunnerError { message, code }
         })
+    }
+
+    fn download(
+        &self,
+        address: &str,
+        authorization: Option<&str>,
+        write: Write<'_>,
+    ) -> Result<Downloaded, DownloadError> {
+        let fetched = download(&self.registries, address, authorization, write);
+        self.handle.block_on(fetched)
     }
 }

@@ -39,19 +39,22 @@ pub(super) async fn create(
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
-    let mut lowered = lower(&LowerInput {
-        project: job.project(),
-        new,
-        id: &id,
-        image: &image,
-        places: &places,
-        host: &observe::host_facts(),
-        now: super::now(),
-    })
-    .map_err(|sources| ApplyError::Lower {
-        service: new.service.name.clone(),
-        sources,
-    })?;
+    // Boxed: a whole description would be part of every future around this one.
+    let mut lowered = Box::new(
+        lower(&LowerInput {
+            project: job.project(),
+            new,
+            id: &id,
+            image: &image,
+            places: &places,
+            host: &observe::host_facts(),
+            now: super::now(),
+        })
+        .map_err(|sources| ApplyError::Lower {
+            service: new.service.name.clone(),
+            sources,
+        })?,
+    );
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
+    build::Engine,
     container::{Live, Steps},
     image::ImageStore,
     model::{RegistryAccess, Subject},
@@ -29,6 +30,8 @@ pub struct Context {
     pub live: Live,
     /// Runs build steps.
     pub steps: Steps,
+    /// What builds share.
+    pub engine: Engine,
     /// The `stack` program, for monitors.
     pub program: PathBuf,
     /// Command line that starts a supervisor, for monitors.
@@ -46,6 +49,8 @@ pub struct Job {
     pub cancel: CancellationToken,
     /// One-off containers start with the first client that attaches, so that it misses no output.
     pub attach_one_offs: bool,
+    /// Memory limit of RUN steps in bytes; `None` = none.
+    pub build_memory_bytes: Option<u64>,
     /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
     pub access: Option<Arc<RegistryAccess>>,
 }
@@ -62,6 +67,7 @@ impl Job {
             events: events.clone(),
             cancel: cancel.clone(),
             attach_one_offs: false,
+            build_memory_bytes: None,
             access: None,
         }
     }

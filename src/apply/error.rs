@@ -275,6 +275,7 @@ impl ApplyError {
             chain: chain(self),
             hints: self.hints(),
             log: self.log(),
+            excerpt: self.excerpt(),
             config_path: self.config_path(),
         }
     }
@@ -322,6 +323,17 @@ impl ApplyError {
             Self::DependencyExited { log, .. }
             | Self::Unhealthy { log, .. }
             | Self::NotCompleted { log, .. } => log.clone(),
+            Self::Build { source, .. } => source.last_output().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn excerpt(&self) -> Vec<String> {
+        match self {
+            Self::Build { source, .. } => source
+                .excerpt()
+                .map(|text| text.lines().map(str::to_owned).collect())
+                .unwrap_or_default(),
             _ => Vec::new(),
         }
     }

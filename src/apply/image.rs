@@ -3,19 +3,26 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use compose_spec::model::{ImageSource, Service};
+use compose_spec::model::{ImageSource, Project, Service};
+use indexmap::IndexMap;
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use super::{ApplyError, Context, Job, builder::StepContainers, queue::Done};
+use super::{
+    ApplyError, Context, Job, build_rows::BuildRows, builder::StepContainers, queue::Done,
+};
 use crate::{
-    build::{self, BuildEvent, BuildInput, LayersError, StoreLayers},
+    build::{
+        self, BuildError, BuildHost, BuildInput, LayersError, NamedContext, StoreLayers,
+        Surroundings, UnpackedContext,
+    },
     container,
-    image::{self, LayerPhase, PullEvent, PullProgress, Registries, SettingsError},
+    image::{self, ImageStore, LayerPhase, PullEvent, PullProgress, Registries, SettingsError},
     model::{ImageId, Subject, SubjectKind},
+    plan::image_reference,
     protocol::{Event, Progress, StepState},
     store::Root,
 };
@@ -73,15 +80,20 @@ pub(super) async fn build(
         service: service.name.clone(),
         source: Box::new(source),
     };
-    let ImageSource::Build { build: section, .. } = &service.image else {
-        unreachable!("a build step is planned for a service with a build section");
-    };
     job.working(subject, "building").await;
-    let mut input = BuildInput::from_compose(section, tag).map_err(failed)?;
-    input.platform.clone_from(&service.platform);
+    let mut input = input(job.project.as_deref(), service, tag).map_err(failed)?;
+    input.memory_bytes = job.build_memory_bytes;
+    for text in std::mem::take(&mut input.notes) {
+        let text = format!("service `{}`: {text}", service.name);
+        if job.events.send(Event::Warning { text }).await.is_err() {
+            tracing::debug!("nobody watches");
+        }
+    }
     let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
+    let registries = Arc::new(registries);
     let (context, rows) = (context.clone(), BuildRows::new(job, service));
     let warnings = job.events.clone();
+    let cancel = job.cancel.clone();
     let handle = Handle::current();
     let built = spawn_blocking(move || {
         let pull = |reference: &str, platform: &str| {
@@ -92,12 +104,33 @@ pub(super) async fn build(
                 }
             };
             let pulled = image::pull(&context.images, reference, platform, &registries, &tell);
-            handle.block_on(pulled).map_err(LayersError::new)
+            handle
+                .block_on(cancel.run_until_cancelled(pulled))
+                .ok_or_else(|| LayersError::new("cancelled"))?
+                .map_err(LayersError::new)
         };
         let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
-        let runner = StepContainers::new(&context);
+        let _unpacked = match prepare(&context, &mut input) {
+            Ok(unpacked) => unpacked,
+            Err(error) => return Ok(Err(error)),
+        };
+        let runner = StepContainers::new(&context, Arc::clone(&registries), handle.clone());
         let told = |event| rows.tell(event);
-        Ok(build::build(&input, &layers, &context.root, &runner, &told))
+        let host = BuildHost {
+            layers: &layers,
+            root: &context.root,
+            runner: &runner,
+            engine: &context.engine,
+            cancel: &cancel,
+            progress: &told,
+        };
+        let built = build::build(&input, host);
+        drop(layers);
+        // A cache that cannot be pruned is no reason to fail a build that worked.
+        if let Err(error) = build::prune_sometimes(&context.images, &context.root) {
+            tracing::warn!(%error, "the build cache was not pruned");
+        }
+        Ok(built)
     })
     .await
     .expect("a build does not panic");
@@ -107,6 +140,80 @@ pub(super) async fn build(
         name: Some(record.id.as_str().to_owned()),
         container: None,
     })
+}
+
+/// Lowers a service's section; `tag` is empty for an image without a name.
+fn input(
+    project: Option<&Project>,
+    service: &Service,
+    tag: &str,
+) -> Result<BuildInput, BuildError> {
+    let ImageSource::Build { build, .. } = &service.image else {
+        unreachable!("a build step is planned for a service with a build section");
+    };
+    let none = IndexMap::new();
+    BuildInput::from_compose(
+        build,
+        &Surroundings {
+            tag: Some(tag).filter(|tag| !tag.is_empty()),
+            platform: service.platform.as_deref(),
+            secrets: project.map_or(&none, |project| &project.secrets),
+            service_image: &|name| {
+                let project = project?;
+                let service = project.services.get(name)?;
+                Some(image_reference(&project.name, service)).filter(|name| !name.is_empty())
+            },
+        },
+    )
+}
+
+/// Brings what a build reads into the form that the builder takes; the result must outlive the build.
+fn prepare(
+    context: &Context,
+    input: &mut BuildInput,
+) -> Result<Option<UnpackedContext>, BuildError> {
+    load_layouts(&context.images, input)?;
+    input.unpack_context(&context.root)
+}
+
+/// Loads the layout directories that a build names, and puts images of the store in their place.
+fn load_layouts(store: &ImageStore, input: &mut BuildInput) -> Result<(), BuildError> {
+    for context in input.additional_contexts.values_mut() {
+        if let NamedContext::Layout { path, reference } = context {
+            let loaded = image::load_one(store, path, reference.as_deref());
+            let id = loaded.map_err(|source| BuildError::Layout {
+                path: path.display().to_string(),
+                source: LayersError::new(source),
+            })?;
+            *context = NamedContext::Built(id);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the Dockerfile of a service without building it, and returns the findings with their lines. Nothing is fetched.
+pub async fn check(
+    context: &Context,
+    project: &Project,
+    service: &Service,
+) -> Result<Vec<String>, ApplyError> {
+    let failed = |source| ApplyError::Build {
+        service: service.name.clone(),
+        source: Box::new(source),
+    };
+    let mut input = input(Some(project), service, "").map_err(failed)?;
+    let (images, root) = (context.images.clone(), context.root.clone());
+    let findings = spawn_blocking(move || {
+        let pull = |_: &str, _: &str| Err(LayersError::new("checks fetch nothing"));
+        let layers = StoreLayers::open(&images, &pull).map_err(ApplyError::Image)?;
+        Ok(input
+            .unpack_context(&root)
+            .and_then(|_unpacked| build::check(&input, &layers)))
+    })
+    .await
+    .expect("a check does not panic");
+    let findings = findings?.map_err(failed)?;
+    Ok(findings.iter().map(ToString::to_string).collect())
 }
 
 /// Returns a reference with the digest that its registry has for it now.
@@ -220,134 +327,5 @@ impl<'a> LayerRows<'a> {
             last.insert(layer, Instant::now());
         }
         due
-    }
-}
-
-/// Progress rows of the steps of a build, and their output by lines.
-struct BuildRows {
-    events: tokio::sync::mpsc::Sender<Event>,
-    service: String,
-    steps: Mutex<HashMap<usize, Running>>,
-}
-
-/// A step of a build that runs.
-struct Running {
-    subject: Subject,
-    unfinished_line: Vec<u8>,
-}
-
-impl BuildRows {
-    fn new(job: &Job, service: &Service) -> Self {
-        Self {
-            events: job.events.clone(),
-            service: service.name.as_str().to_owned(),
-            steps: Mutex::default(),
-        }
-    }
-
-    fn tell(&self, event: BuildEvent) {
-        let mut steps = self.steps.lock().expect("no holder of this lock panics");
-        match event {
-            BuildEvent::Started { step } => {
-                let name = format!(
-                    "{} [{} {}/{}] {}",
-                    self.service, step.stage, step.number, step.total, step.text
-                );
-                let subject = Subject {
-                    kind: SubjectKind::BuildStep,
-                    name,
-                };
-                let text = "running".to_owned();
-                self.send(
-                    &subject,
-                    StepState::Working {
-                        text,
-                        current: None,
-                        total: None,
-                    },
-                    None,
-                );
-                steps.insert(
-                    step.id,
-                    Running {
-                        subject,
-                        unfinished_line: Vec::new(),
-                    },
-                );
-            }
-            BuildEvent::Cached { step } => {
-                if let Some(running) = steps.remove(&step) {
-                    self.send(
-                        &running.subject,
-                        StepState::Done {
-                            text: "cached".to_owned(),
-                        },
-                        None,
-                    );
-                }
-            }
-            BuildEvent::Output { step, bytes } => {
-                if let Some(running) = steps.get_mut(&step) {
-                    running.unfinished_line.extend_from_slice(&bytes);
-                    self.lines(running);
-                }
-            }
-            BuildEvent::Done { step, elapsed } => {
-                if let Some(mut running) = steps.remove(&step) {
-                    self.last_line(&mut running);
-                    let took = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-                    let state = StepState::Done {
-                        text: "done".to_owned(),
-                    };
-                    self.send(&running.subject, state, Some(took));
-                }
-            }
-            BuildEvent::Failed { step } => {
-                if let Some(mut running) = steps.remove(&step) {
-                    self.last_line(&mut running);
-                    let state = StepState::Failed {
-                        text: "failed".to_owned(),
-                    };
-                    self.send(&running.subject, state, None);
-                }
-            }
-            BuildEvent::Warning { text } => self.post(Event::Warning { text }),
-        }
-    }
-
-    fn lines(&self, running: &mut Running) {
-        while let Some(end) = running
-            .unfinished_line
-            .iter()
-            .position(|byte| *byte == b'\n')
-        {
-            let line: Vec<u8> = running.unfinished_line.drain(..=end).collect();
-            self.post(Event::Output {
-                source: self.service.clone(),
-                line: String::from_utf8_lossy(&line).trim_end().to_owned(),
-            });
-        }
-    }
-
-    fn last_line(&self, running: &mut Running) {
-        if !running.unfinished_line.is_empty() {
-            running.unfinished_line.push(b'\n');
-            self.lines(running);
-        }
-    }
-
-    fn send(&self, subject: &Subject, state: StepState, took_ms: Option<u64>) {
-        self.post(Event::Step(Progress {
-            subject: subject.clone(),
-            state,
-            took_ms,
-        }));
-    }
-
-    /// The builder's threads may block: a slow client slows the build, it does not lose its output.
-    fn post(&self, event: Event) {
-        if self.events.blocking_send(event).is_err() {
-            tracing::debug!("nobody watches");
-        }
     }
 }

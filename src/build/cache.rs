@@ -3,20 +3,27 @@
 //! ```text
 //! <root>/build/steps/<hex>.json    key of a step -> its layer
 //! <root>/build/mounts/<hex>/       directories of RUN --mount=type=cache
+//! <root>/build/locks/<hex>         who uses such a directory
+//! <root>/build/contexts/<hex>.index  what files of a context hold (see `context`)
+//! <root>/build/last/<hex>.json     what a build was made of the last time (see `explain`)
 //! ```
 //!
 //! A key covers the layers below by their diff ids, so an unchanged result upstream is a hit downstream. A step that reads another stage
 //! has two keys: by the layers of that stage, which costs nothing, and by the content that it selects.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::layers::{Layer, Layers, LayersError};
+use super::{
+    context::{self, ContextIndex},
+    layers::{Layer, Layers, LayersError},
+};
 use crate::{
     model::{Digest, Timestamp},
     store::{Root, StoreError, read_json, write_json},
@@ -36,16 +43,68 @@ pub(crate) struct StepRecord {
 }
 
 const VERSION: u32 = 1;
+/// Hexadecimal digits of the digest of a part: enough to tell whether it changed.
+const PART_DIGITS: usize = 16;
 
 /// Identifies a step and everything that its result depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Key(Digest);
+///
+/// The document holds names, digests and expanded text; never a secret, and no value of a build argument that the image's own history would
+/// not show. It is not stored: what is kept of it are digests of its parts ([`Key::parts`]).
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    digest: Digest,
+    document: serde_json::Value,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Key {}
+
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.digest.fmt(f)
+    }
+}
 
 impl Key {
     /// Digests a document. The caller writes its fields always in the same order.
-    pub(crate) fn of(document: &serde_json::Value) -> Self {
+    pub(crate) fn of(document: serde_json::Value) -> Self {
         let bytes = document.to_string();
-        Self(Digest::from_sha256(&Sha256::digest(bytes).into()))
+        Self {
+            digest: Digest::from_sha256(&Sha256::digest(bytes).into()),
+            document,
+        }
+    }
+
+    /// Returns its parts by name, as digests: `env A` for each variable, otherwise one for each field.
+    pub(crate) fn parts(&self) -> BTreeMap<String, String> {
+        let digest = |text: &str| {
+            let digest = Digest::from_sha256(&Sha256::digest(text).into());
+            digest.hex()[..PART_DIGITS].to_owned()
+        };
+        let mut parts = BTreeMap::new();
+        for (name, value) in self.document.as_object().into_iter().flatten() {
+            match value.as_array() {
+                Some(lines) if name == "env" => {
+                    for line in lines.iter().filter_map(serde_json::Value::as_str) {
+                        let (variable, value) = line.split_once('=').unwrap_or((line, ""));
+                        parts.insert(format!("env {variable}"), digest(value));
+                    }
+                }
+                _ => drop(parts.insert(name.clone(), digest(&value.to_string()))),
+            }
+        }
+        parts
     }
 }
 
@@ -63,6 +122,9 @@ pub(crate) struct Hit {
 pub(crate) struct Cache {
     steps: PathBuf,
     mounts: PathBuf,
+    contexts: PathBuf,
+    /// The indexes of directories that this build reads.
+    opened: Mutex<BTreeMap<PathBuf, Arc<ContextIndex>>>,
     /// Records that could not be read: reported once, at the end.
     malformed: Mutex<Vec<PathBuf>>,
 }
@@ -73,6 +135,8 @@ impl Cache {
         Self {
             steps: directory.join("steps"),
             mounts: directory.join("mounts"),
+            contexts: directory.join("contexts"),
+            opened: Mutex::default(),
             malformed: Mutex::new(Vec::new()),
         }
     }
@@ -80,6 +144,33 @@ impl Cache {
     /// Returns the directory of cache mounts.
     pub(crate) fn mounts(&self) -> &Path {
         &self.mounts
+    }
+
+    pub(super) fn steps(&self) -> &Path {
+        &self.steps
+    }
+
+    pub(super) fn contexts(&self) -> &Path {
+        &self.contexts
+    }
+
+    /// Returns the index of a context directory, the same for all steps of the build.
+    pub(crate) fn context(&self, directory: &Path) -> Arc<ContextIndex> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = opened
+            .entry(directory.to_owned())
+            .or_insert_with(|| Arc::new(ContextIndex::open(&self.contexts, directory)));
+        Arc::clone(index)
+    }
+
+    /// Writes what was learnt about context directories. A full disk costs the next build time, not this one its result.
+    pub(crate) fn save_contexts(&self) {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        for index in opened.values() {
+            if let Err(error) = index.save() {
+                tracing::warn!(%error, "the index of a context was not written");
+            }
+        }
     }
 
     /// Looks a step up; a record whose layer is gone is none.
@@ -104,6 +195,8 @@ impl Cache {
                 Some(path) => Some(Layer { diff_id, path }),
             },
         };
+        // The time of last use is that of the file: no record has to be rewritten for it.
+        context::touch(&path);
         Ok(Some(Hit {
             layer,
             created: record.created,
@@ -130,8 +223,13 @@ impl Cache {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        self.steps.join(format!("{}.json", key.0.hex()))
+        self.steps.join(format!("{}.json", key.digest.hex()))
     }
+}
+
+/// Returns the lock that everyone shares who uses a cache mount. It lies beside what it protects, because that is removed as a whole.
+pub(super) fn mount_lock(mounts: &Path, hex: &str) -> PathBuf {
+    mounts.with_file_name("locks").join(hex)
 }
 
 /// The cache could not be read.

@@ -6,13 +6,18 @@ use runtime::spec::ExitStatus;
 
 use super::{
     dockerfile::{ExpandError, Place, SyntaxError, SyntaxErrors},
+    emulation::EmulationError,
     files::{OverlayError, PlaceError, SelectError},
+    git::GitError,
     ignore::IgnoreError,
     layers::LayersError,
     lint::{CheckOptionError, Finding},
     runner::RunnerError,
 };
-use crate::store::StoreError;
+use crate::{
+    image::{DownloadError, UnpackError},
+    store::StoreError,
+};
 
 /// A build failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +28,33 @@ pub enum BuildError {
     /// The ignore file is not one.
     #[error(transparent)]
     Ignore(#[from] IgnoreError),
-    /// A key of the `build:` section cannot be used yet.
-    #[error("`build.{key}: {value}` is not supported yet")]
-    UnsupportedKey {
+    /// A key of the `build:` section cannot be used.
+    #[error("`build.{key}: {value}` cannot be used: {hint}")]
+    Key {
         /// The key.
         key: String,
         /// Its value.
         value: String,
+        /// Why, or what to do.
+        hint: &'static str,
+    },
+    /// A context that is an archive could not be unpacked.
+    #[error("unpack the context `{path}`")]
+    Archive {
+        /// The archive.
+        path: String,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+    /// A layout directory could not be loaded.
+    #[error("load the context `{path}`")]
+    Layout {
+        /// The directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: LayersError,
     },
     /// A platform is not one.
     #[error("invalid platform `{0}`: it must be os/architecture or os/architecture/variant")]
@@ -197,9 +222,65 @@ pub enum StepFailure {
         /// `passwd` or `group`.
         file: &'static str,
     },
+    /// A right that the caller did not give.
+    #[error(
+        "the step asks for `{0}`, which is not allowed: allow it with `--allow {0}`, or `entitlements: [{0}]` in the Compose file"
+    )]
+    NotAllowed(&'static str),
+    /// The step would run programs of another architecture.
+    #[error(transparent)]
+    Emulation(#[from] EmulationError),
+    /// A required agent was not given.
+    #[error(
+        "ssh agent `{0}` is required but was not given: start an agent and build with `--ssh {0}`"
+    )]
+    NoAgent(String),
+    /// An agent cannot be used.
+    #[error("use the ssh agent at `{path}`")]
+    Agent {
+        /// Its socket.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A required secret was not given.
     #[error("secret `{0}` is required but was not given")]
     NoSecret(String),
+    /// A file could not be fetched.
+    #[error("fetch `{address}`")]
+    Download {
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: DownloadError,
+    },
+    /// A fetched file is not the one that was promised.
+    #[error("`{address}` has the checksum {found}, not {wanted}")]
+    Checksum {
+        /// Its address.
+        address: String,
+        /// What `--checksum` says.
+        wanted: String,
+        /// What came.
+        found: String,
+    },
+    /// A repository could not be had.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// An archive could not be unpacked.
+    #[error("unpack `{name}`")]
+    Unpack {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: UnpackError,
+    },
+    /// The ignore file of a named directory cannot be used.
+    #[error(transparent)]
+    NamedDirectory(Box<BuildError>),
     /// Scratch files could not be made.
     #[error("prepare the step")]
     Prepare(#[source] std::io::Error),
@@ -209,6 +290,9 @@ pub enum StepFailure {
     /// A cache record could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The build does not matter any more: interrupted, or another stage failed.
+    #[error("cancelled")]
+    Cancelled,
     /// An instruction that a base image left for its users is not one.
     #[error("ONBUILD trigger `{trigger}` of the base image")]
     Trigger {

@@ -30,6 +30,13 @@ pub enum BuildEvent {
         /// Its id.
         step: usize,
     },
+    /// A step is not in the cache, and it is known why; it is done now.
+    Changed {
+        /// Its id.
+        step: usize,
+        /// What is not as it was the last time: `app.py`, `argument VERSION`.
+        what: String,
+    },
     /// A step wrote something; not necessarily a line.
     Output {
         /// Its id.
@@ -46,6 +53,11 @@ pub enum BuildEvent {
     },
     /// A step failed; the error of the build says why.
     Failed {
+        /// Its id.
+        step: usize,
+    },
+    /// A step was stopped before its end, because the build was interrupted or another stage failed.
+    Cancelled {
         /// Its id.
         step: usize,
     },

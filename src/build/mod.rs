@@ -8,13 +8,21 @@
 //! What surprises: the overlays of the builder itself are never attached to any mount table; an image that is built again from the cache
 //! has the same id, because lines of history take the time of the cached layer.
 
+mod bases;
 mod cache;
 mod change;
+mod compose;
+mod context;
 pub mod dockerfile;
 mod document;
+mod emulation;
+mod engine;
 mod error;
 mod event;
+mod explain;
 mod files;
+mod git;
+mod housekeeping;
 mod ignore;
 mod input;
 mod layers;
@@ -29,21 +37,28 @@ mod solve;
 mod stage;
 mod steps;
 mod store;
+mod unpacked;
+mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
 pub use change::{ChangeError, change_config};
+pub use compose::Surroundings;
+pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
 pub use files::{OverlayError, PlaceError, SelectError};
+pub use git::GitError;
+pub use housekeeping::{HousekeepingError, prune, prune_sometimes, sizes, usage};
 pub use ignore::IgnoreError;
 pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
 pub use layers::{Layer, Layers, LayersError};
 pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
-pub use runner::{RunnerError, StepRunner};
-pub use solve::build;
+pub use runner::{RunnerError, StepRunner, Write};
+pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};
+pub use unpacked::UnpackedContext;
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,11 @@ use petgraph::{Direction, graphmap::DiGraphMap};
 use serde_json::Value;
 
 use super::{
-    dockerfile::{Dockerfile, Instruction, InstructionKind, Span, nearest, parse_trigger},
+    bases::whole_directory,
+    dockerfile::{Dockerfile, Instruction, Span, nearest},
     error::{BuildError, StepError, StepFailure},
-    input::{BuildInput, NamedContext},
+    ignore::Ignore,
+    input::BuildInput,
     layers::Layers,
     scope::Globals,
 };
@@ -30,6 +32,8 @@ pub(crate) enum Base {
     Scratch,
     Stage(usize),
     Image(Arc<BaseImage>),
+    /// The files of a directory, with nothing configured.
+    Directory(Arc<NamedDirectory>),
 }
 
 /// Where `--from` reads.
@@ -38,9 +42,17 @@ pub(crate) enum Origin {
     /// The build context.
     Context,
     /// A named directory.
-    Directory(PathBuf),
+    Directory(Arc<NamedDirectory>),
     Stage(usize),
     Image(Arc<BaseImage>),
+}
+
+/// A directory of the host that has a name in the build.
+#[derive(Debug)]
+pub(crate) struct NamedDirectory {
+    pub(crate) path: PathBuf,
+    /// Its own `.dockerignore`.
+    pub(crate) ignore: Ignore,
 }
 
 /// One instruction, with the origins that it names: that of COPY, or one for each mount of RUN.
@@ -102,7 +114,7 @@ pub(crate) fn find_target(
         })
 }
 
-fn names(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
+pub(super) fn names(dockerfile: &Dockerfile) -> impl Iterator<Item = &str> {
     dockerfile
         .stages
         .iter()
@@ -168,6 +180,9 @@ impl Planner<'_> {
                 ..trigger
             });
         let mut steps = Vec::new();
+        if let Base::Directory(directory) = &base {
+            steps.push(whole_directory(stage, directory));
+        }
         for instruction in triggers.chain(stage.instructions.iter().cloned()) {
             let origins = self
                 .origins(&instruction, index, &platform)
@@ -193,158 +208,6 @@ impl Planner<'_> {
             failure,
             last_output: Vec::new(),
         }))
-    }
-
-    fn base(&mut self, index: usize, platform: &str) -> Result<Base, StepFailure> {
-        let stage = &self.dockerfile.stages[index];
-        if let Some(name) = &stage.name
-            && let Some(context) = self.input.additional_contexts.get(name)
-        {
-            return self.named_base(context, platform);
-        }
-        let base = self.globals.expand(&stage.base.text)?.text;
-        if base.is_empty() {
-            return Err(StepFailure::Value {
-                what: "base name",
-                value: stage.base.text.clone(),
-                rule: "should not be blank",
-            });
-        }
-        let lower = base.to_lowercase();
-        // The last stage of this name before this one.
-        let earlier = self.dockerfile.stages[..index]
-            .iter()
-            .rposition(|stage| stage.name.as_deref() == Some(lower.as_str()));
-        if let Some(earlier) = earlier {
-            return Ok(Base::Stage(earlier));
-        }
-        if base == "scratch" {
-            return Ok(Base::Scratch);
-        }
-        match self.input.additional_contexts.get(&base) {
-            Some(context) => self.named_base(context, platform),
-            None => self.image(&base, platform).map(Base::Image),
-        }
-    }
-
-    fn named_base(&mut self, context: &NamedContext, platform: &str) -> Result<Base, StepFailure> {
-        match context {
-            NamedContext::Image(reference) => self.image(reference, platform).map(Base::Image),
-            NamedContext::Directory(_) => Err(StepFailure::Unsupported(
-                "FROM a named context that is a directory".to_owned(),
-            )),
-        }
-    }
-
-    /// Returns the instructions that a base left for those who build on it.
-    fn triggers(&self, base: &Base) -> Result<Vec<Instruction>, StepFailure> {
-        let texts: Vec<String> = match base {
-            Base::Scratch => Vec::new(),
-            Base::Image(image) => {
-                let triggers = image.config.pointer("/config/OnBuild");
-                let triggers = triggers.and_then(Value::as_array).into_iter().flatten();
-                triggers
-                    .filter_map(|trigger| trigger.as_str().map(str::to_owned))
-                    .collect()
-            }
-            Base::Stage(index) => self.dockerfile.stages[*index]
-                .instructions
-                .iter()
-                .filter_map(|instruction| match &instruction.kind {
-                    InstructionKind::Onbuild(trigger) => Some(trigger.clone()),
-                    _ => None,
-                })
-                .collect(),
-        };
-        let mut instructions = Vec::new();
-        for trigger in texts {
-            let parsed = parse_trigger(&trigger, self.dockerfile.escape());
-            instructions.extend(parsed.map_err(|source| StepFailure::Trigger { trigger, source })?);
-        }
-        Ok(instructions)
-    }
-
-    fn origins(
-        &mut self,
-        instruction: &Instruction,
-        index: usize,
-        platform: &str,
-    ) -> Result<Vec<Origin>, StepFailure> {
-        match &instruction.kind {
-            InstructionKind::Copy(copy) => {
-                let from = copy.from.as_ref().map(|word| word.text.as_str());
-                Ok(vec![self.origin(from, index, platform)?])
-            }
-            InstructionKind::Run(run) => run
-                .mounts
-                .iter()
-                .map(|mount| self.origin(mount.from(), index, platform))
-                .collect(),
-            InstructionKind::Add(_) => Ok(vec![Origin::Context]),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    fn origin(
-        &mut self,
-        from: Option<&str>,
-        index: usize,
-        platform: &str,
-    ) -> Result<Origin, StepFailure> {
-        let Some(from) = from else {
-            return Ok(Origin::Context);
-        };
-        let lower = from.to_lowercase();
-        let stages = &self.dockerfile.stages;
-        let named =
-            |stage: &super::dockerfile::Stage| stage.name.as_deref() == Some(lower.as_str());
-        if let Some(earlier) = stages[..index].iter().rposition(named) {
-            return Ok(Origin::Stage(earlier));
-        }
-        if stages[index..].iter().any(named) {
-            return Err(StepFailure::LaterStage(from.to_owned()));
-        }
-        if let Ok(number) = from.parse::<usize>() {
-            return match number {
-                _ if number < index => Ok(Origin::Stage(number)),
-                _ if number < stages.len() => Err(StepFailure::LaterStage(from.to_owned())),
-                _ => Err(StepFailure::StageNumber(number)),
-            };
-        }
-        match self.input.additional_contexts.get(from) {
-            Some(NamedContext::Directory(path)) => Ok(Origin::Directory(path.clone())),
-            Some(NamedContext::Image(reference)) => {
-                self.image(reference, platform).map(Origin::Image)
-            }
-            None => self.image(from, platform).map(Origin::Image),
-        }
-    }
-
-    fn image(&mut self, reference: &str, platform: &str) -> Result<Arc<BaseImage>, StepFailure> {
-        let key = (platform.to_owned(), reference.to_owned());
-        if let Some(image) = self.images.get(&key) {
-            return Ok(Arc::clone(image));
-        }
-        let fetch = || {
-            let found = if self.input.pull {
-                None
-            } else {
-                self.layers.find(reference, platform)?
-            };
-            let record = match found {
-                Some(record) => record,
-                None => self.layers.pull(reference, platform)?,
-            };
-            let config = self.layers.config(&record)?;
-            Ok(Arc::new(BaseImage { record, config }))
-        };
-        let image = fetch().map_err(|source| StepFailure::Image {
-            reference: reference.to_owned(),
-            suggestion: nearest(reference, names(self.dockerfile)),
-            source,
-        })?;
-        self.images.insert(key, Arc::clone(&image));
-        Ok(image)
     }
 }
 

@@ -96,8 +96,9 @@ fn options(build: &Reviewed<'_>) -> Result<Options, BuildError> {
 /// Returns the environment of an image of the store; `None` = it is not there, or not readable, which the build itself reports.
 fn environment(build: &Reviewed<'_>, name: &str) -> Option<Environment> {
     let reference = match build.input.additional_contexts.get(name) {
-        Some(NamedContext::Image(reference)) => reference,
+        Some(NamedContext::Image(reference) | NamedContext::Built(reference)) => reference,
         Some(NamedContext::Directory(_)) => return Some(Vec::new()),
+        Some(NamedContext::Layout { .. }) => return None,
         None => name,
     };
     let image = build.layers.find(reference, build.platform).ok()??;

@@ -17,11 +17,13 @@ struct Queue<T, E> {
 
 /// Runs `work` for every stage once those that it needs are done, on at most `threads` threads, and returns all results.
 ///
-/// The graph has no cycle, because a stage can only name earlier ones. After a failure nothing more is begun; what runs is waited for.
+/// The graph has no cycle, because a stage can only name earlier ones. After a failure nothing more is begun, `on_failure` is
+/// called to stop what runs, and that is waited for.
 pub(crate) fn run<T, E>(
     needs: BTreeMap<usize, Vec<usize>>,
     threads: usize,
     work: impl Fn(usize, &BTreeMap<usize, T>) -> Result<T, E> + Sync,
+    on_failure: impl Fn() + Sync,
 ) -> Result<BTreeMap<usize, T>, E>
 where
     T: Clone + Send,
@@ -64,7 +66,11 @@ where
             state.running -= 1;
             match result {
                 Ok(value) => drop(state.done.insert(stage, value)),
-                Err(error) => state.failure = state.failure.take().or(Some(error)),
+                Err(error) => {
+                    // Those that are stopped now fail later: theirs is not the reason.
+                    state.failure = state.failure.take().or(Some(error));
+                    on_failure();
+                }
             }
             changed.notify_all();
         }
@@ -98,9 +104,12 @@ mod tests {
     #[test]
     fn a_stage_gets_the_results_of_those_it_needs() {
         let graph = needs(&[(0, &[]), (1, &[0]), (2, &[0]), (3, &[1, 2])]);
-        let done = run(graph, 4, |stage, inputs| {
-            Ok::<_, ()>(stage + inputs.values().sum::<usize>() * 10)
-        })
+        let done = run(
+            graph,
+            4,
+            |stage, inputs| Ok::<_, ()>(stage + inputs.values().sum::<usize>() * 10),
+            || {},
+        )
         .unwrap();
         assert_eq!(done, BTreeMap::from([(0, 0), (1, 1), (2, 2), (3, 33)]));
     }
@@ -109,21 +118,35 @@ mod tests {
     fn independent_stages_run_at_the_same_time() {
         let both = Barrier::new(2);
         // Ends only if both are inside at once.
-        run(needs(&[(0, &[]), (1, &[])]), 2, |_, _| {
-            both.wait();
-            Ok::<_, ()>(())
-        })
+        run(
+            needs(&[(0, &[]), (1, &[])]),
+            2,
+            |_, _| {
+                both.wait();
+                Ok::<_, ()>(())
+            },
+            || {},
+        )
         .unwrap();
     }
 
     #[test]
     fn nothing_is_begun_after_a_failure() {
         let begun = AtomicUsize::new(0);
-        let result = run(needs(&[(0, &[]), (1, &[0]), (2, &[1])]), 3, |stage, _| {
-            begun.fetch_add(1, Ordering::SeqCst);
-            if stage == 1 { Err("no") } else { Ok(()) }
-        });
+        let stopped = AtomicUsize::new(0);
+        let result = run(
+            needs(&[(0, &[]), (1, &[0]), (2, &[1])]),
+            3,
+            |stage, _| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                if stage == 1 { Err("no") } else { Ok(()) }
+            },
+            || {
+                stopped.fetch_add(1, Ordering::SeqCst);
+            },
+        );
         assert_eq!(result, Err("no"));
+        assert_eq!(stopped.load(Ordering::SeqCst), 1);
         assert_eq!(begun.load(Ordering::SeqCst), 2);
     }
 }

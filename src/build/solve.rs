@@ -5,13 +5,18 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::atomic::AtomicUsize,
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use super::{
     cache::Cache,
     dockerfile::{self, Dockerfile, InstructionKind},
+    engine::Engine,
     error::BuildError,
     event::{BuildEvent, Progress},
+    explain::History,
     ignore::Ignore,
     input::{BuildInput, DockerfileSource},
     layers::Layers,
@@ -30,17 +35,38 @@ use crate::{
 
 /// Largest Dockerfile or ignore file in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Stages of one build that are in work at the same time.
+const STAGES_MAX: usize = 32;
+
+/// What a build works with.
+#[derive(Clone, Copy)]
+pub struct BuildHost<'a> {
+    /// The image store.
+    pub layers: &'a dyn Layers,
+    /// The state root.
+    pub root: &'a Root,
+    /// Runs the processes of RUN.
+    pub runner: &'a dyn StepRunner,
+    /// What is shared with other builds.
+    pub engine: &'a Engine,
+    /// Cancel it to stop the build: running steps are killed, finished ones stay in the cache.
+    pub cancel: &'a CancellationToken,
+    /// Is told what happens.
+    pub progress: Progress<'a>,
+}
+
+impl std::fmt::Debug for BuildHost<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildHost")
+            .field("root", self.root)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Builds an image and tags it. Blocks; an interrupted build leaves only litter in `tmp/`, which the next one removes.
-pub fn build(
-    input: &BuildInput,
-    layers: &dyn Layers,
-    root: &Root,
-    runner: &dyn StepRunner,
-    progress: Progress<'_>,
-) -> Result<ImageRecord, BuildError> {
+pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, BuildError> {
     let (dockerfile, ignore) = read(input)?;
-    warn(&dockerfile, input, progress);
+    warn(&dockerfile, input, host.progress);
     let target = find_target(&dockerfile, input.target.as_deref())?;
     let platform = platform(input)?;
     let globals = globals(&dockerfile, input, &platform, target)?;
@@ -49,7 +75,7 @@ pub fn build(
         input,
         globals: &globals,
         platform: &platform,
-        layers,
+        layers: host.layers,
         images: BTreeMap::new(),
     };
     let plan = planner.plan(target)?;
@@ -59,35 +85,50 @@ pub fn build(
         ignore: &ignore,
         globals: &globals,
         platform: &platform,
-        layers,
+        layers: host.layers,
     })?;
-    let workspace = Workspace::create(&root.tmp()).map_err(BuildError::Workspace)?;
-    let cache = Cache::open(root);
+    let workspace = Workspace::create(&host.root.tmp()).map_err(BuildError::Workspace)?;
+    let cache = Cache::open(host.root);
+    let history = History::open(host.root, input);
+    // A failed stage stops the others, but not whoever shares the caller's token.
+    let cancel = host.cancel.child_token();
     let builder = Builder {
         input,
         dockerfile: &dockerfile,
         globals: &globals,
-        layers,
-        runner,
+        layers: host.layers,
+        runner: host.runner,
         cache: &cache,
         workspace: &workspace,
         ignore: &ignore,
         epoch: epoch(input)?,
-        progress,
+        progress: host.progress,
         next_id: AtomicUsize::new(0),
+        engine: host.engine,
+        cancel: &cancel,
+        history: &history,
     };
     let result = run(&builder, &plan);
+    cache.save_contexts();
+    history.save(now_ms());
     for path in cache.take_malformed() {
-        progress(BuildEvent::Warning {
+        (host.progress)(BuildEvent::Warning {
             text: format!("`{}` is not a valid record and was ignored", path.display()),
         });
     }
     for finding in &findings {
-        progress(BuildEvent::Warning {
+        (host.progress)(BuildEvent::Warning {
             text: finding.to_string(),
         });
     }
     finish(&builder, &result?)
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Runs the planned stages and returns the target's result.
@@ -97,10 +138,14 @@ fn run(builder: &Builder<'_>, plan: &Plan) -> Result<StageState, BuildError> {
         .keys()
         .map(|stage| (*stage, plan.needs(*stage)))
         .collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut done = schedule::run(needs, threads, |stage, inputs| {
-        builder.stage(&plan.stages[&stage], inputs)
-    })?;
+    // Stages mostly wait; what works at the same time is bounded by the engine's slots.
+    let threads = plan.stages.len().min(STAGES_MAX);
+    let mut done = schedule::run(
+        needs,
+        threads,
+        |stage, inputs| builder.stage(&plan.stages[&stage], inputs),
+        || builder.cancel.cancel(),
+    )?;
     Ok(done
         .remove(&plan.target)
         .expect("the target is a stage of its own plan"))
@@ -158,7 +203,8 @@ pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildErro
     Ok((dockerfile, Ignore::default()))
 }
 
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+/// Reads a small file; `None` = there is none.
+pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
     let fail = |source| BuildError::Read {
         path: path.display().to_string(),
         source,
@@ -211,7 +257,7 @@ pub(super) fn platform(input: &BuildInput) -> Result<String, BuildError> {
 }
 
 /// Returns the platform of this program, as images name it.
-fn host_platform() -> &'static str {
+pub(super) fn host_platform() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "linux/amd64",
         "aarch64" => "linux/arm64",

@@ -1,27 +1,32 @@
 //! Runs one stage: instruction by instruction, each on the result of the one before.
 
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    cache::{Cache, CacheError, Hit, Key},
+    cache::Cache,
     dockerfile::{Dockerfile, Instruction, InstructionKind, Span},
     document::{Document, epoch_time},
+    engine::Engine,
     error::{BuildError, StepError, StepFailure},
     event::{BuildEvent, Progress, StepName},
-    files::{Tree, clamp_times, mount},
+    explain::History,
+    files::{Tree, mount},
     ignore::Ignore,
     input::BuildInput,
     layers::{Layer, Layers},
     plan::{Base, PlannedStage, PlannedStep},
     runner::StepRunner,
     scope::{Globals, Scope},
+    vertex::Held,
     workspace::{StepRoom, Workspace},
 };
 use crate::model::{Digest, Timestamp};
@@ -40,6 +45,12 @@ pub(crate) struct Builder<'a> {
     pub(crate) epoch: Option<i64>,
     pub(crate) progress: Progress<'a>,
     pub(crate) next_id: AtomicUsize,
+    /// What is shared with other builds.
+    pub(crate) engine: &'a Engine,
+    /// Cancelled when the build does not matter any more, or when one of its stages has failed.
+    pub(crate) cancel: &'a CancellationToken,
+    /// Why steps are not cached.
+    pub(crate) history: &'a History,
 }
 
 /// The result of a stage so far.
@@ -72,16 +83,17 @@ pub(crate) struct StageRun<'a> {
     pub(crate) inputs: &'a BTreeMap<usize, StageState>,
     pub(crate) state: StageState,
     pub(crate) scope: Scope,
-    number: usize,
+    pub(super) number: usize,
     total: usize,
-    use_cache: bool,
+    pub(super) use_cache: bool,
+    pub(super) held: RefCell<Held>,
 }
 
 /// A step that was announced and is not over.
 #[derive(Debug)]
 pub(crate) struct ActiveStep {
     pub(crate) id: usize,
-    started: Instant,
+    pub(super) started: Instant,
 }
 
 /// What a layer-making step needs to know of the instruction it is.
@@ -99,7 +111,7 @@ impl<'a> Builder<'a> {
         inputs: &'a BTreeMap<usize, StageState>,
     ) -> Result<StageState, BuildError> {
         let state = match &stage.base {
-            Base::Scratch => StageState {
+            Base::Scratch | Base::Directory(_) => StageState {
                 layers: Vec::new(),
                 document: Document::scratch(&stage.platform),
             },
@@ -127,6 +139,7 @@ impl<'a> Builder<'a> {
             number: 0,
             total: steps + usize::from(from_image),
             use_cache: !self.input.no_cache && !filter.contains(&stage.name),
+            held: RefCell::default(),
         };
         // The triggers of the base were planned as steps of this stage.
         drop(run.state.document.take_triggers());
@@ -146,9 +159,12 @@ impl<'a> Builder<'a> {
         if layers.is_empty() {
             return vec![self.workspace.empty().to_owned()];
         }
+        // overlayfs takes a directory only once; of a layer that lies twice in an image the upper one covers the lower.
+        let mut seen = BTreeSet::new();
         layers
             .iter()
             .rev()
+            .filter(|layer| seen.insert(&layer.path))
             .map(|layer| layer.path.clone())
             .collect()
     }
@@ -165,7 +181,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns the time of a layer made now.
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         if let Some(seconds) = self.epoch {
             return epoch_time(seconds);
         }
@@ -178,10 +194,16 @@ impl<'a> Builder<'a> {
 /// Returns the layers of an image, the lowest first.
 pub(crate) fn image_layers(image: &super::plan::BaseImage) -> Vec<Layer> {
     let record = &image.record;
+    // Layers below an opaque root are not mounted and have no path: what stands for them is hidden as they are.
+    let hidden = record.diff_ids.len().saturating_sub(record.layers.len());
+    let lowest = record.layers.last();
+    let paths = std::iter::repeat_n(lowest, hidden)
+        .flatten()
+        .chain(record.layers.iter().rev());
     record
         .diff_ids
         .iter()
-        .zip(record.layers.iter().rev())
+        .zip(paths)
         .map(|(diff_id, path)| Layer {
             diff_id: diff_id.clone(),
             path: path.clone(),
@@ -226,6 +248,8 @@ impl StageRun<'_> {
             step: &active,
         };
         let mut output = Vec::new();
+        self.refuse_cancelled()
+            .map_err(|failure| self.error(instruction, failure, Vec::new()))?;
         let result = match &instruction.kind {
             InstructionKind::Copy(copy) => self.copy(context, copy, &step.origins[0]),
             InstructionKind::Add(add) => self.add(context, add),
@@ -233,8 +257,12 @@ impl StageRun<'_> {
             InstructionKind::Workdir(path) => self.workdir(context, path),
             _ => Ok(()),
         };
+        self.release();
         result.map_err(|failure| {
-            (self.builder.progress)(BuildEvent::Failed { step: active.id });
+            (self.builder.progress)(match failure {
+                StepFailure::Cancelled => BuildEvent::Cancelled { step: active.id },
+                _ => BuildEvent::Failed { step: active.id },
+            });
             self.error(instruction, failure, output)
         })
     }
@@ -269,6 +297,7 @@ impl StageRun<'_> {
     fn begin(&mut self, text: &str) -> ActiveStep {
         self.number += 1;
         let id = self.builder.next_id.fetch_add(1, Ordering::Relaxed);
+        self.held.get_mut().begin(id, text);
         (self.builder.progress)(BuildEvent::Started {
             step: StepName {
                 id,
@@ -292,87 +321,13 @@ impl StageRun<'_> {
         });
     }
 
-    /// Takes a step's result from the cache, if it is there.
-    pub(crate) fn take_cached(
-        &mut self,
-        context: Context<'_>,
-        key: &Key,
-        created_by: &str,
-    ) -> Result<Option<Hit>, StepFailure> {
-        if !self.use_cache {
-            return Ok(None);
-        }
-        let found = self.builder.cache.find(key, self.builder.layers);
-        let hit = found.map_err(|error| match error {
-            CacheError::Store(error) => StepFailure::Store(error),
-            CacheError::Layers(error) => StepFailure::Commit(error),
-        })?;
-        if let Some(hit) = &hit {
-            self.apply(hit, created_by);
-            (self.builder.progress)(BuildEvent::Cached {
-                step: context.step.id,
-            });
-        }
-        Ok(hit)
-    }
-
-    /// Makes a layer of an upper directory and remembers it under every key.
-    pub(crate) fn commit(
-        &mut self,
-        context: Context<'_>,
-        upper: &std::path::Path,
-        keys: &[&Key],
-        created_by: &str,
-    ) -> Result<(), StepFailure> {
-        let builder = self.builder;
-        let empty = fs_err::read_dir(upper)
-            .map_err(StepFailure::Prepare)?
-            .next()
-            .is_none();
-        let layer = if empty {
-            None
-        } else {
-            if let Some(seconds) = builder.epoch {
-                clamp_times(upper, seconds)?;
-            }
-            let layer = builder.layers.commit_layer(upper);
-            Some(layer.map_err(StepFailure::Commit)?)
-        };
-        let hit = Hit {
-            layer,
-            created: builder.now(),
-        };
-        for key in keys {
-            builder.cache.save(key, &hit, &context.instruction.text)?;
-        }
-        self.apply(&hit, created_by);
-        self.done(context);
-        Ok(())
-    }
-
-    fn apply(&mut self, hit: &Hit, created_by: &str) {
-        let created = match self.builder.epoch {
-            Some(seconds) => epoch_time(seconds),
-            None => hit.created,
-        };
-        let time = hit.layer.is_some().then_some(created);
-        self.state.document.add_history(created_by, time);
-        self.state.layers.extend(hit.layer.clone());
-    }
-
-    fn done(&self, context: Context<'_>) {
-        (self.builder.progress)(BuildEvent::Done {
-            step: context.step.id,
-            elapsed: context.step.started.elapsed(),
-        });
-    }
-
     /// Makes scratch directories for a step: its room, upper and work. The upper's root looks like the root of the layer below,
     /// because it becomes the root of the merged view.
     pub(crate) fn room(
         &self,
         layers: &[Layer],
     ) -> Result<(StepRoom, PathBuf, PathBuf), StepFailure> {
+        self.executes()?;
         let make = || {
             let room = self.builder.workspace.step()?;
             let upper = room.directory("upper")?;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::layers::{Layer, Layers, LayersError};
 use crate::{
     image::{ImageError, ImageStore, Lease, Platform},
@@ -34,6 +36,25 @@ impl<'a> StoreLayers<'a> {
             pull,
             _lease: store.lease()?,
         })
+    }
+}
+
+impl StoreLayers<'_> {
+    /// Returns the image of a config when all names are already its own.
+    fn known(
+        &self,
+        config: &serde_json::Value,
+        tags: &[String],
+    ) -> Result<Option<ImageRecord>, LayersError> {
+        let id = Digest::from_sha256(&Sha256::digest(config.to_string()).into());
+        let mut known = None;
+        for tag in tags {
+            match self.store.find(tag).map_err(LayersError::new)? {
+                Some(record) if record.id == id => known = Some(record),
+                _ => return Ok(None),
+            }
+        }
+        Ok(known)
     }
 }
 
@@ -74,6 +95,10 @@ impl Layers for StoreLayers<'_> {
         diff_ids: &[Digest],
         tags: &[String],
     ) -> Result<ImageRecord, LayersError> {
+        // A build from the cache makes the image that its names already have: nothing has to be written then.
+        if let Some(record) = self.known(config, tags)? {
+            return Ok(record);
+        }
         self.store
             .commit_image(config, diff_ids, tags)
             .map_err(LayersError::new)

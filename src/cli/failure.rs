@@ -68,6 +68,7 @@ impl Failure {
             chain: vec![text.into()],
             hints: Vec::new(),
             log: Vec::new(),
+            excerpt: Vec::new(),
             config_path: None,
         })
     }
@@ -134,6 +135,7 @@ fn usage(text: String) -> ErrorReport {
         chain: vec![text],
         hints: vec!["try `stack --help`".into()],
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: None,
     }
 }
@@ -173,25 +175,21 @@ mod tests {
         let failure = Failure::Compose(Box::new(load(yaml).unwrap_err()));
         assert_eq!(failure.report(&ui), 3);
         assert_eq!(out.text(), "");
-        insta::assert_snapshot!(err.text(), @"
-            error[S0301]: unknown key `enviroment` in `services.web`
-             --> compose.yaml:4:5
-              |
-            4 |     enviroment: {A: b}
-              |     ^^^^^^^^^^ a service has no such key
-              |
-              = help: did you mean `environment`?
+        insta::assert_snapshot!(err.text(), @r#"
+        error[S0301]: unknown key `enviroment` in `services.web`
+          --> compose.yaml:4:5
+        4 |     enviroment: {A: b}
+          |     ^^^^^^^^^^ a service has no such key
+          = help: did you mean `environment`?
 
-            error[S0501]: service `web` needs `databse`, which is not defined
-             --> compose.yaml:5:18
-              |
-            5 |     depends_on: [databse]
-              |                  ^^^^^^^
-              |
-              = help: did you mean `database`?
+        error[S0501]: service `web` needs `databse`, which is not defined
+          --> compose.yaml:5:18
+        5 |     depends_on: [databse]
+          |                  ^^^^^^^
+          = help: did you mean `database`?
 
-            2 errors. Nothing was changed.
-        ");
+        2 errors. Nothing was changed.
+        "#);
     }
 
     #[test]

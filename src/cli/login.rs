@@ -109,22 +109,9 @@ fn ask(
             "there is no terminal to ask on: use --username and --password-stdin".into(),
         ));
     }
-    let user = match arguments.username.clone() {
-        Some(user) => user,
-        None => {
-            let known = file.user(registry);
-            let offered = known
-                .as_deref()
-                .map(|user| format!(" ({user})"))
-                .unwrap_or_default();
-            let typed = terminal::ask_line(&format!("User name{offered}: "))
-                .map_err(|error| Failure::intent("read the user name", &error))?;
-            if typed.is_empty() {
-                known.unwrap_or_default()
-            } else {
-                typed
-            }
-        }
+    let user = match &arguments.username {
+        Some(user) => user.clone(),
+        None => ask_user(file.user(registry))?,
     };
     let user = not_empty("user name", user)?;
     let password = match arguments.password.clone() {
@@ -133,6 +120,20 @@ fn ask(
             .map_err(|error| Failure::intent("read the password", &error))?,
     };
     Ok((user, not_empty("password", password)?))
+}
+
+/// Asks for the user name and offers the one that is known.
+fn ask_user(known: Option<String>) -> Result<String, Failure> {
+    let offered = match &known {
+        Some(user) => format!(" ({user})"),
+        None => String::new(),
+    };
+    let typed = terminal::ask_line(&format!("User name{offered}: "));
+    let typed = typed.map_err(|error| Failure::intent("read the user name", &error))?;
+    if typed.is_empty() {
+        return Ok(known.unwrap_or_default());
+    }
+    Ok(typed)
 }
 
 fn not_empty(what: &str, text: String) -> Result<String, Failure> {

@@ -7,6 +7,7 @@ mod access;
 mod attach;
 mod attached;
 mod build;
+mod builder;
 mod commit;
 mod config;
 mod cp;
@@ -90,6 +91,8 @@ struct CommandLine {
 enum Command {
     Attach(attach::Arguments),
     Build(build::Arguments),
+    #[command(subcommand)]
+    Builder(builder::BuilderCommand),
     Commit(commit::CommitArguments),
     #[command(alias = "convert")]
     Config(config::Arguments),
@@ -193,9 +196,7 @@ fn for_oci(arguments: &[OsString]) -> Option<Vec<OsString>> {
 }
 
 fn run_oci(arguments: Vec<OsString>) -> u8 {
-    let environment = settings::environment();
-    let listen_fds = environment.get("LISTEN_FDS").map(String::as_str);
-    crate::oci::main(arguments, listen_fds)
+    crate::oci::main(arguments, &settings::environment())
 }
 
 fn execute(command_line: CommandLine) -> u8 {
@@ -229,6 +230,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Attach(arguments) => attach::run(session, arguments),
         Command::Build(arguments) => build::run(session, arguments),
+        Command::Builder(command) => builder::run(session, command),
         Command::Commit(arguments) => commit::commit(session, arguments),
         Command::Config(arguments) => config::run(session, arguments),
         Command::Cp(arguments) => cp::run(session, arguments),

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     io::{self, Read},
     os::fd::AsFd,
     time::Instant,
@@ -9,7 +10,7 @@ use std::{
 
 use compose_spec::{
     Code, Configuration, Loaded, Location, Passes,
-    model::{Project, ProjectName, ServiceName},
+    model::{Build, ImageSource, Project, ProjectName, ServiceName},
 };
 
 use super::{
@@ -82,8 +83,14 @@ impl<'a> Session<'a> {
     }
 
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
-        compose_spec::load(&self.request(services)?, &Disk)
-            .map_err(|error| Failure::Compose(Box::new(error)))
+        let mut loaded = compose_spec::load(&self.request(services)?, &Disk)
+            .map_err(|error| Failure::Compose(Box::new(error)))?;
+        for service in loaded.project.services.values_mut() {
+            if let ImageSource::Build { build, .. } = &mut service.image {
+                fill_agents(build, &self.settings.environment);
+            }
+        }
+        Ok(loaded)
     }
 
     fn request(&self, services: &[String]) -> Result<compose_spec::Request, Failure> {
@@ -223,6 +230,16 @@ fn follow(call: &mut client::Call, progress: &mut Progress<'_>) -> Result<Outcom
     }
 }
 
+/// Gives agents without a socket that of the caller: the supervisor has another environment.
+pub(super) fn fill_agents(build: &mut Build, environment: &BTreeMap<String, String>) {
+    let socket = environment
+        .get("SSH_AUTH_SOCK")
+        .filter(|path| !path.is_empty());
+    for agent in build.ssh.iter_mut().filter(|agent| agent.path.is_none()) {
+        agent.path = socket.map(Into::into);
+    }
+}
+
 /// Turns the errors of an outcome into a failure.
 pub(super) fn succeeded(mut outcome: Outcome, loaded: Option<&Loaded>) -> Result<Outcome, Failure> {
     if outcome.errors.is_empty() {
@@ -274,6 +291,7 @@ pub(super) fn no_container(service: &ServiceName) -> Failure {
         chain: vec![format!("service `{service}` has no running container")],
         hints: vec![format!("stack up -d {service}"), "stack ps -a".into()],
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: None,
     })
 }

@@ -129,7 +129,7 @@ fn unix_seconds(text: &str) -> Option<(i64, i32)> {
 }
 
 /// A duration of Go: numbers with units, `1h30m`, `1.5s`, `100ms`.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

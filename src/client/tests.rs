@@ -81,7 +81,7 @@ fn a_call_is_http_and_its_answer_is_read_whatever_the_pieces() {
         request.starts_with("POST /v1/image_tag HTTP/1.0\r\n"),
         "{request}"
     );
-    assert!(request.contains("\r\nstack-protocol: 1\r\n"), "{request}");
+    assert!(request.contains("\r\nstack-protocol: 2\r\n"), "{request}");
     assert!(
         request.ends_with("\r\n\r\n{\"source\":\"a\",\"target\":\"b\"}"),
         "{request}"

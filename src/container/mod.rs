@@ -17,4 +17,4 @@ pub use files::{FileSpec, object_content, write_files};
 pub use link::{Link, LinkError};
 pub use live::{Change, Live, Status};
 pub use spawn::{SpawnError, Start, Started, spawn_monitor};
-pub use step::{Steps, StepsError};
+pub use step::{Steps, StepsError, end_orphan_steps};

@@ -23,7 +23,9 @@ mod registry;
 mod store;
 mod unpack;
 
-pub use archive::{LoadError, LoadProgress, SaveError, SaveFormat, load, load_stream, save};
+pub use archive::{
+    LoadError, LoadProgress, SaveError, SaveFormat, load, load_one, load_stream, save,
+};
 pub use config::ConfigError;
 pub use manifest::ManifestError;
 pub use pipeline::LayerError;

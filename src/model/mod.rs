@@ -5,6 +5,7 @@
 
 mod access;
 pub mod base64;
+mod build_cache;
 mod cdi;
 mod container;
 pub mod docker_config;
@@ -23,6 +24,7 @@ mod volume;
 pub use access::{
     Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
 };
+pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
 pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
 pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
 pub use failure::{FailureKind, chain};

@@ -60,7 +60,7 @@ fn read_file(path: &Path) -> Result<CdiSpec, String> {
         path.extension()
             .is_some_and(|extension| extension == "json"),
     )?;
-    spec.path = path.to_owned();
+    path.clone_into(&mut spec.path);
     Ok(spec)
 }
 

@@ -11,17 +11,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use compose_spec::model::{ImageSource, Project, ProjectName};
 
 use crate::{
+    build::{self, HousekeepingError},
     container::{self, ContainerError},
     image::{ImageError, ImageStore},
     model::{
-        ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord, Observed,
-        ObservedContainer, PortUse, Timestamp, VolumeRecord,
+        BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
+        Observed, ObservedContainer, PortUse, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Root, StoreError},
     volume::{self, VolumeError},
 };
 
+pub use crate::build::sizes as build_cache_sizes;
 pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
 pub use host::{files_digests, host_facts};
 
@@ -46,6 +48,11 @@ pub enum ObserveError {
     /// The host's routes and links.
     #[error("read the host's network")]
     Host(#[source] network::NetworkError),
+}
+
+/// Lists what the build cache holds, the least recently used first.
+pub fn build_cache(root: &Root) -> Result<Vec<BuildCacheEntry>, HousekeepingError> {
+    build::usage(&ImageStore::open(root), root)
 }
 
 /// Returns the containers of a project and what they do, oldest first. Their network counts as intact: only the supervisor checks it.

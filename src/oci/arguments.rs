@@ -69,6 +69,8 @@ pub(super) enum Command {
     Start(Id),
     /// Print the state of a container as JSON
     State(Id),
+    /// Change limits of a container
+    Update(Update),
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +151,39 @@ pub(super) struct Ps {
     pub(super) id: String,
     #[arg(short, long, value_parser = ["table", "json"], default_value = "table")]
     pub(super) format: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    pub(super) id: String,
+    /// Description of the limits, `linux.resources` of config.json; `-` = standard input
+    #[arg(short, long)]
+    pub(super) resources: Option<PathBuf>,
+    /// Bytes
+    #[arg(long)]
+    pub(super) memory: Option<i64>,
+    /// Memory plus swap in bytes
+    #[arg(long)]
+    pub(super) memory_swap: Option<i64>,
+    /// Bytes
+    #[arg(long)]
+    pub(super) memory_reservation: Option<i64>,
+    /// Microseconds
+    #[arg(long)]
+    pub(super) cpu_period: Option<u64>,
+    /// Microseconds per period
+    #[arg(long)]
+    pub(super) cpu_quota: Option<i64>,
+    #[arg(long, alias = "cpu-shares")]
+    pub(super) cpu_share: Option<u64>,
+    #[arg(long)]
+    pub(super) cpuset_cpus: Option<String>,
+    #[arg(long)]
+    pub(super) cpuset_mems: Option<String>,
+    #[arg(long)]
+    pub(super) pids_limit: Option<i64>,
+    #[arg(long)]
+    pub(super) blkio_weight: Option<u16>,
 }
 
 #[derive(Debug, Args)]

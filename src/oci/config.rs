@@ -122,8 +122,9 @@ pub(super) struct Hook {
     pub(super) path: PathBuf,
     #[serde(default)]
     pub(super) args: Vec<String>,
+    /// `None` = the caller's.
     #[serde(default)]
-    pub(super) env: Vec<String>,
+    pub(super) env: Option<Vec<String>>,
     /// Seconds.
     #[serde(default)]
     pub(super) timeout: Option<i64>,

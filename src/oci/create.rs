@@ -28,19 +28,19 @@ use runtime::{
 
 /// Makes a container whose program waits.
 pub(super) fn create(runtime: &Runtime<'_>, arguments: &Create) -> Result<(), OciError> {
-    let bundle = Bundle::read(arguments)?;
+    let bundle = Bundle::read(arguments, runtime.listen_fds)?;
     let is_tty = bundle.checked.spec().stdio.tty;
     if is_tty && arguments.console_socket.is_none() {
         return Err(OciError::Usage(
             "the process wants a terminal: --console-socket is needed".into(),
         ));
     }
-    make(runtime, arguments, bundle).map(drop)
+    make(runtime, arguments, &bundle).map(drop)
 }
 
 /// Makes a container, starts it, and unless detached waits for its end and removes it. Returns the exit code.
 pub(super) fn run(runtime: &Runtime<'_>, arguments: &Run) -> Result<u8, OciError> {
-    let bundle = Bundle::read(&arguments.create)?;
+    let bundle = Bundle::read(&arguments.create, runtime.listen_fds)?;
     let is_tty = bundle.checked.spec().stdio.tty;
     let socket = arguments.create.console_socket.is_some();
     if is_tty && arguments.detach && !socket {
@@ -48,14 +48,14 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Run) -> Result<u8, OciError
             "a detached process that wants a terminal needs --console-socket".into(),
         ));
     }
-    let (container, mut launched) = make(runtime, &arguments.create, bundle)?;
+    let (container, mut launched) = make(runtime, &arguments.create, &bundle)?;
     if socket {
         // Somebody else relays it.
         launched.console = None;
     }
-    if let Err(error) = start_container(&container) {
+    if let Err(error) = start_container(runtime, &container) {
         // The first error is the one to tell.
-        drop(manage::remove(&container));
+        drop(manage::remove(runtime, &container));
         return Err(error);
     }
     if arguments.detach {
@@ -63,7 +63,7 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Run) -> Result<u8, OciError
     }
     let code = streams::follow(&launched)?;
     if !arguments.keep {
-        manage::remove(&container)?;
+        manage::remove(runtime, &container)?;
     }
     Ok(code)
 }
@@ -72,21 +72,23 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Run) -> Result<u8, OciError
 pub(super) fn start(runtime: &Runtime<'_>, id: &str) -> Result<(), OciError> {
     let container = Container::open(runtime.root, id)?;
     container.require(&[Status::Created], "created")?;
-    start_container(&container)
+    start_container(runtime, &container)
 }
 
-fn start_container(container: &Container) -> Result<(), OciError> {
+fn start_container(runtime: &Runtime<'_>, container: &Container) -> Result<(), OciError> {
     let Record { hooks, spec, .. } = &container.record;
     for hook in &hooks.start_container {
         // A program of the container's own, in the container.
-        run_in(container, hook, &container.state(Status::Created))?;
+        let state = container.state(Status::Created);
+        run_in(container, hook, runtime.caller(&state, None))?;
     }
     let program = spec.process.argv.first().map_or("", String::as_str);
     release(&container.directory, program)?;
     let state = container.state(Status::Running);
-    if let Err(error) = hooks::run_all(&hooks.poststart, &state, None) {
-        // The specification: it is told, and the container goes on.
-        super::report_warning(&error);
+    if let Err(error) = hooks::run_all(&hooks.poststart, runtime.caller(&state, None)) {
+        // The specification: the container ends. The first error is the one to tell.
+        drop(manage::remove(runtime, container));
+        return Err(error);
     }
     Ok(())
 }
@@ -100,7 +102,7 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn read(arguments: &Create) -> Result<Self, OciError> {
+    fn read(arguments: &Create, listen_fds: u32) -> Result<Self, OciError> {
         let directory = fs::canonicalize(&arguments.bundle)
             .map_err(|error| OciError::Read(arguments.bundle.clone(), error))?;
         let path = match &arguments.config {
@@ -119,7 +121,14 @@ impl Bundle {
             bundle: &directory,
             host_name: &name,
         };
-        let checked = check(map(&config, place)?)?;
+        let mut spec = map(&config, place)?;
+        if listen_fds > 0 {
+            // The container's first process is the one that is activated (sd_listen_fds(3)).
+            let env = &mut spec.process.env;
+            env.push(format!("LISTEN_FDS={listen_fds}"));
+            env.push("LISTEN_PID=1".into());
+        }
+        let checked = check(spec)?;
         Ok(Self {
             directory,
             config,
@@ -132,12 +141,12 @@ impl Bundle {
 fn make(
     runtime: &Runtime<'_>,
     arguments: &Create,
-    bundle: Bundle,
+    bundle: &Bundle,
 ) -> Result<(Container, Launched), OciError> {
-    streams::check_kept(kept(runtime, arguments))?;
+    let _taken = streams::take_gaps(kept(runtime, arguments))?;
     let directory = make_directory(runtime.root, &arguments.id)?;
     let mut container = Container {
-        record: record(arguments, &bundle),
+        record: record(arguments, bundle),
         directory,
     };
     let undo = |container: &Container, error: OciError| {
@@ -149,7 +158,7 @@ fn make(
         Ok(cgroup) => cgroup,
         Err(error) => return undo(&container, error),
     };
-    let finished = launch(runtime, arguments, &bundle, &mut container, &cgroup);
+    let finished = launch(runtime, arguments, bundle, &mut container, &cgroup);
     match finished {
         Ok(launched) => Ok((container, launched)),
         Err(error) => {
@@ -222,9 +231,11 @@ fn launch(
     let mut prepare = |pid| {
         container.record.pid = pid;
         let state = container.state(Status::Creating);
-        hooks::run_all(&prestart, &state, None)
-            .and_then(|()| hooks::run_all(&create_runtime, &state, None))
-            .and_then(|()| hooks::run_all(&create_container, &state, Some(pid)))
+        let caller = runtime.caller(&state, None);
+        let inside = runtime.caller(&state, Some(pid));
+        hooks::run_all(&prestart, caller)
+            .and_then(|()| hooks::run_all(&create_runtime, caller))
+            .and_then(|()| hooks::run_all(&create_container, inside))
             .map_err(|error| error.chain())
     };
     let hold = Hold {
@@ -243,11 +254,8 @@ fn launch(
         }
         write_pid(arguments.pid_file.as_deref(), launched.pid)
     };
-    if let Err(error) = finish() {
-        // It waits for somebody who will not come; the group's removal kills and the host reaps it.
-        return Err(error);
-    }
-    Ok(launched)
+    // A child that waits for somebody who will not come is killed with its group by the caller.
+    finish().map(|()| launched)
 }
 
 /// Writes a pid where a caller reads it, whole or not at all.

@@ -53,8 +53,6 @@ pub(super) enum OciError {
     Terminal(#[source] io::Error),
     #[error("wait for the process")]
     Wait(#[source] io::Error),
-    #[error("descriptor {0} of --preserve-fds is not open")]
-    Descriptor(u32),
     #[error("write to standard output")]
     Output(#[source] io::Error),
 }

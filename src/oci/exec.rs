@@ -2,23 +2,22 @@
 
 use std::os::fd::AsFd;
 
-use fs_err as fs;
-use runtime::{
-    process::{ExecRequest, LaunchIo, Launched, exec},
-    security::seccomp::program,
-    spec::{CapabilitySets, ContainerSpec, Process},
-};
-use serde_json::Value;
-
 use super::{
     Runtime,
     arguments::Exec,
     config::{self, Hook},
     create::write_pid,
     error::OciError,
+    hooks::Caller,
     map,
     state::{Container, Status},
     streams,
+};
+use fs_err as fs;
+use runtime::{
+    process::{ExecRequest, LaunchIo, Launched, exec},
+    security::seccomp::program,
+    spec::{CapabilitySets, ContainerSpec, Process},
 };
 
 /// Runs a process, and unless detached waits for its end. Returns the exit code.
@@ -31,7 +30,7 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Exec) -> Result<u8, OciErro
     };
     container.require(states, "running")?;
     let kept = arguments.preserve_fds.saturating_add(runtime.listen_fds);
-    streams::check_kept(kept)?;
+    let _taken = streams::take_gaps(kept)?;
     let wanted = wanted(&container, arguments)?;
     let socket = arguments.console_socket.as_deref();
     if wanted.tty && arguments.detach && socket.is_none() {
@@ -52,7 +51,11 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Exec) -> Result<u8, OciErro
 }
 
 /// Runs a hook of the container in the container.
-pub(super) fn run_in(container: &Container, hook: &Hook, state: &Value) -> Result<(), OciError> {
+pub(super) fn run_in(
+    container: &Container,
+    hook: &Hook,
+    caller: Caller<'_>,
+) -> Result<(), OciError> {
     let path = hook.path.to_string_lossy().into_owned();
     let mut argv = hook.args.clone();
     // The program is the path; our runtime looks the first argument up, so the two must be one.
@@ -63,7 +66,10 @@ pub(super) fn run_in(container: &Container, hook: &Hook, state: &Value) -> Resul
     let spec = container.record.spec.clone();
     let process = Process {
         argv,
-        env: hook.env.clone(),
+        env: hook
+            .env
+            .clone()
+            .unwrap_or_else(|| caller.environment.to_vec()),
         ..spec.process.clone()
     };
     let wanted = Wanted {
@@ -90,7 +96,7 @@ pub(super) fn run_in(container: &Container, hook: &Hook, state: &Value) -> Resul
             .try_clone_to_owned()
             .map_err(OciError::Terminal)?,
     };
-    rustix::io::write(&output, state.to_string().as_bytes()).map_err(failed)?;
+    rustix::io::write(&output, caller.state.to_string().as_bytes()).map_err(failed)?;
     drop(output);
     let launched = launch(container, &wanted, io, 0)?;
     match streams::follow(&launched)? {

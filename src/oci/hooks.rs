@@ -30,18 +30,23 @@ const NOT_EXECUTED: i32 = 127;
 /// Time that a hook may take when the bundle sets no other.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 
-/// Runs hooks one after the other; the first that fails ends it. `mounts_of`: in the mount namespace of this process.
-pub(super) fn run_all(
-    hooks: &[Hook],
-    state: &Value,
-    mounts_of: Option<i32>,
-) -> Result<(), OciError> {
-    hooks
-        .iter()
-        .try_for_each(|hook| run(hook, state, mounts_of))
+/// What hooks are run with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller<'a> {
+    /// The container's state, for their standard input.
+    pub(super) state: &'a Value,
+    /// The environment of those that name none.
+    pub(super) environment: &'a [String],
+    /// In the mount namespace of this process.
+    pub(super) mounts_of: Option<i32>,
 }
 
-fn run(hook: &Hook, state: &Value, mounts_of: Option<i32>) -> Result<(), OciError> {
+/// Runs hooks one after the other; the first that fails ends it.
+pub(super) fn run_all(hooks: &[Hook], caller: Caller<'_>) -> Result<(), OciError> {
+    hooks.iter().try_for_each(|hook| run(hook, caller))
+}
+
+fn run(hook: &Hook, caller: Caller<'_>) -> Result<(), OciError> {
     let fail = |reason: String| OciError::Hook {
         path: hook.path.clone(),
         reason,
@@ -50,7 +55,7 @@ fn run(hook: &Hook, state: &Value, mounts_of: Option<i32>) -> Result<(), OciErro
     if !hook.path.is_absolute() {
         return Err(fail("its path is not absolute".into()));
     }
-    let prepared = Prepared::of(hook, mounts_of).map_err(failed)?;
+    let prepared = Prepared::of(hook, caller.mounts_of, caller.environment).map_err(failed)?;
     let (input, output) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
     let child = clone_child(0, None, || {
@@ -60,7 +65,7 @@ fn run(hook: &Hook, state: &Value, mounts_of: Option<i32>) -> Result<(), OciErro
     .map_err(failed)?;
     drop(input);
     // A state is far smaller than a pipe, so this does not wait; a hook that does not read it gives EPIPE, which is its own affair.
-    let text = state.to_string();
+    let text = caller.state.to_string();
     rustix::io::write(&output, text.as_bytes()).ok();
     drop(output);
     let limit = match hook.timeout {
@@ -104,12 +109,13 @@ struct Prepared {
     path: CString,
     arguments: Texts,
     environment: Texts,
-    mounts: Option<OwnedFd>,
+    /// The namespace, and the host's root in it: the container's is mounted over it already.
+    mounts: Option<(OwnedFd, OwnedFd)>,
     null: OwnedFd,
 }
 
 impl Prepared {
-    fn of(hook: &Hook, mounts_of: Option<i32>) -> Result<Self, Errno> {
+    fn of(hook: &Hook, mounts_of: Option<i32>, callers: &[String]) -> Result<Self, Errno> {
         let text = |bytes: &[u8]| CString::new(bytes).or(Err(Errno::INVAL));
         let texts = |list: &[String]| {
             let texts = list.iter().map(|entry| text(entry.as_bytes()));
@@ -126,10 +132,17 @@ impl Prepared {
         Ok(Self {
             path,
             arguments,
-            environment: texts(&hook.env)?,
-            mounts: mounts_of
-                .map(|pid| open(format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY))
-                .transpose()?,
+            environment: texts(hook.env.as_deref().unwrap_or(callers))?,
+            mounts: match mounts_of {
+                Some(pid) => Some((
+                    open(format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY)?,
+                    open(
+                        format!("/proc/{pid}/root"),
+                        OFlags::PATH | OFlags::DIRECTORY,
+                    )?,
+                )),
+                None => None,
+            },
             null: open("/dev/null".into(), OFlags::RDWR)?,
         })
     }
@@ -140,8 +153,10 @@ impl Prepared {
         rustix::stdio::dup2_stdout(&self.null)?;
         reset_all()?;
         set_mask(0)?;
-        if let Some(mounts) = &self.mounts {
+        if let Some((mounts, root)) = &self.mounts {
             move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
+            rustix::process::fchdir(root)?;
+            rustix::process::chroot(c".")?;
         }
         self.arguments.execute(&self.path, &self.environment)
     }

@@ -66,11 +66,11 @@ pub(super) fn delete(runtime: &Runtime<'_>, arguments: &Delete) -> Result<(), Oc
     if !arguments.force {
         container.require(&[Status::Stopped, Status::Created], "stopped")?;
     }
-    remove(&container)
+    remove(runtime, &container)
 }
 
 /// Kills what is left of a container, removes its group and state, and runs its last hooks.
-pub(super) fn remove(container: &Container) -> Result<(), OciError> {
+pub(super) fn remove(runtime: &Runtime<'_>, container: &Container) -> Result<(), OciError> {
     if let Some(process) = container.process() {
         // It may end at this very moment. The group's kill below takes care of the others.
         pidfd_send_signal(&process, Signal::KILL).ok();
@@ -80,7 +80,8 @@ pub(super) fn remove(container: &Container) -> Result<(), OciError> {
     let state = container.state(Status::Stopped);
     for hook in &container.record.hooks.poststop {
         // The specification: a failure is told, and the others run all the same.
-        if let Err(error) = hooks::run_all(std::slice::from_ref(hook), &state, None) {
+        if let Err(error) = hooks::run_all(std::slice::from_ref(hook), runtime.caller(&state, None))
+        {
             super::report_warning(&error);
         }
     }
@@ -108,8 +109,9 @@ pub(super) fn ps(runtime: &Runtime<'_>, arguments: &Ps) -> Result<(), OciError> 
     if arguments.format == "json" {
         return super::print(&format!("{}\n", json!(pids)));
     }
-    let lines: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
-    super::print(&format!("PID\n{lines}"))
+    let mut lines = vec!["PID".to_owned()];
+    lines.extend(pids.iter().map(ToString::to_string));
+    super::print(&(lines.join("\n") + "\n"))
 }
 
 /// Prints all containers.

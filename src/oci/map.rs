@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use runtime::spec::{
     BlockIo, CapabilitySets, CgroupPlace, ContainerSpec, DeviceAccess, DeviceKind, DeviceRule,
-    ExactSecurity, IdRange, Namespace, Process, Resources, Rlimit, Rootfs, Seccomp, SeccompProfile,
-    UserMap,
+    ExactNode, ExactSecurity, IdRange, Namespace, Process, Resources, Rlimit, Rootfs, Seccomp,
+    SeccompProfile, UserMap,
 };
 use serde::Deserialize;
 
@@ -84,7 +84,6 @@ pub(super) fn map(config: &Config, place: Place<'_>) -> Result<ContainerSpec, Ma
     spec.security.no_new_privs = described.no_new_privileges;
     spec.security.seccomp = seccomp(linux.seccomp.as_ref())?;
     spec.users = users(&linux)?;
-    devices(&linux.devices)?;
     if let Some(resources) = &linux.resources {
         spec.device_rules = device_rules(&resources.devices)?;
     }
@@ -93,6 +92,7 @@ pub(super) fn map(config: &Config, place: Place<'_>) -> Result<ContainerSpec, Ma
         hidden: linux.masked_paths.clone(),
         protected: linux.readonly_paths.clone(),
         umask: described.user.umask,
+        nodes: nodes(&linux.devices)?,
     }));
     spec.stdio.tty = described.terminal;
     Ok(spec)
@@ -103,9 +103,12 @@ pub(super) fn process(described: &config::Process) -> Result<Process, MapError> 
     let unsupported = [
         (
             "process.apparmorProfile",
-            is_set(&described.apparmor_profile),
+            is_set(described.apparmor_profile.as_ref()),
         ),
-        ("process.selinuxLabel", is_set(&described.selinux_label)),
+        (
+            "process.selinuxLabel",
+            is_set(described.selinux_label.as_ref()),
+        ),
         ("process.scheduler", described.scheduler.is_some()),
         ("process.ioPriority", described.io_priority.is_some()),
         (
@@ -175,7 +178,7 @@ fn refuse_unsupported(config: &Config) -> Result<(), MapError> {
     refuse_set(&[
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.personality", linux.personality.is_some()),
-        ("linux.mountLabel", is_set(&linux.mount_label)),
+        ("linux.mountLabel", is_set(linux.mount_label.as_ref())),
         ("linux.timeOffsets", !linux.time_offsets.is_empty()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
         ("linux.netDevices", !linux.net_devices.is_empty()),
@@ -200,8 +203,8 @@ fn refuse_set(properties: &[(&str, bool)]) -> Result<(), MapError> {
     }
 }
 
-fn is_set(text: &Option<String>) -> bool {
-    text.as_ref().is_some_and(|text| !text.is_empty())
+fn is_set(text: Option<&String>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
 }
 
 fn absolute(bundle: &Path, path: &Path) -> PathBuf {
@@ -278,7 +281,8 @@ fn cgroup(path: &str) -> Result<CgroupPlace, MapError> {
     })
 }
 
-fn resources(described: &config::Resources) -> Result<Resources, MapError> {
+/// Maps limits.
+pub(super) fn resources(described: &config::Resources) -> Result<Resources, MapError> {
     let memory = described.memory.clone().unwrap_or_default();
     let cpu = described.cpu.clone().unwrap_or_default();
     refuse_set(&[
@@ -385,29 +389,43 @@ fn device_rules(rules: &[config::DeviceRule]) -> Result<Vec<DeviceRule>, MapErro
     Ok(allowed)
 }
 
-/// Nodes that every container has are there anyway.
-fn devices(described: &[config::Device]) -> Result<(), MapError> {
-    const DEFAULT: [(&str, i64, i64); 6] = [
-        ("/dev/null", 1, 3),
-        ("/dev/zero", 1, 5),
-        ("/dev/full", 1, 7),
-        ("/dev/random", 1, 8),
-        ("/dev/urandom", 1, 9),
-        ("/dev/tty", 5, 0),
-    ];
-    let other = described.iter().find(|device| {
-        !DEFAULT.contains(&(device.path.as_str(), device.major, device.minor))
-            || device.file_mode.is_some_and(|mode| mode & 0o777 != 0o666)
-            || device.uid.unwrap_or(0) != 0
-            || device.gid.unwrap_or(0) != 0
+/// Nodes below /dev, where the container's own are.
+fn nodes(described: &[config::Device]) -> Result<Vec<ExactNode>, MapError> {
+    described.iter().map(node).collect()
+}
+
+fn node(device: &config::Device) -> Result<ExactNode, MapError> {
+    let value = |reason| MapError::Value {
+        property: "linux.devices",
+        value: device.path.clone(),
+        reason,
+    };
+    let path = PathBuf::from(&device.path);
+    let is_plain = path.strip_prefix("/dev").is_ok_and(|below| {
+        let mut parts = below.components();
+        parts.clone().next().is_some()
+            && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
     });
-    match other {
-        Some(device) => Err(MapError::Unsupported(format!(
-            "linux.devices: {}",
-            device.path
-        ))),
-        None => Ok(()),
+    if !is_plain {
+        return Err(value("is not below /dev"));
     }
+    let number =
+        |number: i64| u32::try_from(number).map_err(|_negative| value("has no device number"));
+    Ok(ExactNode {
+        kind: match device.kind.as_str() {
+            "c" | "u" => Some(DeviceKind::Character),
+            "b" => Some(DeviceKind::Block),
+            "p" => None,
+            _ => return Err(value("has an unknown type")),
+        },
+        // Without a trailing slash.
+        path: path.components().collect(),
+        major: number(device.major)?,
+        minor: number(device.minor)?,
+        mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+        uid: device.uid.unwrap_or(0),
+        gid: device.gid.unwrap_or(0),
+    })
 }
 
 fn seccomp(described: Option<&serde_json::Value>) -> Result<Seccomp, MapError> {

@@ -22,8 +22,10 @@ mod state;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fmt::Display,
     io::{self, Write},
@@ -43,10 +45,23 @@ struct Runtime<'a> {
     root: &'a Path,
     /// Descriptors of socket activation (sd_listen_fds(3)), which are handed on too.
     listen_fds: u32,
+    /// The caller's environment, for hooks that name none.
+    environment: &'a [String],
 }
 
-/// Runs a command line, whose first word is a program name; returns the exit code. `listen_fds`: `LISTEN_FDS` of the environment.
-pub fn main(arguments: Vec<OsString>, listen_fds: Option<&str>) -> u8 {
+impl<'a> Runtime<'a> {
+    /// What hooks of this call are run with.
+    fn caller(&self, state: &'a serde_json::Value, mounts_of: Option<i32>) -> hooks::Caller<'a> {
+        hooks::Caller {
+            state,
+            environment: self.environment,
+            mounts_of,
+        }
+    }
+}
+
+/// Runs a command line, whose first word is a program name, and returns the exit code.
+pub fn main(arguments: Vec<OsString>, environment: &BTreeMap<String, String>) -> u8 {
     let command_line = match CommandLine::try_parse_from(arguments) {
         Ok(command_line) => command_line,
         Err(error) => {
@@ -55,10 +70,22 @@ pub fn main(arguments: Vec<OsString>, listen_fds: Option<&str>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
+    let entries: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let runtime = Runtime {
         root: &command_line.root,
-        listen_fds: listen_fds.and_then(|text| text.parse().ok()).unwrap_or(0),
+        listen_fds: environment
+            .get("LISTEN_FDS")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        environment: &entries,
     };
+    if let Err(error) = open_log(&command_line) {
+        report_warning(&format!("open the log: {error}"));
+        return 1;
+    }
     match run(&runtime, &command_line) {
         Ok(code) => code,
         Err(error) => {
@@ -88,6 +115,7 @@ fn run(runtime: &Runtime<'_>, command_line: &CommandLine) -> Result<u8, OciError
         Command::Run(arguments) => create::run(runtime, arguments),
         Command::Spec(arguments) => done(describe::spec(&arguments.bundle)),
         Command::Start(arguments) => done(create::start(runtime, &arguments.id)),
+        Command::Update(arguments) => done(update::update(runtime, arguments)),
         Command::State(arguments) => done(manage::state(runtime, &arguments.id)),
     }
 }
@@ -97,22 +125,25 @@ fn report(command_line: &CommandLine, error: &OciError) {
     let message = error.chain();
     // Nobody may be listening; there is nothing better to do with the error.
     let _closed = writeln!(io::stderr(), "error: {message}");
-    let Some(path) = &command_line.log else {
-        return;
-    };
     let time = jiff::Timestamp::now().to_string();
     let line = match command_line.log_format {
         LogFormat::Json => json!({ "level": "error", "msg": message, "time": time }).to_string(),
         LogFormat::Text => format!("time=\"{time}\" level=error msg={message:?}"),
     };
-    let written = fs_err::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| writeln!(file, "{line}"));
+    let written = open_log(command_line).and_then(|file| match file {
+        Some(mut file) => writeln!(file, "{line}"),
+        None => Ok(()),
+    });
     if let Err(error) = written {
         let _closed = writeln!(io::stderr(), "error: write the log: {error}");
     }
+}
+
+fn open_log(command_line: &CommandLine) -> io::Result<Option<fs_err::File>> {
+    let mut options = fs_err::OpenOptions::new();
+    options.create(true).append(true);
+    let path = command_line.log.as_ref();
+    path.map(|path| options.open(path)).transpose()
 }
 
 /// Tells what works less well than asked for.

@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -14,6 +14,7 @@ use nix::sys::{
 use runtime::process::{LaunchIo, Launched};
 use rustix::{
     event::{PollFd, PollFlags, poll},
+    fs::{Mode, OFlags},
     io::Errno,
     net::{
         AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
@@ -27,6 +28,8 @@ use super::error::OciError;
 
 /// Bytes relayed at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Descriptors handed on at most.
+const KEPT_MAX: u32 = 1024;
 /// First descriptor after the standard streams.
 const FIRST_KEPT: u32 = 3;
 
@@ -34,7 +37,7 @@ const FIRST_KEPT: u32 = 3;
 pub(super) fn of(terminal: bool, size: Option<(u16, u16)>) -> Result<LaunchIo, OciError> {
     if terminal {
         let own = tcgetwinsize(io::stdin()).map(|size| (size.ws_row, size.ws_col));
-        let (rows, columns) = size.or(own.ok()).unwrap_or((0, 0));
+        let (rows, columns) = size.or_else(|| own.ok()).unwrap_or((0, 0));
         return Ok(LaunchIo::Tty { rows, columns });
     }
     let copy = |stream: BorrowedFd<'_>| stream.try_clone_to_owned().map_err(OciError::Terminal);
@@ -45,14 +48,30 @@ pub(super) fn of(terminal: bool, size: Option<(u16, u16)>) -> Result<LaunchIo, O
     })
 }
 
-/// Checks that every descriptor that is to be handed on is open: otherwise one of our own would get its number.
-pub(super) fn check_kept(count: u32) -> Result<(), OciError> {
-    for number in FIRST_KEPT..FIRST_KEPT.saturating_add(count) {
-        if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
-            return Err(OciError::Descriptor(number));
-        }
+/// Takes the numbers of descriptors that are to be handed on but are not open, so that none of our own gets them. What is returned is
+/// close-on-exec: the program finds them closed, as they were.
+pub(super) fn take_gaps(count: u32) -> Result<Vec<OwnedFd>, OciError> {
+    let mut taken = Vec::new();
+    if count > KEPT_MAX {
+        return Err(OciError::Usage(format!(
+            "{count} descriptors are more than {KEPT_MAX}"
+        )));
     }
-    Ok(())
+    let end = FIRST_KEPT.saturating_add(count);
+    if count == 0 {
+        return Ok(taken);
+    }
+    // The lowest free number is always taken first.
+    loop {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let null = rustix::fs::open("/dev/null", flags, Mode::empty())
+            .map_err(|errno| OciError::Terminal(errno.into()))?;
+        let number = null.as_raw_fd().unsigned_abs();
+        if number >= end {
+            return Ok(taken);
+        }
+        taken.push(null);
+    }
 }
 
 /// Sends the master of a terminal to whoever listens on a socket.

@@ -160,8 +160,8 @@ fn what_has_no_place_is_refused_by_its_name() {
         ),
         (
             "/linux/devices",
-            json!([{"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229}]),
-            "/dev/fuse",
+            json!([{"type": "c", "path": "/mnt/fuse", "major": 10, "minor": 229}]),
+            "/mnt/fuse",
         ),
         (
             "/linux/seccomp",

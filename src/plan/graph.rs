@@ -55,6 +55,11 @@ impl Draft {
         self.plan.graph.update_edge(earlier, later, Edge::Needs);
     }
 
+    /// Whether `later` waits for `earlier`, or is it.
+    pub(super) fn leads(&self, earlier: StepId, later: StepId) -> bool {
+        petgraph::algo::has_path_connecting(&self.plan.graph, earlier, later, None)
+    }
+
     /// `later` waits until `earlier` has ended, however.
     pub(super) fn after(&mut self, later: StepId, earlier: StepId) {
         if self.plan.graph.find_edge(earlier, later).is_none() {

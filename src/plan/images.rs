@@ -90,9 +90,40 @@ pub(super) fn supply(
     } else {
         "not in the store"
     };
+    let bases = match &action {
+        Action::BuildImage { service, .. } => base_services(service),
+        _ => Vec::new(),
+    };
     let step = draft.step((SubjectKind::Image, &reference), action, cause);
     draft.images.insert(reference, step);
+    for base in bases {
+        // A name that is none is the builder's error, with its key.
+        let Some(base) = inputs.project.services.get(base.as_str()) else {
+            continue;
+        };
+        if let Supplied::From(earlier) = supply(inputs, base, true, draft)? {
+            if draft.leads(step, earlier) {
+                return Err(PlanError::Service(LowerError::unsupported(
+                    &service.name,
+                    "build.additional_contexts",
+                    "services whose builds need each other",
+                )));
+            }
+            draft.needs(step, earlier);
+        }
+    }
     Ok(Supplied::From(step))
+}
+
+/// Returns the services whose images are contexts of a service's build (`additional_contexts: base=service:base`).
+pub fn base_services(service: &Service) -> Vec<String> {
+    let ImageSource::Build { build, .. } = &service.image else {
+        return Vec::new();
+    };
+    let contexts = build.additional_contexts.values();
+    contexts
+        .filter_map(|context| context.strip_prefix("service:").map(ToOwned::to_owned))
+        .collect()
 }
 
 fn decide<'a>(

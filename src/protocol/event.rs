@@ -15,7 +15,9 @@ pub enum Event {
         /// One sentence.
         text: String,
     },
-    /// Output of a build step or a hook, as it comes.
+    /// A step of a build moved on.
+    Build(BuildProgress),
+    /// Output of a hook, as it comes.
     Output {
         /// Whose: the service or step.
         source: String,
@@ -67,6 +69,55 @@ pub enum StepState {
     },
 }
 
+/// A step of the build of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildProgress {
+    /// Whose image: the service, or the tag.
+    pub build: String,
+    /// Number of the step, unique within the build.
+    pub step: usize,
+    /// Where it is.
+    pub state: BuildState,
+}
+
+/// Where a step of a build is. `Started` comes first; `Cached`, `Done`, `Failed` or `Cancelled` comes last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum BuildState {
+    /// It is looked at.
+    Started {
+        /// Name of its stage, or the stage's number.
+        stage: String,
+        /// Number within the stage, from 1.
+        number: usize,
+        /// Steps of the stage.
+        total: usize,
+        /// The instruction as written.
+        instruction: String,
+    },
+    /// It is in the cache.
+    Cached,
+    /// It is not in the cache although the build was made before.
+    Changed {
+        /// What is not as it was: `app.py`, `variable VERSION`.
+        what: String,
+    },
+    /// It wrote a line.
+    Output {
+        /// The line, without its end.
+        line: String,
+    },
+    /// It ended well.
+    Done {
+        /// How long it took in milliseconds.
+        took_ms: u64,
+    },
+    /// It failed; the outcome says why.
+    Failed,
+    /// It was stopped, because the build was interrupted or another stage failed.
+    Cancelled,
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -108,6 +159,9 @@ pub struct ErrorReport {
     pub hints: Vec<String>,
     /// Last log lines of the service that failed, if any.
     pub log: Vec<String>,
+    /// Lines of the file that the error is about, with a mark where it is: the Dockerfile of a build.
+    #[serde(default)]
+    pub excerpt: Vec<String>,
     /// Path in the project that the error is about (`services.web.ports[0]`): the CLI points at it.
     pub config_path: Option<String>,
 }
@@ -120,6 +174,7 @@ impl ErrorReport {
             chain: chain(error),
             hints: Vec::new(),
             log: Vec::new(),
+            excerpt: Vec::new(),
             config_path: None,
         }
     }
@@ -131,6 +186,7 @@ impl ErrorReport {
             chain: vec![text],
             hints: Vec::new(),
             log: Vec::new(),
+            excerpt: Vec::new(),
             config_path: None,
         }
     }

@@ -11,7 +11,9 @@ mod request;
 
 pub use crate::model::{FailureKind, LifecycleAction, Subject, SubjectKind};
 pub use call::{Call, MalformedCall};
-pub use event::{ErrorReport, Event, Found, Outcome, Progress, StepState};
+pub use event::{
+    BuildProgress, BuildState, ErrorReport, Event, Found, Outcome, Progress, StepState,
+};
 pub use request::{
     BuildRequest, CommitRequest, DownRequest, ImageImportRequest, ImageLoadRequest,
     ImageRemoveRequest, ImageTagRequest, LifecycleRequest, LoginRequest, PinRequest, PullRequest,
@@ -19,4 +21,4 @@ pub use request::{
 };
 
 /// Version of the protocol; raised when an old client would misunderstand a new supervisor.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use compose_spec::model::{Project, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ContainerId, DownOptions, LifecycleAction, PruneFilter, UpOptions};
+use crate::model::{
+    BuildCachePrune, ContainerId, DownOptions, LifecycleAction, PruneFilter, UpOptions,
+};
 
 /// Every call, tagged with its path below `/v1/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub enum Request {
     Commit(CommitRequest),
     /// Make an image of a tar archive of files.
     ImageImport(ImageImportRequest),
+    /// Remove what is in the build cache. `Outcome::names` holds an id and the bytes it freed for each entry.
+    BuilderPrune(BuildCachePrune),
     /// Load an archive that the supervisor can open.
     ImageLoad(ImageLoadRequest),
     /// Remove images that nothing uses.
@@ -126,6 +130,15 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Build arguments over those of the file.
     pub args: BTreeMap<String, Option<String>>,
+    /// Only check the Dockerfiles.
+    #[serde(default)]
+    pub check: bool,
+    /// The images belong to no project (`stack image build`): they get the names of `tags` and no other.
+    #[serde(default)]
+    pub untagged: bool,
+    /// Memory limit of RUN in bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
 }
 
 /// `stack image load -i FILE`.

@@ -95,7 +95,7 @@ pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// An exclusive `flock(2)`, released when dropped or when the process ends.
+/// A `flock(2)`, released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: fs::File,
@@ -105,6 +105,16 @@ pub struct Lock {
 pub fn lock(path: &Path) -> Result<Lock, StoreError> {
     let file = open_lock(path)?;
     flock(file.as_fd(), FlockOperation::LockExclusive).map_err(|errno| StoreError::Io {
+        intent: "lock a file",
+        source: errno.into(),
+    })?;
+    Ok(Lock { _file: file })
+}
+
+/// Takes the lock of a file together with others who share it, waiting for whoever has it alone.
+pub fn lock_shared(path: &Path) -> Result<Lock, StoreError> {
+    let file = open_lock(path)?;
+    flock(file.as_fd(), FlockOperation::LockShared).map_err(|errno| StoreError::Io {
         intent: "lock a file",
         source: errno.into(),
     })?;

@@ -23,6 +23,8 @@ mod networks;
 mod paths;
 
 pub use disk::Meter;
-pub use file::{Lock, StoreError, is_locked, lock, read_json, remove_tree, try_lock, write_json};
+pub use file::{
+    Lock, StoreError, is_locked, lock, lock_shared, read_json, remove_tree, try_lock, write_json,
+};
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;

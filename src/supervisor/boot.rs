@@ -31,6 +31,7 @@ pub(super) enum BootError {
 
 /// Adopts every running container: its state, its endpoints, the sockets its monitor holds.
 pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
+    container::end_orphan_steps(&context.root).await;
     wipe_litter(&context.root);
     let records = container::read_all(&context.root).map_err(BootError::Containers)?;
     let networks = store::read_networks(&context.root).map_err(BootError::Networks)?;

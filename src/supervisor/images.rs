@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use compose_spec::model::ImageSource;
+use compose_spec::model::{ImageSource, Project, Service, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{captures, project::absorb, prune, registries};
 use crate::{
     apply::{self, Context, Job},
+    build::prune as prune_build_cache,
     container,
     image::{self, ImageError, LoadError, LoadProgress},
-    model::{ImageId, RegistryAccess, Subject, SubjectKind},
-    plan::{Action, Edge, Plan, Step},
+    model::{BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
+    plan::{Action, Edge, Plan, Step, base_services, image_reference},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
         ImageTagRequest, Outcome, PinRequest, PullRequest, Request, StepState,
@@ -26,11 +27,13 @@ pub(super) async fn call(
     access: Option<Arc<RegistryAccess>>,
     events: mpsc::Sender<Event>,
 ) {
-    let job = registries::job(access, &events);
+    // Not cancelled with a leaving supervisor: it finishes the calls that it has accepted.
+    let job = registries::job(access, &events, &CancellationToken::new());
     let outcome = match request {
         Request::Pull(request) => pull(context, &job, request).await,
         Request::Pin(request) => pin(context, &job, request).await,
         Request::Build(request) => build(context, &job, *request).await,
+        Request::BuilderPrune(options) => builder_prune(context, options).await,
         Request::Push(request) => registries::push(context, &job, request).await,
         Request::Login(request) => registries::login(context, &job, request).await,
         Request::Search(request) => registries::search(context, &job, request).await,
@@ -87,44 +90,33 @@ async fn pin(context: &Context, job: &Job, request: PinRequest) -> Outcome {
 }
 
 async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
-    let project = request.project;
+    let services = match built_services(&request) {
+        Ok(services) => services,
+        Err(refusal) => {
+            return Outcome {
+                errors: vec![ErrorReport::operation(refusal)],
+                ..Outcome::default()
+            };
+        }
+    };
+    if request.check {
+        return check(context, &request.project, &services, &job.events).await;
+    }
     let mut plan = Plan::default();
     let mut steps = Vec::new();
-    for service in project.services.values() {
-        let named = request.services.is_empty() || request.services.contains(&service.name);
-        let ImageSource::Build { image, build } = &service.image else {
-            if !request.services.is_empty() && named {
-                return Outcome {
-                    errors: vec![ErrorReport::operation(format!(
-                        "service `{}` has no `build` section",
-                        service.name
-                    ))],
-                    ..Outcome::default()
-                };
-            }
-            continue;
-        };
-        if !named {
-            continue;
-        }
-        let tag = image
-            .clone()
-            .unwrap_or_else(|| format!("{}-{}", project.name, service.name));
-        let mut service = service.clone();
-        let mut build = build.clone();
-        build.no_cache |= request.no_cache;
-        build.pull |= request.pull;
-        build.args.extend(request.args.clone());
-        let bases = service_bases(&build.additional_contexts);
-        service.image = ImageSource::Build {
-            image: image.clone(),
-            build,
+    for service in services {
+        let bases = base_services(&service);
+        let reference = image_reference(&request.project.name, &service);
+        let tag = if request.untagged {
+            String::new()
+        } else {
+            reference.clone()
         };
         let name = service.name.clone();
         let id = plan.graph.add_node(Step {
             subject: Subject {
                 kind: SubjectKind::Image,
-                name: tag.clone(),
+                name: reference,
             },
             action: Action::BuildImage {
                 service: Box::new(service),
@@ -141,24 +133,108 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
             }
         }
     }
+    if petgraph::algo::is_cyclic_directed(&plan.graph) {
+        let refusal = "`build.additional_contexts`: services whose builds need each other";
+        return Outcome {
+            errors: vec![ErrorReport::operation(refusal.to_owned())],
+            ..Outcome::default()
+        };
+    }
     let job = Job {
-        project: Some(Arc::new(project)),
+        project: Some(Arc::new(request.project)),
+        build_memory_bytes: request.memory_bytes,
         ..job.clone()
     };
     carry_out(context, &job, plan).await
 }
 
-/// Services whose images are contexts of a build (`additional_contexts: base=service:base`).
-fn service_bases(contexts: &indexmap::IndexMap<String, String>) -> Vec<String> {
-    contexts
-        .values()
-        .filter_map(|context| context.strip_prefix("service:").map(ToOwned::to_owned))
-        .collect()
+/// Returns the services to build, with what the command line changes of their sections, and those whose images they begin with.
+fn built_services(request: &BuildRequest) -> Result<Vec<Service>, String> {
+    let project = &request.project;
+    let mut wanted: Vec<ServiceName> = request.services.clone();
+    let mut at = 0;
+    while let Some(name) = wanted.get(at) {
+        let bases = project.services.get(name).map(base_services);
+        for base in bases.into_iter().flatten() {
+            let built = project
+                .services
+                .get(base.as_str())
+                .filter(|base| is_built(base));
+            if let Some(base) = built.filter(|base| !wanted.contains(&base.name)) {
+                wanted.push(base.name.clone());
+            }
+        }
+        at += 1;
+    }
+    let mut services = Vec::new();
+    for service in project.services.values() {
+        if !request.services.is_empty() && !wanted.contains(&service.name) {
+            continue;
+        }
+        let mut service = service.clone();
+        let ImageSource::Build { build, .. } = &mut service.image else {
+            if request.services.is_empty() {
+                continue;
+            }
+            return Err(format!("service `{}` has no `build` section", service.name));
+        };
+        build.no_cache |= request.no_cache;
+        build.pull |= request.pull;
+        build.args.extend(request.args.clone());
+        services.push(service);
+    }
+    Ok(services)
+}
+
+fn is_built(service: &Service) -> bool {
+    matches!(service.image, ImageSource::Build { .. })
+}
+
+/// Tells what the checks find in the Dockerfiles; findings make the call fail, so that a script notices.
+async fn check(
+    context: &Context,
+    project: &Project,
+    services: &[Service],
+    events: &mpsc::Sender<Event>,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut count = 0;
+    for service in services {
+        match apply::check(context, project, service).await {
+            Ok(findings) => {
+                count += findings.len();
+                for text in findings {
+                    if events.send(Event::Warning { text }).await.is_err() {
+                        tracing::debug!("nobody watches");
+                    }
+                }
+            }
+            Err(error) => outcome.errors.push(error.report()),
+        }
+    }
+    if count > 0 {
+        let text = format!(
+            "the checks found {count} problem{}",
+            if count == 1 { "" } else { "s" }
+        );
+        outcome.errors.push(ErrorReport::operation(text));
+    }
+    outcome
 }
 
 pub(super) async fn carry_out(context: &Context, job: &Job, plan: Plan) -> Outcome {
     let mut outcome = Outcome::default();
-    absorb(apply::apply(context, job, plan).await, &mut outcome);
+    let work = apply::apply(context, job, plan);
+    tokio::pin!(work);
+    // Nobody waits for the result of an interrupted client; what was finished stays in the store and in the cache.
+    let report = tokio::select! {
+        report = &mut work => report,
+        () = job.events.closed() => {
+            job.cancel.cancel();
+            work.await
+        }
+    };
+    absorb(report, &mut outcome);
     outcome
 }
 
@@ -220,6 +296,24 @@ async fn load(
                 ..Outcome::default()
             }
         }
+        Err(error) => image_failure(&error),
+    }
+}
+
+/// Prunes the build cache.
+async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
+    let (store, root) = (context.images.clone(), context.root.clone());
+    let pruned = tokio::task::spawn_blocking(move || prune_build_cache(&store, &root, &options))
+        .await
+        .expect("pruning does not panic");
+    match pruned {
+        Ok(removed) => Outcome {
+            names: removed
+                .iter()
+                .map(|entry| format!("{} {}", entry.id, entry.size_bytes))
+                .collect(),
+            ..Outcome::default()
+        },
         Err(error) => image_failure(&error),
     }
 }

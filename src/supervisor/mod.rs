@@ -33,7 +33,7 @@ use tracing::{error, info, warn};
 
 use self::registry::Registry;
 use crate::{
-    apply::Context,
+    apply::{Context, Engine},
     container::{self, Change, Live, Steps},
     image::ImageStore,
     model::chain,
@@ -130,6 +130,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
             program.clone(),
             tokio::runtime::Handle::current(),
         ),
+        engine: Engine::default(),
         program,
         supervisor: arguments.respawn,
         root: root.clone(),

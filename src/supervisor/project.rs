@@ -71,7 +71,7 @@ impl Task {
                     access,
                     events,
                 }) => {
-                    self.access = access.or(self.access.take());
+                    self.access = access.or_else(|| self.access.take());
                     let cancel = self.renew_current();
                     let outcome = calls::call(&self, *request, &events, &cancel).await;
                     if events.send(Event::Finished(outcome)).await.is_err() {

@@ -192,9 +192,10 @@ fn failed(error: &dyn std::error::Error, hints: Vec<String>) -> Outcome {
 pub(super) fn job(
     access: Option<std::sync::Arc<crate::model::RegistryAccess>>,
     events: &tokio::sync::mpsc::Sender<Event>,
+    cancel: &CancellationToken,
 ) -> Job {
     Job {
         access,
-        ..Job::new(None, events, &CancellationToken::new())
+        ..Job::new(None, events, cancel)
     }
 }

@@ -214,6 +214,7 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         | Request::Push(_)
         | Request::Login(_)
         | Request::Search(_)
+        | Request::BuilderPrune(_)
         | Request::ImageLoad(_)
         | Request::ImagePrune(_)
         | Request::ImageRemove(_)

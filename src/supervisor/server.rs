@@ -13,6 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::{
+    io::Interest,
     net::{UnixListener, UnixStream},
     sync::mpsc,
 };
@@ -75,14 +76,48 @@ pub(super) async fn serve(listener: UnixListener, registry: Registry, leave: Can
 }
 
 async fn serve_client(stream: UnixStream, registry: Registry) {
+    let (stream, gone) = match watched(stream) {
+        Ok(pair) => pair,
+        Err(error) => {
+            warn!(%error, "client connection");
+            return;
+        }
+    };
     let service = service_fn(move |request| {
         let registry = registry.clone();
         async move { Ok::<_, Infallible>(answer(request, registry).await) }
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
-        debug!(%error, "client connection ended");
+    tokio::select! {
+        ended = connection => {
+            if let Err(error) = ended {
+                debug!(%error, "client connection ended");
+            }
+        }
+        // Without keep-alive hyper does not read on after the request: it would notice only when it has something to write.
+        () = closed(gone) => debug!("the client went away"),
+    }
+}
+
+/// Returns a connection and a second descriptor of it, by which its end is noticed.
+fn watched(stream: UnixStream) -> io::Result<(UnixStream, UnixStream)> {
+    let stream = stream.into_std()?;
+    let second = stream.try_clone()?;
+    Ok((UnixStream::from_std(stream)?, UnixStream::from_std(second)?))
+}
+
+/// Returns once the other side has closed the connection.
+async fn closed(stream: UnixStream) {
+    while let Ok(ready) = stream.ready(Interest::READABLE).await {
+        if ready.is_read_closed() {
+            return;
+        }
+        // The bytes are for the other descriptor; this one waits for the next change.
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        if stream.try_io(Interest::READABLE, nothing).is_ok() {
+            return;
+        }
     }
 }
 

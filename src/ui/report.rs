@@ -44,6 +44,9 @@ impl Ui {
         if let Some(place) = place {
             self.say(&format!("  --> {place}"));
         }
+        for line in &report.excerpt {
+            self.say(line);
+        }
         let skipped = report.log.len().saturating_sub(LOG_LINES_MAX);
         if !report.log.is_empty() {
             self.say("last log lines:");
@@ -137,6 +140,7 @@ fn object(report: &ErrorReport, place: Option<&Location>) -> Value {
         "related": [],
         "help": report.hints,
         "log": report.log,
+        "excerpt": report.excerpt,
     })
 }
 
@@ -157,6 +161,7 @@ mod tests {
             ],
             hints: vec!["stack logs web".into()],
             log: (0..30).map(|n| format!("line {n}")).collect(),
+            excerpt: Vec::new(),
             config_path: None,
         };
         let place = Location {
@@ -185,6 +190,7 @@ mod tests {
             chain: vec!["start service `web`".into(), "port 80 is taken".into()],
             hints: vec!["stack ps".into()],
             log: Vec::new(),
+            excerpt: Vec::new(),
             config_path: None,
         };
         let place = Location {

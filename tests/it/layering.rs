@@ -19,7 +19,15 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("build", &["image", "container", "store", "model"]),
     (
         "observe",
-        &["image", "network", "volume", "container", "store", "model"],
+        &[
+            "build",
+            "image",
+            "network",
+            "volume",
+            "container",
+            "store",
+            "model",
+        ],
     ),
     (
         "apply",

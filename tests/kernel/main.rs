@@ -13,6 +13,8 @@
 
 mod attributes;
 mod bad_input;
+mod build;
+mod build_cases;
 mod files;
 mod lifecycle;
 mod network;

@@ -1,6 +1,9 @@
 //! Lists and mappings of values of one kind.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use super::{Reader, any, words};
 use crate::{
@@ -21,7 +24,7 @@ impl Reader<'_> {
             _ => return self.wrong_form(&node, expects(false)),
         };
         let mut out: Vec<Node> = Vec::with_capacity(items.len());
-        let mut seen: HashMap<Rc<str>, Span> = HashMap::new();
+        let mut seen: HashSet<Rc<str>> = HashSet::new();
         for (index, mut item) in items.into_iter().enumerate() {
             self.unmark(&mut item);
             let read = self.at_index(index, |reader| {
@@ -34,17 +37,10 @@ impl Reader<'_> {
             if list.single && item.as_text() == Some("") {
                 continue;
             }
-            if list.twice != Twice::Keep
+            if list.twice == Twice::Drop
                 && let Value::Text(text) = &item.value
-                && let Some(first) = seen.insert(Rc::clone(text), item.span)
+                && !seen.insert(Rc::clone(text))
             {
-                if list.twice == Twice::Refuse {
-                    let message = format!("`{}` lists an item twice", self.path);
-                    let error = Diagnostic::error(Code::DuplicateItem, message)
-                        .at(item.span, "here again")
-                        .and(first, "first here");
-                    self.sink.push(error);
-                }
                 continue;
             }
             out.push(item);

@@ -51,7 +51,7 @@ impl Reader<'_> {
             });
         }
         if !takes(kind, resolved) {
-            let quoted = matches!(kind, Kind::Text) && resolved != Resolved::Null;
+            let quoted = matches!(kind, Kind::Text | Kind::SizeText) && resolved != Resolved::Null;
             return if quoted {
                 self.quote_it(&node, &scalar)
             } else {
@@ -102,7 +102,7 @@ impl Reader<'_> {
                 let number = float(resolved, &text);
                 Value::Float(self.parsed(number, shown, "a number", span)?)
             }
-            Kind::Size => {
+            Kind::Size | Kind::SizeText => {
                 let bytes = self.parsed(size(resolved, &text), shown, kind.expects(), span)?;
                 Value::Text(bytes.to_string().into())
             }
@@ -122,6 +122,10 @@ impl Reader<'_> {
             Kind::Mode => {
                 let mode = self.parsed(mode(resolved, &text), shown, kind.expects(), span)?;
                 Value::Text(format!("0{mode:o}").into())
+            }
+            Kind::ModeNumber => {
+                let mode = self.parsed(mode(resolved, &text), shown, kind.expects(), span)?;
+                Value::Int(mode.into())
             }
             Kind::OneOf(words) if !words.contains(&&*text) => {
                 return self.not_one_of(words, shown, span);
@@ -253,11 +257,13 @@ fn takes(kind: &Kind, resolved: Resolved<'_>) -> bool {
         Resolved::Null => false,
         Resolved::Text(_) => !matches!(kind, Kind::StrictFlag),
         Resolved::Bool(_) => matches!(kind, Kind::Flag | Kind::StrictFlag | Kind::TextOrFlag),
-        Resolved::Int(_) if matches!(kind, Kind::Int(..)) => true,
-        Resolved::Int(_) | Resolved::Float(_) => matches!(
-            kind,
-            Kind::TextOrNumber | Kind::Size | Kind::Mode | Kind::Number | Kind::Float
-        ),
+        Resolved::Int(_) if matches!(kind, Kind::Int(..) | Kind::TextOrNumber) => true,
+        Resolved::Int(_) | Resolved::Float(_) => {
+            matches!(
+                kind,
+                Kind::Size | Kind::Mode | Kind::ModeNumber | Kind::Number | Kind::Float
+            )
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The short forms, except those of ports and volumes: each function turns one into the long form of the table.
 
+use std::collections::HashMap;
+
 use super::Reader;
 pub(crate) use super::{
     ports::{exposed_port, finish_port, port, port_key},
     volumes::{finish_volume, target_key, volume},
 };
 use crate::{
-    diagnostic::Span,
+    diagnostic::{Code, Diagnostic, Span},
     yaml::{Mapping, Node, Value},
 };
 
@@ -99,6 +101,15 @@ pub(crate) fn names(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     named(reader, node, |span| Node::new(Value::Null, span))
 }
 
+fn twice(reader: &mut Reader<'_>, again: Span, first: Span) {
+    let message = format!("`{}` lists an item twice", reader.path);
+    reader.sink.push(
+        Diagnostic::error(Code::DuplicateItem, message)
+            .at(again, "here again")
+            .and(first, "first here"),
+    );
+}
+
 /// Turns a list of names into a mapping.
 fn named(reader: &mut Reader<'_>, node: Node, value: fn(Span) -> Node) -> Option<Node> {
     let span = node.span;
@@ -110,7 +121,13 @@ fn named(reader: &mut Reader<'_>, node: Node, value: fn(Span) -> Node) -> Option
     let mut out = Mapping::default();
     for (index, item) in items.into_iter().enumerate() {
         match item.as_text() {
-            Some(name) => out.insert(name, item.span, value(item.span)),
+            Some(name) => {
+                if let Some(first) = out.entry(name) {
+                    let first = first.key_span;
+                    twice(reader, item.span, first);
+                }
+                out.insert(name, item.span, value(item.span));
+            }
             None => {
                 reader.at_index(index, |reader| reader.wrong_form::<()>(&item, "a text"));
             }
@@ -124,7 +141,8 @@ pub(crate) fn health_test(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
     if let Value::Sequence(items) = &node.value {
         let first = items.first().and_then(Node::as_text);
-        if !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
+        // An empty list leaves the probe to the image.
+        if !items.is_empty() && !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
             return reader.bad_value_help(
                 items.first().map_or(span, |item| item.span),
                 "a list must begin with CMD, CMD-SHELL or NONE",
@@ -168,7 +186,11 @@ pub(crate) fn extra_hosts(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
             }
         }
         Value::Sequence(items) => {
+            let mut seen: HashMap<&str, Span> = HashMap::new();
             for (index, item) in items.iter().enumerate() {
+                if let Some(first) = item.as_text().and_then(|text| seen.insert(text, item.span)) {
+                    twice(reader, item.span, first);
+                }
                 let Some(text) = item.as_text() else {
                     reader.at_index(index, |reader| {
                         reader.wrong_form::<()>(item, "a text of the form host=address")

@@ -134,6 +134,8 @@ codes! {
     OneReplicaOnly = "S0512",
     /// A service waits for something that never happens.
     NeverReady = "S0513",
+    /// A model that is not defined.
+    UndefinedModel = "S0514",
 }
 
 impl Code {

@@ -83,7 +83,7 @@ impl Drawing {
             picture.file(&rest[..end], sources);
             rest = &rest[end..];
         }
-        for note in diagnostic.help.iter() {
+        for note in &diagnostic.help {
             picture.note("help", note);
         }
         for note in origins(diagnostic, sources) {
@@ -175,7 +175,11 @@ impl Picture {
 
     /// Draws the labels of one file, which are in order.
     fn file(&mut self, marks: &[Mark<'_>], sources: &Sources) {
-        let Some(head) = marks.iter().find(|mark| mark.primary).or(marks.first()) else {
+        let Some(head) = marks
+            .iter()
+            .find(|mark| mark.primary)
+            .or_else(|| marks.first())
+        else {
             return;
         };
         let place = sources.location(head.span);
@@ -315,7 +319,9 @@ impl Picture {
             Paint::Frame => "34",
             Paint::Second => "36",
         };
-        self.out.push_str(&format!("\u{1b}[{code}m{text}\u{1b}[0m"));
+        for part in ["\u{1b}[", code, "m", text, "\u{1b}[0m"] {
+            self.out.push_str(part);
+        }
     }
 }
 

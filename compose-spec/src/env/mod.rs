@@ -6,6 +6,8 @@ mod file;
 use std::collections::BTreeMap;
 
 pub(crate) use dotenv::Assignment;
+#[cfg(any(test, fuzzing))]
+pub(crate) use dotenv::{parse, parse_raw};
 pub(crate) use file::{EnvFile, Format, read};
 
 /// Variables by name. The caller's win over those of files.

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::Service;
+
 /// A command that runs in a container of the service: `post_start`, `pre_stop`, `develop.watch[].exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
@@ -21,24 +23,11 @@ pub struct Hook {
 }
 
 /// A container that runs to its end before the service's own ones start: `pre_start`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InitHook {
-    /// `None` = the image's CMD (dropped when `entrypoint` is set).
-    pub command: Option<Vec<String>>,
-    /// `None` = the image's ENTRYPOINT.
-    pub entrypoint: Option<Vec<String>>,
-    /// `user[:group]`; `None` = the service's.
-    pub user: Option<String>,
-    /// All capabilities and devices.
-    pub privileged: bool,
-    /// Working directory; `None` = the service's.
-    pub working_dir: Option<String>,
-    /// Variables over those of the service; `None` removes one.
-    pub environment: IndexMap<String, Option<String>>,
-    /// `None` = the service's image.
-    pub image: Option<String>,
-    /// Networks by key; empty = those of the service.
-    pub networks: IndexMap<String, super::Attachment>,
+    /// The container: that of the service with what the hook says laid over it. Its mounts are those of the service, then its
+    /// own; it publishes nothing, has no health check, is never restarted, and has no hooks itself.
+    pub container: Box<Service>,
     /// Once for each replica; else once for the service, and only while no replica runs.
     pub per_replica: bool,
 }

@@ -1,4 +1,4 @@
-//! `env_file` and `label_file`: read at the end, for active services only, below `environment` and `labels`.
+//! `env_file` and `label_file`: read at the end, for active services and their init containers, below `environment` and `labels`.
 
 use std::{path::Path, rc::Rc};
 
@@ -28,14 +28,24 @@ pub(crate) fn resolve_env_files(
         let Some(service) = entry.value.as_mapping_mut() else {
             continue;
         };
-        if context.passes.env_resolution
-            && let Some(files) = service.remove("env_file")
-        {
-            env_files(service, &files.value, environment, context);
+        resolve(service, environment, context);
+        let hooks = service.get_mut("pre_start").map(|hooks| &mut hooks.value);
+        if let Some(Value::Sequence(hooks)) = hooks {
+            for hook in hooks.iter_mut().filter_map(Node::as_mapping_mut) {
+                resolve(hook, environment, context);
+            }
         }
-        if let Some(files) = service.get("label_file").cloned() {
-            label_files(service, &files, environment, context);
-        }
+    }
+}
+
+fn resolve(container: &mut Mapping, environment: &Environment, context: &mut Context<'_>) {
+    if context.passes.env_resolution
+        && let Some(files) = container.remove("env_file")
+    {
+        env_files(container, &files.value, environment, context);
+    }
+    if let Some(files) = container.get("label_file").cloned() {
+        label_files(container, &files, context);
     }
 }
 
@@ -67,16 +77,12 @@ fn env_files(
     put(service, "environment", all, own, files.span);
 }
 
-fn label_files(
-    service: &mut Mapping,
-    files: &Node,
-    environment: &Environment,
-    context: &mut Context<'_>,
-) {
+fn label_files(service: &mut Mapping, files: &Node, context: &mut Context<'_>) {
     let own = take_mapping(service, "labels");
     let mut all = Mapping::default();
     for path in files.items() {
-        let outer = |name: &str| environment.get(name).map(str::to_owned);
+        // Labels describe the service, not the caller: only what the files themselves set is put in.
+        let outer = |_: &str| None;
         let text = path.as_text().unwrap_or_default();
         add(&mut all, text, path.span, Format::Compose, &outer, context);
     }

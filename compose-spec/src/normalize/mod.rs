@@ -2,6 +2,7 @@
 //! Nothing here can be wrong but contradictions of `external`.
 
 mod env_files;
+mod hooks;
 
 use std::cell::RefCell;
 
@@ -28,13 +29,12 @@ pub(crate) fn normalize(
     context: &mut Context<'_>,
 ) {
     let passes = context.passes;
-    let sink = &mut context.sink;
     let span = tree.span;
     let Some(top) = tree.as_mapping_mut() else {
         return;
     };
     if let Some(version) = top.remove("version") {
-        sink.push(
+        context.sink.push(
             Diagnostic::warning(Code::Deprecated, "`version` is obsolete and has no effect")
                 .at(version.key_span, "")
                 .help("remove it"),
@@ -49,6 +49,7 @@ pub(crate) fn normalize(
                 default_wanted |= service(&mut entry.value);
             }
         }
+        hooks::inherit(services, context);
     }
     if default_wanted {
         add_default_network(top, span);
@@ -59,7 +60,7 @@ pub(crate) fn normalize(
             continue;
         };
         for (key, entry) in resources.iter_mut() {
-            resource(section, key, &mut entry.value, name, sink);
+            resource(section, key, &mut entry.value, name, &mut context.sink);
         }
     }
     if let (true, Some(volumes)) = (
@@ -118,7 +119,6 @@ fn defaults(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) {
 fn service(node: &mut Node) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
-    let image = node.get("image").cloned();
     let Some(service) = node.as_mapping_mut() else {
         return false;
     };
@@ -137,6 +137,12 @@ fn service(node: &mut Node) -> bool {
     let on_default = service
         .get("networks")
         .is_some_and(|networks| networks.get("default").is_some());
+    if let Some(policy) = service.get_mut("pull_policy")
+        && policy.as_text() == Some("if_not_present")
+    {
+        // Two names of one policy; this one is older.
+        policy.value = Value::Text("missing".into());
+    }
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut) {
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
             build.set("dockerfile", Node::text("Dockerfile", span));
@@ -148,11 +154,6 @@ fn service(node: &mut Node) -> bool {
     }
     if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value) {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
-    }
-    if let Some(Value::Sequence(hooks)) = service.get_mut("pre_start").map(|node| &mut node.value) {
-        for hook in hooks {
-            complete_init_hook(hook, image.as_ref());
-        }
     }
     on_default
 }
@@ -167,30 +168,17 @@ fn short_mapping(span: Span, key: &str, value: Node) -> Node {
     Node::new(Value::Mapping(mapping), span)
 }
 
-/// An init container runs the service's image on the default network unless it says otherwise.
-fn complete_init_hook(hook: &mut Node, image: Option<&Node>) {
-    let span = hook.span;
-    let Some(hook) = hook.as_mapping_mut() else {
-        return;
-    };
-    if let (None, Some(image)) = (hook.get("image"), image) {
-        hook.set("image", image.clone());
-    }
-    if hook.get("networks").is_none() {
-        hook.set("networks", default_networks(span));
-    }
-}
-
 /// Returns the services that other attributes need: name, whether a restart follows, where.
 fn implied_dependencies(service: &Node) -> Vec<(String, bool, Span)> {
     let mut out = Vec::new();
     for link in service.items_at("links") {
-        let name = link.as_text().unwrap_or_default();
-        out.push((
-            name.split(':').next().unwrap_or_default().to_owned(),
-            true,
-            link.span,
-        ));
+        let text = link.as_text().unwrap_or_default();
+        // With a second colon it is no link: the whole text is the name of a service that is not there.
+        let name = match text.split_once(':') {
+            Some((name, alias)) if !alias.contains(':') => name,
+            _ => text,
+        };
+        out.push((name.to_owned(), true, link.span));
     }
     for key in ["network_mode", "ipc", "pid", "uts"] {
         if let Some(node) = service.get(key)

@@ -5,28 +5,34 @@ use indexmap::IndexMap;
 use super::{Builder, command, duration, flag, int, optional_pairs, service::path, text, texts};
 use crate::{
     model::{
-        FailureAction, Hook, InitHook, Model, ModelBinding, Provider, Rollout, RolloutOrder,
-        ServiceName, WatchAction, WatchRule,
+        FailureAction, Health, Hook, InitHook, Model, ModelBinding, Mount, Provider, Rollout,
+        RolloutOrder, Service, WatchAction, WatchRule,
     },
     yaml::Node,
 };
 
 impl Builder<'_> {
-    pub(super) fn init_hooks(&self, service: &ServiceName, node: &Node) -> Vec<InitHook> {
-        node.items_at("pre_start")
-            .iter()
-            .map(|item| InitHook {
-                command: command(item, "command"),
-                entrypoint: command(item, "entrypoint"),
-                user: text(item, "user"),
-                privileged: flag(item, "privileged"),
-                working_dir: text(item, "working_dir"),
-                environment: optional_pairs(item, "environment"),
-                image: text(item, "image"),
-                networks: self.attachments(service, item),
-                per_replica: flag(item, "per_replica"),
-            })
-            .collect()
+    /// Returns the init containers of a service, which is their base.
+    pub(super) fn init_hooks(&mut self, service: &Service, node: &Node) -> Vec<InitHook> {
+        let hooks = node.items_at("pre_start").iter();
+        hooks.map(|item| self.init_hook(service, item)).collect()
+    }
+
+    fn init_hook(&mut self, service: &Service, item: &Node) -> InitHook {
+        let mut container = self.service(service.name.clone(), item);
+        if item.get("image").is_none() {
+            container.image = service.image.clone();
+        }
+        let own = std::mem::take(&mut container.mounts);
+        let hidden = |mount: &&Mount| !own.iter().any(|other| other.target == mount.target);
+        let shared = service.mounts.iter().filter(hidden).cloned();
+        container.mounts = shared.collect();
+        container.mounts.extend(own);
+        container.health = Health::Disabled;
+        InitHook {
+            container: Box::new(container),
+            per_replica: flag(item, "per_replica"),
+        }
     }
 
     pub(super) fn models(&self) -> IndexMap<String, Model> {

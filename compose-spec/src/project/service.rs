@@ -22,6 +22,12 @@ const DAY_SECONDS: u64 = 24 * 3600;
 
 impl Builder<'_> {
     pub(super) fn service(&mut self, name: ServiceName, node: &Node) -> Service {
+        let mut service = self.without_init_hooks(name, node);
+        service.pre_start = self.init_hooks(&service, node);
+        service
+    }
+
+    fn without_init_hooks(&mut self, name: ServiceName, node: &Node) -> Service {
         Service {
             image: image(node),
             pull_policy: pull_policy(node),
@@ -59,7 +65,7 @@ impl Builder<'_> {
             restart: restart(node),
             restart_delay: restart_policy(node).and_then(|policy| duration(policy, "delay")),
             restart_window: restart_policy(node).and_then(|policy| duration(policy, "window")),
-            pre_start: self.init_hooks(&name, node),
+            pre_start: Vec::new(),
             post_start: lifecycle::hooks(node, "post_start"),
             pre_stop: lifecycle::hooks(node, "pre_stop"),
             replicas: replicas(node),

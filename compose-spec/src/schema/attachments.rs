@@ -42,7 +42,7 @@ pub(super) const PORTS: Kind = Kind::Items(&Items {
     long: &PORT,
     finish: short::finish_port,
     key: short::port_key,
-    keep_twice: true,
+    keep_twice: false,
 });
 static PORT: Section = Section {
     title: "a port",
@@ -117,7 +117,7 @@ static MOUNT: Section = Section {
                 title: "tmpfs options",
                 fields: &[
                     Field::new("size", Kind::Size),
-                    Field::new("mode", Kind::Number),
+                    Field::new("mode", Kind::ModeNumber),
                 ],
                 extensions: true,
             }),

@@ -2,7 +2,10 @@
 
 use super::{
     Empty, Field, Kind, List, Pairs, Section, Short, Twice,
-    shared::{EXTRA_HOSTS, HOOK_FIELDS, SECRET_GRANTS, TEXT_OR_TEXTS, TEXTS, ULIMITS},
+    shared::{
+        EXTRA_HOSTS, HOOK_FIELDS, SECRET_GRANTS, TEXT_OR_TEXTS_REFUSING_TWICE, TEXTS, ULIMITS,
+        WORDS,
+    },
 };
 use crate::canonical::short;
 
@@ -21,16 +24,16 @@ static BUILD: Section = Section {
         Field::new("context", Kind::Context),
         Field::new("dockerfile", Kind::Text),
         Field::new("dockerfile_inline", Kind::Text),
-        Field::new("entitlements", TEXTS).no_effect(LATER),
+        Field::new("entitlements", WORDS).no_effect(LATER),
         Field::new("args", Kind::Pairs(Pairs::Environment)),
         Field::new("provenance", Kind::TextOrFlag).no_effect(LATER),
         Field::new("sbom", Kind::TextOrFlag).no_effect(LATER),
         Field::new("ssh", Kind::Pairs(Pairs::Ssh)).no_effect(LATER),
         Field::new("labels", Kind::Pairs(Pairs::Labels)),
-        Field::new("cache_from", TEXTS).no_effect(LATER),
-        Field::new("cache_to", TEXTS).no_effect(LATER),
+        Field::new("cache_from", WORDS).no_effect(LATER),
+        Field::new("cache_to", WORDS).no_effect(LATER),
         Field::new("no_cache", Kind::Flag),
-        Field::new("no_cache_filter", TEXT_OR_TEXTS).no_effect(LATER),
+        Field::new("no_cache_filter", TEXT_OR_TEXTS_REFUSING_TWICE).no_effect(LATER),
         Field::new("additional_contexts", Kind::Pairs(Pairs::Contexts)),
         Field::new("pull", Kind::Flag),
         Field::new("extra_hosts", EXTRA_HOSTS),
@@ -41,7 +44,7 @@ static BUILD: Section = Section {
         Field::new("shm_size", Kind::Size),
         Field::new("tags", TEXTS),
         Field::new("ulimits", ULIMITS).no_effect(LATER),
-        Field::new("platforms", TEXTS),
+        Field::new("platforms", WORDS),
         Field::new("privileged", Kind::Flag).no_effect(LATER),
     ],
     extensions: true,
@@ -74,8 +77,8 @@ static WATCH: Section = Section {
         .required(),
         Field::new("target", Kind::Text),
         Field::new("exec", Kind::Section(&EXEC)).empty(Empty::Section),
-        Field::new("include", TEXT_OR_TEXTS),
-        Field::new("ignore", TEXT_OR_TEXTS),
+        Field::new("include", TEXT_OR_TEXTS_REFUSING_TWICE),
+        Field::new("ignore", TEXT_OR_TEXTS_REFUSING_TWICE),
         Field::new("initial_sync", Kind::Flag),
     ],
     extensions: true,

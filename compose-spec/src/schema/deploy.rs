@@ -2,7 +2,7 @@
 
 use super::{
     Empty, Field, Kind, List, Pairs, Section, Twice,
-    shared::{ANY_INT, COUNT, DEVICE_REQUESTS, TEXTS},
+    shared::{ANY_INT, COUNT, DEVICE_REQUESTS, WORDS},
 };
 
 /// `deploy`, or nothing.
@@ -56,7 +56,7 @@ static LIMITS: Section = Section {
     title: "resource limits",
     fields: &[
         Field::new("cpus", Kind::Float),
-        Field::new("memory", Kind::Size),
+        Field::new("memory", Kind::SizeText),
         Field::new("pids", ANY_INT),
     ],
     extensions: true,
@@ -65,7 +65,7 @@ static RESERVATIONS: Section = Section {
     title: "resource reservations",
     fields: &[
         Field::new("cpus", Kind::Float).no_effect("a share of CPU is not reserved"),
-        Field::new("memory", Kind::Size),
+        Field::new("memory", Kind::SizeText),
         Field::new("devices", DEVICE_REQUESTS),
         Field::new(
             "generic_resources",
@@ -116,7 +116,7 @@ static RESTART_POLICY: Section = Section {
 static PLACEMENT: Section = Section {
     title: "`placement`",
     fields: &[
-        Field::new("constraints", TEXTS),
+        Field::new("constraints", WORDS),
         Field::new(
             "preferences",
             Kind::List(&List {

@@ -7,6 +7,7 @@
 
 mod attachments;
 mod build;
+mod container;
 mod deploy;
 mod resources;
 mod service;
@@ -14,6 +15,7 @@ mod shared;
 
 use crate::{canonical::Reader, yaml::Node};
 
+pub(crate) use container::INIT_HOOK;
 pub(crate) use resources::TOP;
 pub(crate) use service::SERVICE;
 
@@ -98,8 +100,12 @@ pub(crate) enum Kind {
     Size,
     /// A length of time (`1m30s`).
     Duration,
+    /// A size in bytes, in quotes even without a unit.
+    SizeText,
     /// Permission bits in octal.
     Mode,
+    /// Permission bits in octal, printed as a number.
+    ModeNumber,
     /// Null, a line split as a shell would, or a list of words.
     Command,
     /// A path, made absolute.
@@ -110,6 +116,8 @@ pub(crate) enum Kind {
     List(&'static List),
     /// A mapping of texts, or a list of `key=value`.
     Pairs(Pairs),
+    /// The value of one key of [`Kind::Pairs`]: a text or nothing.
+    Pair,
     /// A mapping from any key to texts or numbers.
     Options,
     /// A scalar of any type, or a list of such; the canonical output has always a list.
@@ -217,6 +225,23 @@ pub(crate) struct Items {
     pub(crate) keep_twice: bool,
 }
 
+/// Joins the keys of several tables; `N` is how many there are.
+const fn concat<const N: usize>(parts: &[&[Field]]) -> [Field; N] {
+    let mut all = [Field::new("", Kind::Any); N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut index = 0;
+        while index < parts[part].len() {
+            all[at] = parts[part][index];
+            at += 1;
+            index += 1;
+        }
+        part += 1;
+    }
+    assert!(at == N, "every key has its place");
+    all
+}
+
 impl Section {
     /// Returns the field of a key.
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
@@ -269,6 +294,7 @@ impl Kind {
     pub(crate) fn expects(&self) -> &'static str {
         match self {
             Self::Any => "any value",
+            Self::Pair => "a text or nothing",
             Self::Values => "a scalar or a list of scalars",
             Self::Text | Self::OneOf(_) | Self::Checked(_) | Self::Path | Self::Context => "a text",
             Self::TextOrNumber => "a text or a number",
@@ -276,9 +302,9 @@ impl Kind {
             Self::Flag | Self::StrictFlag => "true or false",
             Self::Int(..) => "an integer",
             Self::Number | Self::Float => "a number",
-            Self::Size => "a size such as 512m",
+            Self::Size | Self::SizeText => "a size such as 512m",
             Self::Duration => "a duration such as 1m30s",
-            Self::Mode => "an octal mode such as 0440",
+            Self::Mode | Self::ModeNumber => "an octal mode such as 0440",
             Self::Command => "a text or a list of texts",
             Self::List(List { single: true, .. }) => "a text or a list of texts",
             Self::List(_) => "a list",
@@ -297,6 +323,9 @@ impl Kind {
 
     /// Returns whether null is a value of its own.
     pub(crate) fn takes_null(&self) -> bool {
-        matches!(self, Self::Any | Self::Command | Self::OptionalSection(_))
+        matches!(
+            self,
+            Self::Any | Self::Command | Self::Pair | Self::OptionalSection(_)
+        )
     }
 }

@@ -107,9 +107,15 @@ static IPAM: Section = Section {
                 keep_twice: true,
             }),
         ),
-        Field::new("options", Kind::Options).no_effect("no IPAM driver takes options"),
+        Field::new("options", Kind::Map(&IPAM_OPTIONS)).no_effect("no IPAM driver takes options"),
     ],
     extensions: true,
+};
+static IPAM_OPTIONS: Map = Map {
+    what: "option",
+    value: Kind::Text,
+    strict_names: false,
+    replace: false,
 };
 static IPAM_CONFIG: Section = Section {
     title: "a subnet",

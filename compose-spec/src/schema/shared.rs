@@ -15,16 +15,30 @@ pub(super) const TEXTS_REFUSING_TWICE: Kind = Kind::List(&List {
     twice: Twice::Refuse,
     replace: false,
 });
+/// Texts that may stand there twice.
+pub(super) const WORDS: Kind = Kind::List(&List {
+    item: Kind::Text,
+    single: false,
+    twice: Twice::Keep,
+    replace: false,
+});
+pub(super) const TEXT_OR_TEXTS_REFUSING_TWICE: Kind = Kind::List(&List {
+    item: Kind::Text,
+    single: true,
+    twice: Twice::Refuse,
+    replace: false,
+});
 pub(super) const TEXT_OR_TEXTS: Kind = Kind::List(&List {
     item: Kind::Text,
     single: true,
     twice: Twice::Drop,
     replace: false,
 });
-pub(super) const TEXTS_OR_NUMBERS: Kind = Kind::List(&List {
-    item: Kind::TextOrNumber,
-    single: false,
-    twice: Twice::Drop,
+/// Paths that may stand there twice.
+pub(super) const PATHS_KEEPING_TWICE: Kind = Kind::List(&List {
+    item: Kind::Path,
+    single: true,
+    twice: Twice::Keep,
     replace: false,
 });
 pub(super) const PATHS: Kind = Kind::List(&List {
@@ -110,7 +124,7 @@ pub(super) const CONFIG_GRANTS: Kind = Kind::Items(&super::Items {
 static DEVICE_REQUEST: Section = Section {
     title: "a device request",
     fields: &[
-        Field::new("capabilities", TEXTS),
+        Field::new("capabilities", TEXTS_REFUSING_TWICE),
         Field::new("driver", Kind::Text),
         Field::new(
             "count",
@@ -120,7 +134,7 @@ static DEVICE_REQUEST: Section = Section {
                 long: ANY_INT,
             }),
         ),
-        Field::new("device_ids", TEXTS),
+        Field::new("device_ids", TEXTS_REFUSING_TWICE),
         Field::new("options", Kind::Pairs(super::Pairs::Labels)),
     ],
     extensions: true,

@@ -41,7 +41,12 @@ fn merge_rules_are_those_of_compose() {
             "[2.2.2.2, 1.1.1.1]",
             json!(["1.1.1.1", "2.2.2.2"]),
         ),
-        ("cap_add", "[A]", "[A, B]", json!(["A", "B"])),
+        (
+            "cap_add",
+            "[KILL]",
+            "[KILL, CHOWN]",
+            json!(["KILL", "CHOWN"]),
+        ),
         ("hostname", "x", "y", json!("y")),
         (
             "build",
@@ -53,9 +58,9 @@ fn merge_rules_are_those_of_compose() {
         ),
         (
             "ulimits",
-            "{n: {soft: 1, hard: 2}}",
-            "{n: 5}",
-            json!({"n": 5}),
+            "{nproc: {soft: 1, hard: 2}}",
+            "{nproc: 5}",
+            json!({"nproc": 5}),
         ),
         (
             "extra_hosts",

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use super::{findings, loaded};
 use crate::model::{
-    Attestation, Device, DeviceChoice, DeviceKind, FailureAction, ImageSource, MountOwner,
-    MountSource, NetworkMode, Project, RolloutOrder, SelinuxLabel, Service, UserNamespace,
-    WatchAction,
+    Attestation, Device, DeviceChoice, DeviceKind, FailureAction, Health, ImageSource, MountOwner,
+    MountSource, NetworkMode, Project, RestartPolicy, RolloutOrder, SelinuxLabel, Service,
+    UserNamespace, WatchAction,
 };
 
 const ELEMENTS: &str = include_str!("elements.yaml");
@@ -138,13 +138,24 @@ fn hooks_are_commands() {
     let [first, second] = &service.pre_start[..] else {
         panic!("two init containers")
     };
-    assert_eq!(first.command.as_deref().unwrap(), ["echo", "a", "b"]);
-    assert_eq!(first.image.as_deref(), Some("busybox"));
-    assert_eq!(first.user.as_deref(), Some("root"));
+    let image = |text: &str| ImageSource::Pull {
+        image: text.to_owned(),
+    };
     assert!(first.per_replica && !second.per_replica);
+    let (first, second) = (&first.container, &second.container);
+    assert_eq!(first.command.as_deref().unwrap(), ["echo", "a", "b"]);
+    assert_eq!(first.image, image("busybox"));
+    assert_eq!(first.user.as_deref(), Some("root"));
     assert_eq!(second.environment["A"], None);
     assert_eq!(second.environment["B"].as_deref(), Some("1"));
-    assert_eq!(second.networks.keys().collect::<Vec<_>>(), ["default"]);
+    // The rest is as in the service.
+    assert_eq!(second.image, image("web:1"));
+    assert_eq!(second.network, service.network);
+    assert_eq!(second.mounts, service.mounts);
+    assert_eq!(second.resources, service.resources);
+    assert_eq!(second.health, Health::Disabled);
+    assert_eq!(second.restart, RestartPolicy::No);
+    assert!(second.pre_start.is_empty() && second.post_start.is_empty());
     let hook = &service.post_start[0];
     assert_eq!(hook.command, ["echo", "b"]);
     assert!(hook.privileged);

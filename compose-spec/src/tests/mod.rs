@@ -3,10 +3,12 @@
 mod compose;
 mod discovery;
 mod elements;
+mod explain;
 mod hostile;
 mod model;
 mod output;
 mod random;
+mod readme;
 
 use std::{
     collections::BTreeMap,

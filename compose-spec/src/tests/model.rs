@@ -53,7 +53,9 @@ fn a_full_service_arrives() {
     assert_eq!(web.resources.memory_bytes, Some(256 << 20));
     assert_eq!(web.resources.memory_swap_bytes, Some(-1));
     assert_eq!(web.resources.pids, Some(100));
-    assert_eq!(web.replicas, 2);
+    assert_eq!(web.replicas, 1);
+    let many = super::loaded("services: {a: {image: i, scale: 3}}").project;
+    assert_eq!(many.services["a"].replicas, 3);
     assert_eq!(web.ulimits["nofile"].hard, 2048);
     assert_eq!(web.cap_drop, ["ALL"]);
     assert_eq!(web.cap_add, ["NET_ADMIN"]);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{findings_of, load_files};
+use crate::fuzzing;
 
 /// Pieces that often mean something next to each other.
 fn soup() -> impl Strategy<Value = String> {
@@ -28,6 +29,23 @@ proptest! {
         let files = [("compose.yaml", text.as_str()), (".env", dotenv.as_str())];
         let first = findings_of(load_files(&files));
         prop_assert_eq!(first, findings_of(load_files(&files)));
+    }
+
+    #[test]
+    fn any_part_is_read(text in soup(), more in "[A-C=\\$\\{\\}:?+'\" \n#\\\\x-]{0,40}") {
+        fuzzing::read_yaml(&text);
+        for text in [&text, &more] {
+            fuzzing::interpolate(text);
+            fuzzing::read_dotenv(text);
+        }
+        fuzzing::load_project(format!("{text}\0{text}\0{more}\0{text}\0{more}").as_bytes());
+    }
+
+    #[test]
+    fn any_characters_are_read(text in "\\PC{0,60}") {
+        fuzzing::read_yaml(&text);
+        fuzzing::interpolate(&text);
+        fuzzing::read_dotenv(&text);
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn check_namespaces(name: &str, service: &Node, sink: &mut Sink) {
     let text = mode.as_text().unwrap_or_default();
     let Some(owner) = text
         .strip_prefix("service:")
-        .or(text.strip_prefix("container:"))
+        .or_else(|| text.strip_prefix("container:"))
     else {
         if let ("host", Some(ports)) = (text, service.get("ports"))
             && !ports.items().is_empty()
@@ -218,12 +218,12 @@ fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
             let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
             sink.push(Diagnostic::error(Code::BadMount, message).at(tmpfs.span, ""));
         }
-        if let Some(first) = targets.get(target) {
+        if let Some(first) = targets.insert(target.to_owned(), tmpfs.span) {
             let message = format!("service `{name}` mounts two things at one target");
             sink.push(
                 Diagnostic::error(Code::DuplicateMount, message)
                     .at(tmpfs.span, "here again")
-                    .and(*first, "first here"),
+                    .and(first, "first here"),
             );
         }
     }
@@ -235,7 +235,6 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
         .filter_map(|source| node.get(source).map(|node| (source, node)))
         .collect();
     let external = node.get("external").is_some_and(Node::is_true);
-    let driver = node.get("driver").is_some() || node.get("template_driver").is_some();
     match sources[..] {
         [(a, first), (b, second), ..] => {
             let message = format!("`{section}.{key}` has two sources: `{a}` and `{b}`");
@@ -245,7 +244,7 @@ fn check_file_object(section: &str, key: &str, node: &Node, span: Span, sink: &m
                     .and(first.span, ""),
             );
         }
-        [] if !external && !driver && !sink.is_damaged(&format!("{section}.{key}")) => {
+        [] if !external && !sink.is_damaged(&format!("{section}.{key}")) => {
             let wanted = match section {
                 "secrets" => "`file` or `environment`",
                 _ => "`file`, `environment` or `content`",
@@ -270,13 +269,17 @@ fn check_volume(key: &str, node: &Node, sink: &mut Sink) {
         }
         sink.push(diagnostic);
     }
-    external_alone(
-        "volumes",
-        key,
-        node,
-        &["driver", "driver_opts", "labels"],
-        sink,
-    );
+    let external = node.get("external").filter(|external| external.is_true());
+    for name in ["driver", "driver_opts", "labels"] {
+        if let (Some(external), Some(attribute)) = (external, node.get(name)) {
+            let message = format!("`volumes.{key}` is external: it cannot have `{name}`");
+            sink.push(
+                Diagnostic::error(Code::Conflict, message)
+                    .at(attribute.span, "")
+                    .and(external.span, "here"),
+            );
+        }
+    }
 }
 
 fn check_network(key: &str, node: &Node, sink: &mut Sink) {

@@ -1,6 +1,11 @@
 //! Ports of the host, which only one container can have.
 
-use std::net::IpAddr;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use indexmap::IndexMap;
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
@@ -19,7 +24,7 @@ struct Published<'t> {
 
 /// Reports ports that two services publish, and fixed ports of services with several replicas.
 pub(super) fn check(tree: &Node, sink: &mut Sink) {
-    let mut seen: Vec<Published<'_>> = Vec::new();
+    let mut seen: HashMap<(u16, &str), Holders<'_>> = HashMap::new();
     for (name, entry) in tree.entries_at("services") {
         let service = &entry.value;
         let many = super::replicas(service).filter(|(count, _)| *count > 1);
@@ -32,12 +37,39 @@ pub(super) fn check(tree: &Node, sink: &mut Sink) {
                 told = true;
                 one_replica_only(&port, count, place, sink);
             }
-            match seen.iter().find(|other| collides(other, &port)) {
+            let holders = seen.entry((port.port, port.protocol)).or_default();
+            match holder(holders, &port) {
+                Some(_) if sink.is_full() => return,
                 Some(other) => taken(other, &port, sink),
-                None => seen.push(port),
+                None => {
+                    holders.entry(port.address).or_insert(port);
+                }
             }
         }
     }
+}
+
+/// Who has one port of the host, by address.
+type Holders<'t> = IndexMap<Option<IpAddr>, Published<'t>>;
+
+/// Returns who has the port already. Only the addresses that can collide are looked at: a file can publish 65535 ports on
+/// many addresses each.
+fn holder<'h, 't>(holders: &'h Holders<'t>, port: &Published<'t>) -> Option<&'h Published<'t>> {
+    if is_any(port.address) {
+        return holders.values().find(|other| collides(other, port));
+    }
+    let every = [
+        None,
+        Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        port.address,
+    ];
+    let known = every.iter().filter_map(|address| holders.get(address));
+    known.into_iter().find(|other| collides(other, port))
+}
+
+fn is_any(address: Option<IpAddr>) -> bool {
+    address.is_none_or(|address| address.is_unspecified())
 }
 
 /// Returns a port with one number on the host; ranges take the first free one.
@@ -57,16 +89,16 @@ fn published<'t>(service: &'t str, node: &'t Node) -> Option<Published<'t>> {
     })
 }
 
+/// Returns whether two ports of one number and protocol cannot be had both.
 fn collides(a: &Published<'_>, b: &Published<'_>) -> bool {
-    let any = |address: Option<IpAddr>| address.is_none_or(|address| address.is_unspecified());
     let families_differ = match (a.address, b.address) {
         (Some(a), Some(b)) => a.is_ipv4() != b.is_ipv4(),
         _ => false,
     };
-    let addresses = a.address == b.address || any(a.address) || any(b.address);
+    let addresses = a.address == b.address || is_any(a.address) || is_any(b.address);
     // The same line twice is one port, wherever it comes from.
     let same = a.service == b.service && a.target == b.target && a.address == b.address;
-    a.port == b.port && a.protocol == b.protocol && addresses && !families_differ && !same
+    addresses && !families_differ && !same
 }
 
 fn taken(first: &Published<'_>, second: &Published<'_>, sink: &mut Sink) {

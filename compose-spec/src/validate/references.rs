@@ -19,58 +19,77 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                 undefined_service(tree, name, dependency, entry.key_span, selection, sink);
             }
         }
-        for (network, entry) in service.entries_at("networks") {
-            if !is_defined(tree, "networks", network) {
-                let place = Place {
-                    tree,
-                    user: name,
-                    span: entry.key_span,
-                };
-                undefined(
-                    &place,
-                    Code::UndefinedNetwork,
-                    ("network", "networks"),
-                    network,
-                    sink,
-                );
-            }
+        container(tree, name, service, sink);
+        for hook in service.items_at("pre_start") {
+            container(tree, name, hook, sink);
         }
-        for volume in service.items_at("volumes") {
-            if volume.text_at("type") == Some("volume")
-                && let Some(source) = volume.text_at("source")
-                && !is_defined(tree, "volumes", source)
-            {
-                let span = volume.get("source").map_or(volume.span, |node| node.span);
+    }
+}
+
+/// Checks what a service, or an init container of it, uses.
+fn container(tree: &Node, name: &str, container: &Node, sink: &mut Sink) {
+    for (network, entry) in container.entries_at("networks") {
+        if !is_defined(tree, "networks", network) {
+            let place = Place {
+                tree,
+                user: name,
+                span: entry.key_span,
+            };
+            undefined(
+                &place,
+                Code::UndefinedNetwork,
+                ("network", "networks"),
+                network,
+                sink,
+            );
+        }
+    }
+    for volume in container.items_at("volumes") {
+        if volume.text_at("type") == Some("volume")
+            && let Some(source) = volume.text_at("source")
+            && !is_defined(tree, "volumes", source)
+        {
+            let span = volume.get("source").map_or(volume.span, |node| node.span);
+            let place = Place {
+                tree,
+                user: name,
+                span,
+            };
+            undefined(
+                &place,
+                Code::UndefinedVolume,
+                ("volume", "volumes"),
+                source,
+                sink,
+            );
+        }
+    }
+    for (what, section) in [("secret", "secrets"), ("config", "configs")] {
+        let build = container
+            .get("build")
+            .map_or(&[][..], |build| build.items_at(section));
+        for grant in container.items_at(section).iter().chain(build) {
+            let source = grant.text_at("source").unwrap_or_default();
+            if !is_defined(tree, section, source) {
+                let span = grant.get("source").map_or(grant.span, |node| node.span);
                 let place = Place {
                     tree,
                     user: name,
                     span,
                 };
-                undefined(
-                    &place,
-                    Code::UndefinedVolume,
-                    ("volume", "volumes"),
-                    source,
-                    sink,
-                );
+                undefined(&place, Code::UndefinedFile, (what, section), source, sink);
             }
         }
-        for (what, section) in [("secret", "secrets"), ("config", "configs")] {
-            let build = service
-                .get("build")
-                .map_or(&[][..], |build| build.items_at(section));
-            for grant in service.items_at(section).iter().chain(build) {
-                let source = grant.text_at("source").unwrap_or_default();
-                if !is_defined(tree, section, source) {
-                    let span = grant.get("source").map_or(grant.span, |node| node.span);
-                    let place = Place {
-                        tree,
-                        user: name,
-                        span,
-                    };
-                    undefined(&place, Code::UndefinedFile, (what, section), source, sink);
-                }
-            }
+    }
+    for (model, entry) in container.entries_at("models") {
+        if !is_defined(tree, "models", model) {
+            let place = Place {
+                tree,
+                user: name,
+                span: entry.key_span,
+            };
+            let what = ("model", "models");
+            undefined(&place, Code::UndefinedModel, what, model, sink);
         }
     }
 }

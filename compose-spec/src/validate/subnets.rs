@@ -1,6 +1,6 @@
 //! Addresses of networks and of services in them.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
@@ -64,12 +64,10 @@ pub(super) fn check(tree: &Node, sink: &mut Sink) {
                 continue;
             };
             check_config(config, &subnet, sink);
-            if let Some(other) = all.iter().find(|other| other.overlaps(&subnet)) {
-                overlap(other, &subnet, sink);
-            }
             all.push(subnet);
         }
     }
+    check_overlaps(&all, sink);
     check_services(tree, &all, sink);
 }
 
@@ -92,6 +90,27 @@ fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u32::from(address).into(),
         IpAddr::V6(address) => address.into(),
+    }
+}
+
+/// Sorted by their first address, a subnet can only overlap the one before it that reaches furthest.
+fn check_overlaps(all: &[Subnet<'_>], sink: &mut Sink) {
+    let mut sorted: Vec<&Subnet<'_>> = all.iter().collect();
+    sorted.sort_by_key(|subnet| (subnet.v6, subnet.start(subnet.base), subnet.prefix));
+    let mut furthest: Option<&Subnet<'_>> = None;
+    for subnet in sorted {
+        match furthest {
+            Some(before) if before.overlaps(subnet) => {
+                // The one that is written later is the one to change.
+                let (first, second) = if before.span < subnet.span {
+                    (before, subnet)
+                } else {
+                    (subnet, before)
+                };
+                overlap(first, second, sink);
+            }
+            _ => furthest = Some(subnet),
+        }
     }
 }
 
@@ -139,7 +158,11 @@ fn overlap(first: &Subnet<'_>, second: &Subnet<'_>, sink: &mut Sink) {
 
 /// Reports fixed addresses that are outside of their network, of its gateway, or of two services.
 fn check_services(tree: &Node, subnets: &[Subnet<'_>], sink: &mut Sink) {
-    let mut seen: Vec<(&str, IpAddr, &str, Span)> = Vec::new();
+    let mut seen: HashMap<(&str, IpAddr), (&str, Span)> = HashMap::new();
+    let mut by_network: HashMap<&str, Vec<&Subnet<'_>>> = HashMap::new();
+    for subnet in subnets {
+        by_network.entry(subnet.network).or_default().push(subnet);
+    }
     for (service, entry) in tree.entries_at("services") {
         let many = super::replicas(&entry.value).filter(|(count, _)| *count > 1);
         for (network, attachment) in entry.value.entries_at("networks") {
@@ -151,9 +174,11 @@ fn check_services(tree: &Node, subnets: &[Subnet<'_>], sink: &mut Sink) {
                 else {
                     continue;
                 };
-                let mine: Vec<&Subnet<'_>> = subnets
-                    .iter()
-                    .filter(|subnet| subnet.network == &**network)
+                let mine: Vec<&Subnet<'_>> = by_network
+                    .get(&**network)
+                    .into_iter()
+                    .flatten()
+                    .copied()
                     .filter(|subnet| subnet.v6 == address.is_ipv6())
                     .collect();
                 if let (Some(subnet), true) = (
@@ -178,20 +203,17 @@ fn check_services(tree: &Node, subnets: &[Subnet<'_>], sink: &mut Sink) {
                             .and(place, format!("{count} replicas")),
                     );
                 }
-                let first = seen
-                    .iter()
-                    .find(|(other, known, ..)| *other == &**network && *known == address);
-                if let Some((.., other, place)) = first {
+                let first = seen.insert((network, address), (service, node.span));
+                if let Some((other, place)) = first {
                     let message = format!(
                         "services `{other}` and `{service}` have one address in `{network}`"
                     );
                     sink.push(
                         Diagnostic::error(Code::DuplicateName, message)
                             .at(node.span, "here again")
-                            .and(*place, "first here"),
+                            .and(place, "first here"),
                     );
                 }
-                seen.push((network, address, service, node.span));
             }
         }
     }

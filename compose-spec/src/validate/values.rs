@@ -19,6 +19,7 @@ pub(super) fn check(name: &str, service: &Node, sink: &mut Sink) {
     };
     checks.image(service);
     checks.words(service);
+    checks.ulimits(service);
     checks.names(service);
     checks.addresses(service);
     checks.tmpfs(service);
@@ -94,7 +95,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Capabilities, options of confinement, rules for devices, ulimits, log drivers.
+    /// Capabilities, options of confinement, rules for devices.
     fn words(&mut self, service: &Node) {
         for key in ["cap_add", "cap_drop"] {
             for item in service.items_at(key) {
@@ -134,6 +135,9 @@ impl Checks<'_> {
                 );
             }
         }
+    }
+
+    fn ulimits(&mut self, service: &Node) {
         for (name, entry) in service.entries_at("ulimits") {
             if !words::ULIMITS.contains(&&**name) {
                 let near = crate::diagnostic::nearest(name, words::ULIMITS.iter().copied());
@@ -342,7 +346,11 @@ impl Checks<'_> {
                 continue;
             };
             let label = "a container has its own net.*, kernel.msg*, kernel.sem, kernel.shm* and fs.mqueue.*";
-            let help: Vec<String> = fault.into_iter().map(str::to_owned).collect();
+            let help: Vec<String> = Some(fault)
+                .filter(|help| !help.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect();
             let key = format!("sysctls.{key}");
             self.refuse_with(
                 Code::BadValue,

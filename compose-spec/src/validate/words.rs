@@ -112,7 +112,7 @@ pub(super) fn is_mac_address(text: &str) -> bool {
         .first()
         .and_then(|first| u8::from_str_radix(first, 16).ok())
         .is_some_and(|first| first & 1 == 0);
-    parts.len() == 6 && parts.iter().all(|part| pair(&part)) && single
+    parts.len() == 6 && parts.iter().all(pair) && single
 }
 
 /// Returns what is wrong with an option of a tmpfs.
@@ -148,8 +148,8 @@ pub(super) fn tmpfs_option_fault(option: &str) -> Option<String> {
     }
 }
 
-/// Returns why a setting cannot be made in a container, with what is known about it.
-pub(super) fn sysctl_fault(key: &str) -> Option<Option<&'static str>> {
+/// Returns why a setting cannot be made in a container: what is known about it, or an empty text.
+pub(super) fn sysctl_fault(key: &str) -> Option<&'static str> {
     let dotted = if key.contains('.') {
         key.to_owned()
     } else {
@@ -163,11 +163,11 @@ pub(super) fn sysctl_fault(key: &str) -> Option<Option<&'static str>> {
         return None;
     }
     Some(match dotted.as_str() {
-        "kernel.hostname" => Some("write `hostname:`"),
+        "kernel.hostname" => "write `hostname:`",
         "vm.max_map_count" | "vm.overcommit_memory" | "vm.swappiness" | "fs.file-max" => {
-            Some("it holds for the whole machine: set it there, in /etc/sysctl.d")
+            "it holds for the whole machine: set it there, in /etc/sysctl.d"
         }
-        _ => None,
+        _ => "",
     })
 }
 
@@ -192,7 +192,7 @@ pub(super) fn platform_fault(text: &str) -> Option<&'static str> {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    (parts.len() > 3 || !parts.iter().all(|part| word(&part)))
+    (parts.len() > 3 || !parts.iter().all(word))
         .then_some("the form is `OS/ARCHITECTURE[/VARIANT]`, for example linux/arm64")
 }
 

@@ -7,6 +7,7 @@ use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 use super::{
     Mapping, Mark, Node, Scalar, ScalarTag, Value,
     keys::{self, PendingKey},
+    syntax::syntax_error,
 };
 use crate::diagnostic::{Code, Diagnostic, Sink, SourceId, Span};
 
@@ -63,29 +64,6 @@ pub(crate) fn parse(source: SourceId, text: &str, sink: &mut Sink) -> Vec<Node> 
         }
     }
     builder.documents
-}
-
-fn syntax_error(code: Code, info: &str, span: Span, text: &str) -> Diagnostic {
-    let info = info.trim_end_matches('.');
-    let diagnostic = Diagnostic::error(code, format!("invalid YAML: {info}")).at(span, "");
-    let line_start = text[..span.start as usize]
-        .rfind('\n')
-        .map_or(0, |at| at + 1);
-    if text[line_start..].starts_with('\t') {
-        return diagnostic.help("YAML is indented with spaces, not with tabs");
-    }
-    let help = if info.contains("mapping values are not allowed") {
-        "a text with `: ` in it must be in quotes; else check that the line is indented as those above it"
-    } else if info.contains("unexpected character") {
-        "a text that begins with such a character must be in quotes"
-    } else if info.contains("expected key") {
-        "keys of one mapping begin in one column: compare with the lines above"
-    } else if info.contains("multiline quoted scalar") {
-        "a quote above is not closed"
-    } else {
-        return diagnostic;
-    };
-    diagnostic.help(help)
 }
 
 /// An unfinished list or mapping.

@@ -7,6 +7,7 @@
 mod build;
 mod keys;
 mod scalar;
+mod syntax;
 #[cfg(test)]
 mod tests;
 

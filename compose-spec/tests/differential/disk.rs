@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use compose_spec::{FileKind, Files, Request, emit};
+use compose_spec::{FileKind, Files, Request, Severity, emit};
 
 use crate::{
     generate::{Case, FIXED},
@@ -72,6 +72,11 @@ pub(crate) fn load(directory: &Path, case: &Case) -> Answer {
         Ok(loaded) => {
             Answer::Accepted(serde_json::from_str(&emit::json(&loaded.canonical)).unwrap())
         }
-        Err(error) => Answer::Refused(error.to_string()),
+        Err(error) => {
+            let found = error.diagnostics.iter();
+            let errors = found.filter(|found| found.severity == Severity::Error);
+            let told = errors.map(|found| format!("{} {}", found.code, found.message));
+            Answer::Refused(told.collect::<Vec<_>>().join("\n"))
+        }
     }
 }

@@ -40,9 +40,19 @@ fn entry(
 ) -> impl Strategy<Value = Entry> {
     select(table).prop_flat_map(|(key, values)| {
         let tag = prop_oneof![12 => Just(""), 1 => Just("!reset "), 1 => Just("!override ")];
-        (Just(key), tag, select(values))
-            .prop_map(|(key, tag, value)| (key, format!("{tag}{value}")))
+        (Just(key), tag, select(values)).prop_map(|(key, tag, value)| (key, tagged(tag, value)))
     })
+}
+
+/// A tag in front of a number or boolean makes a text of it in compose: only collections carry `!override`, and what
+/// names or describes the whole file no tag at all.
+fn tagged(tag: &str, value: &str) -> String {
+    let collection = value.starts_with(['[', '{']);
+    if tag.is_empty() || (tag == "!override " && !collection) {
+        value.to_owned()
+    } else {
+        format!("{tag}{value}")
+    }
 }
 
 fn once(entries: Vec<Entry>) -> Vec<Entry> {
@@ -56,7 +66,10 @@ fn once(entries: Vec<Entry>) -> Vec<Entry> {
 /// A file with three services, `a` with up to `most` attributes; the first file of a case also has images.
 fn file(first: bool, most: usize) -> impl Strategy<Value = String> {
     let service = || prop::collection::vec(entry(SERVICE), 0..=most);
-    let top = prop::collection::vec(entry(TOP), 0..3);
+    let plain = |(key, values): (&'static str, &'static [&'static str])| {
+        select(values).prop_map(move |value| (key, value.to_owned()))
+    };
+    let top = prop::collection::vec(select(TOP).prop_flat_map(plain), 0..3);
     (service(), prop::collection::vec(entry(SERVICE), 0..2), top).prop_map(move |(a, b, top)| {
         let mut text = String::from("services:\n");
         for (name, entries) in [("a", a), ("b", b), ("c", Vec::new())] {
@@ -72,7 +85,7 @@ fn file(first: bool, most: usize) -> impl Strategy<Value = String> {
             }
         }
         if text.ends_with("services:\n") {
-            text = "services: {}\n".to_owned();
+            "services: {}\n".clone_into(&mut text);
         }
         let mut top = once(top);
         if first {
@@ -126,7 +139,7 @@ fn merge() -> impl Strategy<Value = Vec<String>> {
             resources.map(|(name, values)| format!("{name}: {}\n", values[0])).collect();
         vec![
             format!("services:\n  a:\n    image: a\n    {key}: {base}\n  b: {{image: b}}\n  c: {{image: c}}\n{resources}"),
-            format!("services:\n  a:\n    {key}: {tag}{over}\n"),
+            format!("services:\n  a:\n    {key}: {}\n", tagged(tag, over)),
         ]
     })
 }

@@ -171,6 +171,15 @@ impl Cgroup {
         }
     }
 
+    /// Sets limits of a group that exists; those that are `None` stay as they are.
+    pub fn update(
+        &self,
+        resources: &Resources,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), CgroupError> {
+        limits::apply(self, resources, warnings)
+    }
+
     /// Returns the group that was made at this place, in those hierarchies where it exists.
     pub fn open(place: &CgroupPlace) -> Result<Cgroup, CgroupError> {
         Self::open_in(&Hierarchies::detect()?, place)

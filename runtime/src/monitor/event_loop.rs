@@ -7,6 +7,8 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::sys::memory;
+
 use super::{Monitor, Parent, Phase, Run, connections::Role, log::Stream, packet, supervisor};
 
 /// Something that a descriptor became ready for.
@@ -47,6 +49,9 @@ impl Monitor {
             self.act(Instant::now());
             if self.is_over() {
                 return;
+            }
+            if self.has_started.take() {
+                memory::release_unused();
             }
             for source in self.wait() {
                 self.ready(source);

@@ -127,6 +127,7 @@ impl Monitor {
             privileged,
             kept_files: 0,
         };
+        self.has_started.set(true);
         let filter = if privileged { &[][..] } else { &self.filter };
         exec(&request, io, &join, filter)
             .map_err(|error| failed(error.to_string(), error.exit_code()))

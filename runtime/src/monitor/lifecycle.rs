@@ -54,6 +54,7 @@ impl Monitor {
 
     /// Starts the container's process. The control group is made by the first start and kept for later ones.
     pub(super) fn start(&mut self, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+        self.has_started.set(true);
         let spec = self.checked.spec();
         let cgroup = match self.cgroup.take() {
             Some(cgroup) => cgroup,

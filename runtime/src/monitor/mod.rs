@@ -42,6 +42,7 @@ mod streams;
 mod supervisor;
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -56,7 +57,7 @@ use self::{
     connections::Connections, exec::ExecChild, health::HealthWatch, log::Log, oom::OomWatch,
     protocol::Ready, record::Recorder, restart::Restarts, setup::ReadyPipe, streams::Streams,
 };
-use crate::{cgroup::Cgroup, check::Checked, process::SockFilter, spec::ExitStatus};
+use crate::{cgroup::Cgroup, check::Checked, process::SockFilter, spec::ExitStatus, sys::memory};
 
 /// What a monitor is started with.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ pub struct Arguments {
 ///
 /// To be called by a process that has no other thread and no other purpose, with /dev/null as standard streams.
 pub fn run(arguments: Arguments) -> i32 {
+    memory::keep_large_apart();
     let mut ready = ReadyPipe::new(arguments.ready);
     let (mut monitor, last) = match Monitor::open(&arguments.directory, arguments.supervisor) {
         Ok(opened) => opened,
@@ -117,6 +119,8 @@ struct Monitor {
     supervisor_argv: Vec<OsString>,
     /// Rows and columns of the terminal, for the next start too.
     terminal_size: (u16, u16),
+    /// A process was started since memory was released last: that takes far more than waiting does.
+    has_started: Cell<bool>,
     /// Reused for everything that is read; its first byte is left free for the tag of a frame.
     buffer: Vec<u8>,
 }

@@ -1,6 +1,7 @@
 //! Makes a monitor: the process's own attributes, the lock, the description, the socket, the log.
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
@@ -172,10 +173,20 @@ impl Monitor {
             supervisor: supervisor::Watch::new(enabled, getpid().as_raw_pid().unsigned_abs(), now),
             supervisor_argv,
             terminal_size: (0, 0),
-            buffer: vec![0; 1 + BUFFER_BYTES],
+            has_started: Cell::new(true),
+            buffer: buffer(),
         };
         Ok((monitor, last))
     }
+}
+
+/// Makes the one buffer. More is reserved than used, so that the allocator maps it apart from its heap: pages of a mapping cost nothing
+/// before something was read into them, and an idle container's monitor reads nothing.
+fn buffer() -> Vec<u8> {
+    const RESERVED_BYTES: usize = 4 * BUFFER_BYTES;
+    let mut buffer = vec![0; RESERVED_BYTES];
+    buffer.truncate(1 + BUFFER_BYTES);
+    buffer
 }
 
 /// Makes this process a session leader, the reaper of its descendants, and a receiver of signals as data.

@@ -143,6 +143,15 @@ impl fmt::Display for Id<'_> {
 }
 
 impl Credentials {
+    /// Takes these supplementary groups and no others, for descriptions that say it to the letter.
+    pub fn set_groups(&mut self, groups: impl Iterator<Item = u32>) -> Result<(), Missing> {
+        self.groups_count = 0;
+        for gid in groups {
+            self.add_group(gid)?;
+        }
+        Ok(())
+    }
+
     /// Returns the supplementary groups, the main group first.
     pub fn groups(&self) -> &[u32] {
         &self.groups[..self.groups_count]

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::confinement;
 use super::init::Progress;
 use super::plan::{HostFile, Plan, Streams};
-use super::user::{self, Credentials, Missing};
+use super::user::{self, Credentials, Id, Missing};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};
 use crate::pty::{self, Terminal};
@@ -169,7 +169,17 @@ pub(crate) fn find_user(plan: &mut Plan<'_>) -> Result<Credentials, Fault> {
     let names = &plan.names;
     let passwd = read_file(c"/etc/passwd", &mut plan.passwd).at(Step::Read, names.passwd)?;
     let group = read_file(c"/etc/group", &mut plan.group).at(Step::Read, names.group)?;
-    let found = user::resolve(&plan.user, &plan.additional, passwd, group).map_err(|missing| {
+    let found = user::resolve(&plan.user, &plan.additional, passwd, group).and_then(|mut found| {
+        if plan.sets.is_some() {
+            let numbers = plan.additional.iter().filter_map(|id| match id {
+                Id::Number(number) => Some(*number),
+                Id::Name(_) => None,
+            });
+            found.credentials.set_groups(numbers)?;
+        }
+        Ok(found)
+    });
+    let found = found.map_err(|missing| {
         let (step, subject, errno) = match missing {
             Missing::User => (Step::FindUser, names.user_part, libc::ENOENT),
             Missing::Group => (Step::FindGroup, names.group_part, libc::ENOENT),

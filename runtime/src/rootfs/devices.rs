@@ -15,7 +15,7 @@ use super::mounts::attach;
 use crate::check::plain_path;
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
-use crate::spec::{ContainerSpec, Device, Mount, MountKind, Propagation};
+use crate::spec::{ContainerSpec, Device, DeviceKind, ExactNode, Mount, MountKind, Propagation};
 
 /// Nodes that every container has: name, major and minor number; mode 666.
 const NODES: [(&CStr, u32, u32); 6] = [
@@ -90,10 +90,13 @@ impl Plan {
                 let name = host.strip_prefix("/dev").unwrap_or(&host);
                 let is_own = |own: &&str| name.starts_with(own);
                 // Those of the container's own are made already. Devices come and go; one that went is not an error.
-                if !NOT_COPIED.iter().any(|own| is_own(&own)) && !plan.has(name) {
+                if !NOT_COPIED.iter().any(is_own) && !plan.has(name) {
                     plan.add(&host, name, keeps_owner, subjects).ok();
                 }
             }
+        }
+        for node in spec.security.exact.iter().flat_map(|exact| &exact.nodes) {
+            plan.add_exact(node, subjects)?;
         }
         for (host, target) in given(&spec.devices)? {
             if let Ok(name) = target.strip_prefix("/dev") {
@@ -103,6 +106,31 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Adds a node by its numbers, in place of a default one of the same name.
+    fn add_exact(&mut self, node: &ExactNode, subjects: &mut Subjects) -> Result<(), Error> {
+        let refuse = || Error::new(Step::Device, node.path.display().to_string(), Errno::INVAL);
+        let name = node
+            .path
+            .strip_prefix("/dev")
+            .map_err(|_outside| refuse())?;
+        self.nodes
+            .retain(|known| known.path.to_bytes() != name.as_os_str().as_bytes());
+        self.nodes.push(Node {
+            path: c_text(name)?,
+            host: c_text(&node.path)?,
+            kind: match node.kind {
+                Some(DeviceKind::Character) => FileType::CharacterDevice,
+                Some(DeviceKind::Block) => FileType::BlockDevice,
+                None => FileType::Fifo,
+            },
+            mode: node.mode & 0o7777,
+            owner: Some((node.uid, node.gid)),
+            device: rustix::fs::makedev(node.major, node.minor),
+            subject: subjects.add(node.path.display().to_string()),
+        });
+        Ok(())
     }
 
     fn has(&self, name: &Path) -> bool {
@@ -227,7 +255,7 @@ fn given(devices: &[Device]) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
         let top = resolved(&device.source)?;
         let target = PathBuf::from(plain_path(&device.target));
         for node in nodes_below(&top)? {
-            let below = node.strip_prefix(&top).unwrap_or(Path::new(""));
+            let below = node.strip_prefix(&top).unwrap_or_else(|_| Path::new(""));
             let target = if below.as_os_str().is_empty() {
                 target.clone()
             } else {

@@ -27,28 +27,24 @@ pub(crate) fn detach(
     target: &str,
 ) -> Result<OwnedFd, Error> {
     let refuse = |errno| Error::new(Step::Bind, format!("image on {target}"), errno);
-    let tree = match lowers {
-        // overlayfs takes one directory only with an upper one.
-        [only] => {
-            let place = match subpath {
-                Some(path) => Root::open_dir(only)?.open(path, OFlags::PATH)?,
-                None => {
-                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                    rustix::fs::openat(CWD, only, flags, Mode::empty()).map_err(refuse)?
-                }
-            };
-            let tree = clone_tree(place.as_fd(), false).map_err(refuse)?;
-            if let Some(users) = users {
-                map_users(tree.as_fd(), users.namespace(), false).map_err(refuse)?;
-            }
-            tree
+    // overlayfs takes one directory only with an upper one.
+    let tree = if let [only] = lowers {
+        let place = if let Some(path) = subpath {
+            Root::open_dir(only)?.open(path, OFlags::PATH)?
+        } else {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(CWD, only, flags, Mode::empty()).map_err(refuse)?
+        };
+        let tree = clone_tree(place.as_fd(), false).map_err(refuse)?;
+        if let Some(users) = users {
+            map_users(tree.as_fd(), users.namespace(), false).map_err(refuse)?;
         }
-        _ => {
-            let tree = overlay::mount_lowers(lowers, owners(users)?)?;
-            match subpath {
-                Some(path) => part(tree, path, lowers, target)?,
-                None => tree,
-            }
+        tree
+    } else {
+        let tree = overlay::mount_lowers(lowers, owners(users)?)?;
+        match subpath {
+            Some(path) => part(tree, path, lowers, target)?,
+            None => tree,
         }
     };
     let change = Change {
@@ -70,12 +66,8 @@ fn part(tree: OwnedFd, path: &str, lowers: &[PathBuf], target: &str) -> Result<O
         Err(Errno::INVAL) => {}
         outcome => return outcome.map_err(refuse),
     }
-    let anywhere = c_path(
-        lowers
-            .first()
-            .map_or("/".as_ref(), |lower| lower.as_os_str()),
-        Step::Bind,
-    )?;
+    let anywhere = lowers.first().ok_or(Errno::INVAL).map_err(refuse)?;
+    let anywhere = c_path(anywhere.as_os_str(), Step::Bind)?;
     let handover = Handover::new().map_err(refuse)?;
     let helper = clone_child(libc::CLONE_NEWNS, None, || {
         let tree = attach_and_clone(&root, &anywhere, place.as_fd());

@@ -63,6 +63,17 @@ pub struct Upper<'a> {
     pub work: &'a Path,
 }
 
+/// Leaves out lower occurrences of a layer that lies twice in an image: overlayfs takes a directory only once (ELOOP), and what the upper
+/// occurrence holds covers the lower one whole.
+pub fn without_repeats(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = std::collections::HashSet::new();
+    lowers
+        .iter()
+        .filter(|lower| seen.insert(*lower))
+        .cloned()
+        .collect()
+}
+
 /// How the kernel is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -377,41 +388,4 @@ fn error(overlay: &Overlay<'_>, complaint: &str, errno: Errno) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(lowers: &[&str]) -> Options {
-        let lowers: Vec<_> = lowers.iter().map(PathBuf::from).collect();
-        Options::of(&Overlay {
-            lowers: &lowers,
-            upper: Some(Upper {
-                directory: Path::new("/u,p"),
-                work: Path::new("/w:x"),
-            }),
-            mount_point: Path::new("/m"),
-            users: None,
-        })
-        .unwrap()
-    }
-
-    #[test]
-    fn special_bytes_of_paths_are_escaped() {
-        let Options::Text(text) = options(&["/a:b", "/c,d", "/e\\f"]) else {
-            panic!("too long")
-        };
-        assert_eq!(
-            text.to_str().unwrap(),
-            "lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,p,workdir=/w:x,redirect_dir=off,metacopy=off,index=off"
-        );
-    }
-
-    #[test]
-    fn many_layers_are_left_to_the_helper() {
-        let long = format!("/{}", "x".repeat(100));
-        let Options::Long { lowers, rest } = options(&vec![long.as_str(); 100]) else {
-            panic!("too short")
-        };
-        assert_eq!(lowers.len(), 100);
-        assert!(rest.starts_with(b",upperdir="));
-    }
-}
+mod tests;

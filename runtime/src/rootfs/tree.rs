@@ -22,7 +22,7 @@ pub(crate) fn make(rootfs: &Rootfs, users: Option<&Users>) -> Result<OwnedFd, Er
             work,
             mount_point,
         } => overlay::mount(&Overlay {
-            lowers,
+            lowers: &overlay::without_repeats(lowers),
             upper: Some(Upper {
                 directory: upper,
                 work,

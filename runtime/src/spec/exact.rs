@@ -17,6 +17,28 @@ pub struct ExactSecurity {
     pub protected: Vec<String>,
     /// File mode mask of the process; `None` = 022.
     pub umask: Option<u32>,
+    /// Nodes in /dev beyond the default ones.
+    #[serde(default)]
+    pub nodes: Vec<ExactNode>,
+}
+
+/// A device node by its numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactNode {
+    /// Path in the container, below /dev.
+    pub path: PathBuf,
+    /// Character or block; `None` = a FIFO, which has no numbers.
+    pub kind: Option<super::DeviceKind>,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// File mode.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// The sets of capabilities(7). What the caller does not have is left out, with one warning.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
 pub use devices::{Device, DeviceAccess, DeviceKind, DeviceRule};
-pub use exact::{CapabilitySets, ExactMount, ExactSecurity, ExactSource};
+pub use exact::{CapabilitySets, ExactMount, ExactNode, ExactSecurity, ExactSource};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
 pub use limits::{BlockIo, CgroupPlace, DeviceWeight, Resources, Rlimit, Throttle, ThrottleBound};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};

@@ -10,6 +10,7 @@ pub mod exec;
 pub mod files;
 pub mod keyring;
 pub mod loopback;
+pub mod memory;
 pub mod mount;
 pub mod pidfd;
 pub mod seccomp;

@@ -135,7 +135,7 @@ fn the_control_group_permits_what_was_given_and_no_more() {
         spec.device_rules = rules;
         let finished = run_in_group(&world, spec);
         fs::remove_file(world.path("upper/tmp/k")).ok();
-        commands.map(|command| finished.answer(command).to_owned())
+        commands.map(|command| finished.answer(command))
     };
     let source = world.path("nodes/kmsg");
     let given = |access| vec![device(&source, "/dev/log", access)];

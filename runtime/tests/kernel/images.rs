@@ -1,6 +1,7 @@
 //! Mounts of images, and what of a read-only bind is writable below it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use runtime::spec::{Mount, MountKind, Propagation};
@@ -129,7 +130,7 @@ fn a_read_only_bind_may_leave_what_is_below_writable() {
         spec.mounts.push(mount);
         let finished = world.run(spec);
         fs::remove_file(below.join("x")).ok();
-        ["create:/vol/x", "create:/vol/below/x"].map(|command| finished.answer(command).to_owned())
+        ["create:/vol/x", "create:/vol/below/x"].map(|command| finished.answer(command))
     };
     assert_eq!(run(false, true), ["error EROFS", "error EROFS"]);
     assert_eq!(run(true, true), ["error EROFS", "created"]);
@@ -212,7 +213,6 @@ fn a_target_behind_a_link_stays_inside() {
     // Made in the container's own layer, by root.
     for made in ["upper/etc/made", "upper/srv/new"] {
         let metadata = fs::metadata(world.path(made)).unwrap();
-        use std::os::unix::fs::MetadataExt;
         assert_eq!(
             (metadata.mode() & 0o7777, metadata.uid(), metadata.gid()),
             (0o755, 0, 0),

@@ -1,75 +1,308 @@
-//! What a start costs, against the system calls that cannot be left out. Not a test: `kernel --measure` prints microseconds.
+//! What starts, stops and execs cost, against the system calls that cannot be left out, in the same run. Not a test: `kernel --measure`
+//! prints microseconds and ratios; tests/bench/floor builds it for release and runs it. Only the ratios mean something on another machine.
 
-use std::os::fd::AsFd;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use runtime::cgroup::{Cgroup, DevicePolicy};
 use runtime::netns;
-use runtime::spec::Namespace;
-use runtime::sys::clone::clone_child;
+use runtime::security::seccomp::program;
+use runtime::spec::{CgroupPlace, ContainerSpec, Namespace, Resources};
+use runtime::sys::clone::{Child, clone_child};
 use runtime::sys::exec::Texts;
+use runtime::sys::seccomp::seccomp_install;
+use rustix::process::{Signal, pidfd_send_signal};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
+use crate::running::Running;
 use crate::world::{World, wait};
 
 /// Starts measured of each kind.
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 200;
+/// Starts and stops after which nothing may be left.
+const CYCLES: usize = 1000;
+/// What a start may cost at most in terms of the bare calls.
+const RATIO_MAX: f64 = 2.0;
 
-/// All namespaces of a container but the network's, whose cost is its own.
+/// All namespaces of a container but the network's, which is joined.
 const NAMESPACES: libc::c_int =
     libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
 
-/// Prints the tenth percentile and the median of each kind.
+/// Prints everything.
 pub(crate) fn run() {
     let world = World::new();
     let network = world.path("share/net");
     netns::create(&network).unwrap();
-    let bare = |flags| {
-        let arguments = Texts::new(vec![c"probe".to_owned(), c"exit:0".to_owned()]);
-        let environment = Texts::new(vec![]);
-        let program =
-            std::ffi::CString::new(world.path("image/bin/probe").to_str().unwrap()).unwrap();
-        let child = clone_child(flags, None, || {
-            let Err(_) = arguments.execute(&program, &environment);
-            127
-        })
-        .unwrap();
-        assert_eq!(wait(child.pidfd.as_fd()), 0);
+    let place = CgroupPlace {
+        parent: format!("stack-floor-{}", std::process::id()),
+        name: "container".into(),
     };
-    report("fork, execute, exit, reap", || bare(0));
-    report("the same in new namespaces, network not", || {
-        bare(NAMESPACES);
-    });
-    report("the same in new namespaces, network too", || {
-        bare(NAMESPACES | libc::CLONE_NEWNET);
-    });
-    report("container that joins a network", || {
-        let mut spec = world.spec(&["exit:0"]);
-        spec.namespaces.net = Namespace::Join(network.clone());
-        assert_eq!(world.run(spec).code, 0);
-    });
-    report("container with a network of its own", || {
-        assert_eq!(world.run(world.spec(&["exit:0"])).code, 0);
-    });
-    let mut running = world.start(world.spec(&["sleep"])).unwrap();
-    running.await_text("ready");
-    report("exec in a container", || {
-        assert_eq!(running.exec(&["exit:0"]).code, 0);
-    });
-    running.kill();
+    let resources = Resources {
+        pids: Some(100),
+        ..Resources::default()
+    };
+    let policy = DevicePolicy::Listed(vec![]);
+    let cgroup = Cgroup::create(&place, &resources, &policy, &mut Vec::new()).unwrap();
+    let mut spec = world.spec(&["echo:x", "sleep"]);
+    spec.namespaces.net = Namespace::Join(network.clone());
+    let bench = Bench {
+        network: File::open(&network).unwrap().into(),
+        world: &world,
+        cgroup: &cgroup,
+        spec,
+    };
+    bench.starts();
+    bench.execs();
+    bench.cycles();
+    cgroup.remove().unwrap();
+    drop(bench);
     netns::remove(&network).unwrap();
 }
 
-fn report(name: &str, mut once: impl FnMut()) {
-    let mut times: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            let start = Instant::now();
-            once();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    let (low, median) = (
-        times[ROUNDS / 10].as_micros(),
-        times[ROUNDS / 2].as_micros(),
+struct Bench<'a> {
+    world: &'a World,
+    cgroup: &'a Cgroup,
+    network: OwnedFd,
+    spec: ContainerSpec,
+}
+
+impl Bench<'_> {
+    fn starts(&self) {
+        let (mut bare_start, mut bare_stop) = (Vec::new(), Vec::new());
+        let (mut our_start, mut our_stop) = (Vec::new(), Vec::new());
+        // Alternately, so that whatever else the machine does meets both.
+        for _ in 0..ROUNDS {
+            let begin = Instant::now();
+            let (child, mut output) = self.bare();
+            first_byte(&mut output);
+            bare_start.push(begin.elapsed());
+            let begin = Instant::now();
+            pidfd_send_signal(&child.pidfd, Signal::KILL).unwrap();
+            wait(child.pidfd.as_fd());
+            bare_stop.push(begin.elapsed());
+
+            let begin = Instant::now();
+            let mut running = self.ours();
+            running.await_text("echo:x");
+            our_start.push(begin.elapsed());
+            let begin = Instant::now();
+            running.kill();
+            our_stop.push(begin.elapsed());
+        }
+        report(
+            "start, request to first byte",
+            &mut our_start,
+            &mut bare_start,
+        );
+        report("stop, SIGKILL to reaped", &mut our_stop, &mut bare_stop);
+    }
+
+    /// A container as the product starts it.
+    fn ours(&self) -> Running {
+        let filter = program(&self.spec.security).unwrap();
+        let join = self.cgroup.join_files().unwrap();
+        self.world
+            .start_with(self.spec.clone(), &join, &filter)
+            .unwrap()
+    }
+
+    /// The same by nothing but the calls: no checks, no descriptors for paths, no reports.
+    fn bare(&self) -> (Child, File) {
+        let join = self.cgroup.join_files().unwrap();
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let filter = program(&self.spec.security).unwrap();
+        let arguments = Texts::new(vec![
+            c"probe".to_owned(),
+            c"echo:x".to_owned(),
+            c"sleep".to_owned(),
+        ]);
+        let environment = Texts::new(vec![]);
+        let root = self.world.path("root");
+        let path = |name: &str| self.world.path(name).display().to_string();
+        let overlay = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            path("image"),
+            path("upper"),
+            path("work")
+        );
+        let v2 = join.v2_directory.as_ref().map(OwnedFd::as_fd);
+        let child = clone_child(NAMESPACES, v2, || {
+            for tasks in &join.v1_tasks {
+                rustix::io::write(tasks, b"0").unwrap();
+            }
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(self.network.as_fd(), kind).unwrap();
+            mount_all(&root, &overlay);
+            rustix::stdio::dup2_stdout(&write).unwrap();
+            seccomp_install(&filter).unwrap();
+            let Err(_) = arguments.execute(c"/bin/probe", &environment);
+            127
+        });
+        (child.unwrap(), File::from(read))
+    }
+
+    fn execs(&self) {
+        let mut running = self.ours();
+        running.await_text("ready");
+        let (mut bare, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let begin = Instant::now();
+            self.bare_exec(&running);
+            bare.push(begin.elapsed());
+            let begin = Instant::now();
+            assert_eq!(running.exec(&["exit:0"]).code, 0);
+            ours.push(begin.elapsed());
+        }
+        report("exec, request to exit", &mut ours, &mut bare);
+        running.kill();
+    }
+
+    /// What nsenter(1) does, without its own start.
+    fn bare_exec(&self, running: &Running) {
+        let arguments = Texts::new(vec![c"probe".to_owned(), c"exit:0".to_owned()]);
+        let environment = Texts::new(vec![]);
+        let all = ThreadNameSpaceType::MOUNT
+            | ThreadNameSpaceType::NETWORK
+            | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+            | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+            | ThreadNameSpaceType::PROCESS_ID;
+        let init = running.launched.pidfd.as_fd();
+        let child = clone_child(0, None, || {
+            rustix::thread::move_into_thread_name_spaces(init, all).unwrap();
+            let inner = runtime::sys::clone::fork(|| {
+                let Err(_) = arguments.execute(c"/bin/probe", &environment);
+                127
+            });
+            let pid = rustix::process::Pid::from_raw(inner.unwrap());
+            rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap();
+            0
+        });
+        assert_eq!(wait(child.unwrap().pidfd.as_fd()), 0);
+    }
+
+    /// Nothing grows: what `World` looks at in the end is looked at, and here memory and control groups.
+    fn cycles(&self) {
+        let groups = || fs::read_dir("/sys/fs/cgroup").unwrap().count();
+        self.ours().kill();
+        let (memory, before) = (resident_kib(), groups());
+        let begin = Instant::now();
+        for _ in 0..CYCLES {
+            let mut running = self.ours();
+            running.await_text("echo:x");
+            running.kill();
+        }
+        let each = begin.elapsed() / u32::try_from(CYCLES).unwrap();
+        assert_eq!(groups(), before, "control groups were left");
+        assert_eq!(self.cgroup.pids(), [0; 0], "processes were left");
+        let grown = resident_kib().saturating_sub(memory);
+        println!(
+            "{CYCLES} cycles: {} us each, {grown} KiB grown",
+            each.as_micros()
+        );
+        assert!(grown < 512, "memory grows: {grown} KiB");
+    }
+}
+
+/// The mounts of a container, by mount(2), and pivot_root(2).
+fn mount_all(root: &std::path::Path, overlay: &str) {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(
+        Some("overlay"),
+        root,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(overlay),
+    )
+    .unwrap();
+    for (kind, target, options) in [
+        ("proc", "proc", ""),
+        ("tmpfs", "dev", "mode=755,size=65536k"),
+        (
+            "devpts",
+            "dev/pts",
+            "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        ),
+        ("tmpfs", "dev/shm", "mode=1777,size=67108864"),
+        ("mqueue", "dev/mqueue", ""),
+        ("sysfs", "sys", ""),
+    ] {
+        let target = root.join(target);
+        fs::create_dir_all(&target).unwrap();
+        mount(
+            Some(kind),
+            &target,
+            Some(kind),
+            MsFlags::empty(),
+            Some(options),
+        )
+        .unwrap();
+    }
+    for (name, minor) in [
+        ("null", 3),
+        ("zero", 5),
+        ("full", 7),
+        ("random", 8),
+        ("urandom", 9),
+    ] {
+        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        let device = rustix::fs::makedev(1, minor);
+        let kind = rustix::fs::FileType::CharacterDevice;
+        let path = root.join("dev").join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, device).unwrap();
+    }
+    for path in [
+        "proc/interrupts",
+        "proc/kcore",
+        "proc/keys",
+        "proc/timer_list",
+    ] {
+        let target = root.join(path);
+        if target.exists() {
+            mount(Some("/dev/null"), &target, none, MsFlags::MS_BIND, none).unwrap();
+        }
+    }
+    for path in ["proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"] {
+        let target = root.join(path);
+        if target.exists() {
+            mount(Some(&target), &target, none, MsFlags::MS_BIND, none).unwrap();
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+            mount(none, &target, none, flags, none).unwrap();
+        }
+    }
+    nix::unistd::chdir(root).unwrap();
+    nix::unistd::pivot_root(".", ".").unwrap();
+    umount2(".", MntFlags::MNT_DETACH).unwrap();
+    nix::unistd::chdir("/").unwrap();
+}
+
+fn first_byte(output: &mut File) {
+    let mut byte = [0];
+    output.read_exact(&mut byte).unwrap();
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|text| text.split_ascii_whitespace().next()?.parse().ok())
+        .unwrap()
+}
+
+/// Prints medians and tenth percentiles, and the ratio of the medians.
+fn report(name: &str, ours: &mut [Duration], bare: &mut [Duration]) {
+    ours.sort();
+    bare.sort();
+    let at = |times: &[Duration], part: usize| times[times.len() * part / 10].as_secs_f64() * 1e6;
+    let ratio = at(ours, 5) / at(bare, 5);
+    let verdict = if ratio <= RATIO_MAX { "ok" } else { "ABOVE" };
+    println!(
+        "{name:30} ours {:6.0} (p10 {:6.0})  bare {:6.0} (p10 {:6.0})  ratio {ratio:.2} {verdict} {RATIO_MAX}",
+        at(ours, 5),
+        at(ours, 1),
+        at(bare, 5),
+        at(bare, 1),
     );
-    println!("{name:42} p10 {low:6}  median {median:6}");
 }

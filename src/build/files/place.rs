@@ -111,6 +111,11 @@ impl<'a> Placer<'a> {
         Ok(())
     }
 
+    /// Forgets names of files of one source: numbers of another tree may be the same and mean other files.
+    pub(crate) fn forget_source(&mut self) {
+        self.shared.clear();
+    }
+
     /// Writes an inline document.
     pub(crate) fn document(
         &mut self,

@@ -14,6 +14,7 @@ use super::{
     walk::{Below, Walk},
 };
 use crate::build::{
+    context::Stamp,
     dockerfile::PathPattern,
     ignore::{Ignore, Inherited},
     path,
@@ -71,6 +72,8 @@ pub(crate) struct Entry {
     pub(crate) device: u64,
     /// Identity of the file when it has more than one name.
     pub(crate) shared: Option<(u64, u64)>,
+    /// What tells whether it changed.
+    pub(crate) stamp: Stamp,
 }
 
 impl Entry {
@@ -133,6 +136,12 @@ impl Selector<'_> {
                 self.item(source, name, resolved)
             })
             .collect()
+    }
+
+    /// Selects one file of the root by its name, in which nothing is a wildcard.
+    pub(crate) fn select_exact(&self, name: &str) -> Result<Vec<Item>, SelectError> {
+        let source = Resolved::root().entry(name);
+        Ok(vec![self.item(name, name.into(), source)?])
     }
 
     /// `--parents`: what is before `/./` is cut off, the rest is kept as directories.
@@ -210,23 +219,17 @@ impl Selector<'_> {
             return Ok(item);
         }
         let root = self.tree.directory(&item.source)?;
-        let mut walk = Walk {
-            selector: self,
-            base: item.source.as_path(),
-            include,
-            entries: &mut item.entries,
-        };
+        let walk = Walk::new(self, item.source.as_path(), include);
         let below = Below {
             ignored: inherited,
             excluded: Inherited::default(),
             included: Inherited::default(),
         };
-        let start = walk.entries.len();
-        walk.entries.push(entry);
-        walk.directory(root.as_fd(), Path::new(""), &below, 0)?;
+        let mut entries = vec![entry];
+        walk.below(root.as_fd(), &below, &mut entries)?;
         // A hidden directory counts only when something below came back.
-        if hidden && item.entries.len() == start + 1 {
-            item.entries.clear();
+        if !hidden || entries.len() > 1 {
+            item.entries = entries;
         }
         Ok(item)
     }
@@ -261,6 +264,7 @@ impl Selector<'_> {
             },
             shared: (kind != EntryKind::Directory && stat.st_nlink > 1)
                 .then_some((stat.st_dev, stat.st_ino)),
+            stamp: Stamp::of(stat),
         })
     }
 

@@ -73,6 +73,21 @@ impl Tree {
         }
     }
 
+    /// Makes a second handle of the same tree.
+    pub(crate) fn try_clone(&self) -> Result<Self, Error> {
+        let fd = self.root.as_fd().try_clone_to_owned().map_err(|error| {
+            self.error(
+                Step::Open,
+                Path::new(""),
+                error.raw_os_error().unwrap_or(libc::EIO),
+            )
+        })?;
+        Ok(Self {
+            root: confine::Root::from_fd(fd, self.name.display().to_string()),
+            name: self.name.clone(),
+        })
+    }
+
     /// Follows every symbolic link of a path inside the tree, the last one too. Components that do not exist stay as they are named.
     pub(crate) fn resolve(&self, path: &Path) -> Result<Resolved, Error> {
         let mut pending: VecDeque<OsString> = components(path).collect();

@@ -1,13 +1,13 @@
-//! COPY and ADD.
+//! COPY, and what COPY and ADD have in common: select, digest, look up, write.
 
 use serde_json::{Value, json};
 
-use super::{owner, transfer::Request};
+use super::{add::is_remote, owner, transfer::Request};
 use crate::build::{
     cache::Key,
-    dockerfile::{Add, Copy},
+    dockerfile::Copy,
     error::StepFailure,
-    files::{Entry, Item, Owner, Placer, Selector, Tree, digest, mount},
+    files::{Item, Owner, Placer, Selector, Tree, digest, mount},
     ignore::Ignore,
     layers::Layer,
     plan::Origin,
@@ -15,12 +15,50 @@ use crate::build::{
 };
 
 /// Where COPY reads.
-struct Source {
-    tree: Tree,
-    /// `.dockerignore` applies.
-    ignored: bool,
+pub(super) struct Source {
+    pub(super) tree: Tree,
+    /// What hides files of it.
+    pub(super) ignore: Ignore,
     /// A directory of the host: owners do not count.
-    ownerless: bool,
+    pub(super) ownerless: bool,
+}
+
+/// Files of one tree that are to be written.
+pub(super) struct Part {
+    pub(super) tree: Tree,
+    pub(super) items: Vec<Item>,
+    /// Where they come from; `None` = the step's own room.
+    pub(super) origin: Option<Origin>,
+    /// The one item is an archive whose contents are written.
+    pub(super) is_archive: bool,
+}
+
+/// One COPY or ADD while it is looked up and done.
+pub(super) struct Work<'r> {
+    pub(super) request: &'r Request,
+    pub(super) created_by: String,
+    /// With --link: who will own the files.
+    link_owner: Option<Owner>,
+    /// What the result depends on besides the files.
+    on: Value,
+    epoch: Option<i64>,
+}
+
+impl Work<'_> {
+    /// Makes a key of what the files are.
+    pub(super) fn key(&self, content: &Value) -> Key {
+        let request = self.request;
+        Key::of(json!({
+            "step": "copy",
+            "on": self.on,
+            "link": request.link,
+            "destination": [request.destination.path, request.destination.directory],
+            "chmod": request.chmod.as_ref().map(|(text, _)| text),
+            "documents": request.documents,
+            "content": content,
+            "epoch": self.epoch,
+        }))
+    }
 }
 
 impl StageRun<'_> {
@@ -40,63 +78,43 @@ impl StageRun<'_> {
             }
         }
         let request = self.request(&copy.transfer, copy.parents)?;
-        self.transfer(context, "COPY", &request, origin)
-    }
-
-    pub(crate) fn add(&mut self, context: Context<'_>, add: &Add) -> Result<(), StepFailure> {
-        let request = self.request(&add.transfer, false)?;
-        if let Some(source) = request.sources.iter().find(|source| is_remote(source)) {
-            return Err(StepFailure::Unsupported(format!("ADD of `{source}`")));
-        }
-        if let Some(checksum) = &add.checksum {
-            return Err(StepFailure::Value {
-                what: "--checksum",
-                value: checksum.text.clone(),
-                rule: "requires a URL or a git repository as source",
-            });
-        }
-        if add.keep_git_dir.is_some() {
-            return Err(StepFailure::Value {
-                what: "--keep-git-dir",
-                value: String::new(),
-                rule: "requires a git repository as source",
-            });
-        }
-        if add.unpack != Some(false) {
-            self.refuse_archives(&request)?;
-        }
-        self.transfer(context, "ADD", &request, &Origin::Context)
-    }
-
-    /// ADD unpacks local archives: until it can, it must not copy them as files.
-    fn refuse_archives(&self, request: &Request) -> Result<(), StepFailure> {
-        let source = Source {
-            tree: Tree::open(&self.builder.input.context)?,
-            ignored: true,
-            ownerless: true,
-        };
-        let exclude = Ignore::default();
-        for written in &request.sources {
-            for item in self.selector(&source, &exclude, false).select(written)? {
-                if !item.is_directory() && is_archive(&source.tree, &item)? {
-                    let name = item.name.display();
-                    return Err(StepFailure::Unsupported(format!(
-                        "unpacking the archive `{name}` (use COPY, or ADD --unpack=false, and RUN tar)"
-                    )));
-                }
+        let work = self.work("COPY", &request)?;
+        let mut keys = Vec::new();
+        if let Some(layers) = self.origin_layers(origin) {
+            let definition = work.key(&json!([
+                "by definition",
+                chain(&layers),
+                request.sources,
+                request.exclude,
+                request.parents
+            ]));
+            let hit = self.take_cached(context, &definition, &work.created_by)?;
+            if hit.is_some() {
+                return Ok(());
             }
+            keys.push(definition);
         }
-        Ok(())
+        let source = self.source(origin)?;
+        let exclude = exclude(&request)?;
+        let mut items = Vec::new();
+        for written in &request.sources {
+            items.extend(self.select(context, &source, &exclude, &request, written)?);
+        }
+        let part = Part {
+            tree: source.tree,
+            items,
+            origin: Some(origin.clone()),
+            is_archive: false,
+        };
+        self.write_parts(context, &work, keys, vec![part])
     }
 
-    fn transfer(
-        &mut self,
-        context: Context<'_>,
+    /// Prepares a COPY or ADD.
+    pub(super) fn work<'r>(
+        &self,
         name: &str,
-        request: &Request,
-        origin: &Origin,
-    ) -> Result<(), StepFailure> {
-        let created_by = request.history(name);
+        request: &'r Request,
+    ) -> Result<Work<'r>, StepFailure> {
         // With --link the result does not depend on what is below, but for names of owners.
         let link_owner = match &request.chown {
             Some(chown) if request.link => {
@@ -110,40 +128,34 @@ impl StageRun<'_> {
         } else {
             json!([self.state.chain(), request.chown])
         };
-        let key = |content: &Value| {
-            Key::of(&json!({
-                "step": "copy",
-                "on": on,
-                "link": request.link,
-                "destination": [request.destination.path, request.destination.directory],
-                "chmod": request.chmod.as_ref().map(|(text, _)| text),
-                "documents": request.documents,
-                "content": content,
-                "epoch": self.builder.epoch,
-            }))
-        };
-        let mut keys = Vec::new();
-        if let Some(layers) = self.origin_layers(origin) {
-            let chain = chain(&layers);
-            let definition = key(&json!([
-                "by definition",
-                chain,
-                request.sources,
-                request.exclude,
-                request.parents
-            ]));
-            if self
-                .take_cached(context, &definition, &created_by)?
-                .is_some()
-            {
-                return Ok(());
-            }
-            keys.push(definition);
+        Ok(Work {
+            request,
+            created_by: request.history(name),
+            link_owner,
+            on,
+            epoch: self.builder.epoch,
+        })
+    }
+
+    /// Looks the files up by their content, or writes them.
+    pub(super) fn write_parts(
+        &mut self,
+        context: Context<'_>,
+        work: &Work<'_>,
+        mut keys: Vec<Key>,
+        parts: Vec<Part>,
+    ) -> Result<(), StepFailure> {
+        let mut digests = Vec::new();
+        for part in &parts {
+            let kind = if part.is_archive { "archive" } else { "files" };
+            let digest = match &part.origin {
+                Some(origin) => self.digest(origin, &part.tree, &part.items)?,
+                None => digest(&part.tree, &part.items, None)?,
+            };
+            digests.push(json!([kind, digest]));
         }
-        let source = self.source(origin)?;
-        let items = self.items(context, request, &source)?;
-        let content = key(&json!(["by content", digest(&source.tree, &items)?]));
-        if let Some(hit) = self.take_cached(context, &content, &created_by)? {
+        let content = work.key(&json!(["by content", digests]));
+        if let Some(hit) = self.take_cached(context, &content, &work.created_by)? {
             for key in &keys {
                 let text = &context.instruction.text;
                 self.builder.cache.save(key, &hit, text)?;
@@ -151,69 +163,48 @@ impl StageRun<'_> {
             return Ok(());
         }
         keys.push(content);
+        let request = work.request;
         let below: &[Layer] = if request.link {
             &[]
         } else {
             &self.state.layers
         };
-        let (_room, upper, work) = self.room(below)?;
+        let (room, upper, work_directory) = self.room(below)?;
         let lowers = self.builder.lowers(below);
-        let merged = Tree::of_mount(mount(&lowers, Some((&upper, &work)))?, "the image");
-        let owner = match (&request.chown, link_owner) {
+        let mounted = mount(&lowers, Some((&upper, &work_directory)))?;
+        let merged = Tree::of_mount(mounted, "the image");
+        let owner = match (&request.chown, work.link_owner) {
             (_, Some(owner)) => Some(owner),
             (Some(chown), None) => Some(owner::find(chown, &merged)?),
             (None, None) => None,
         };
-        write(&merged, &source.tree, request, &items, owner)?;
+        let parts: Vec<Part> = parts
+            .into_iter()
+            .enumerate()
+            .map(|(number, part)| super::add::unpacked(part, &room, number))
+            .collect::<Result<_, _>>()?;
+        write(&merged, request, &parts, owner)?;
         drop(merged);
         let keys: Vec<&Key> = keys.iter().collect();
-        self.commit(context, &upper, &keys, &created_by)
+        self.commit(context, &upper, &keys, &work.created_by)
     }
 
-    /// Selects all sources.
-    fn items(
+    /// Selects the files that one source names.
+    pub(super) fn select(
         &self,
         context: Context<'_>,
-        request: &Request,
         source: &Source,
+        exclude: &Ignore,
+        request: &Request,
+        written: &str,
     ) -> Result<Vec<Item>, StepFailure> {
-        let patterns = request.exclude.iter().map(String::as_str);
-        let exclude = Ignore::of_patterns(patterns).map_err(|pattern| StepFailure::Value {
-            what: "--exclude",
-            value: pattern,
-            rule: "is not a valid pattern",
-        })?;
-        let selector = self.selector(source, &exclude, request.parents);
-        let mut items = Vec::new();
-        for written in &request.sources {
-            let found = selector.select(written)?;
-            if found.is_empty() {
-                let text = format!("no file matches `{written}`");
-                self.warn(context.instruction.span, &text);
-            }
-            items.extend(found);
+        let selector = source.selector(exclude, request.parents);
+        let found = selector.select(written)?;
+        if found.is_empty() {
+            let text = format!("no file matches `{written}`");
+            self.warn(context.instruction.span, &text);
         }
-        Ok(items)
-    }
-
-    fn selector<'s>(
-        &'s self,
-        source: &'s Source,
-        exclude: &'s Ignore,
-        parents: bool,
-    ) -> Selector<'s> {
-        static NOTHING: std::sync::LazyLock<Ignore> = std::sync::LazyLock::new(Ignore::default);
-        Selector {
-            tree: &source.tree,
-            ignore: if source.ignored {
-                self.builder.ignore
-            } else {
-                &NOTHING
-            },
-            exclude,
-            ownerless: source.ownerless,
-            parents,
-        }
+        Ok(found)
     }
 
     /// Returns the layers of a stage or image that is read.
@@ -225,10 +216,10 @@ impl StageRun<'_> {
         }
     }
 
-    fn source(&self, origin: &Origin) -> Result<Source, StepFailure> {
+    pub(super) fn source(&self, origin: &Origin) -> Result<Source, StepFailure> {
         let tree = match origin {
             Origin::Context => Tree::open(&self.builder.input.context)?,
-            Origin::Directory(path) => Tree::open(path)?,
+            Origin::Directory(directory) => Tree::open(&directory.path)?,
             Origin::Stage(_) | Origin::Image(_) => {
                 let layers = self.origin_layers(origin).unwrap_or_default();
                 self.builder.merged(&layers, "the source")?
@@ -236,7 +227,11 @@ impl StageRun<'_> {
         };
         Ok(Source {
             tree,
-            ignored: matches!(origin, Origin::Context),
+            ignore: match origin {
+                Origin::Context => self.builder.ignore.clone(),
+                Origin::Directory(directory) => directory.ignore.clone(),
+                Origin::Stage(_) | Origin::Image(_) => Ignore::default(),
+            },
             ownerless: matches!(origin, Origin::Context | Origin::Directory(_)),
         })
     }
@@ -249,10 +244,32 @@ impl StageRun<'_> {
     ) -> Result<(Tree, Vec<Item>, String), StepFailure> {
         let source = self.source(origin)?;
         let exclude = Ignore::default();
-        let items = self.selector(&source, &exclude, false).select(path)?;
-        let digest = digest(&source.tree, &items)?;
+        let items = source.selector(&exclude, false).select(path)?;
+        let digest = self.digest(origin, &source.tree, &items)?;
         Ok((source.tree, items, digest.as_str().to_owned()))
     }
+}
+
+impl Source {
+    pub(super) fn selector<'s>(&'s self, exclude: &'s Ignore, parents: bool) -> Selector<'s> {
+        Selector {
+            tree: &self.tree,
+            ignore: &self.ignore,
+            exclude,
+            ownerless: self.ownerless,
+            parents,
+        }
+    }
+}
+
+/// Makes the matcher of `--exclude`.
+pub(super) fn exclude(request: &Request) -> Result<Ignore, StepFailure> {
+    let patterns = request.exclude.iter().map(String::as_str);
+    Ignore::of_patterns(patterns).map_err(|pattern| StepFailure::Value {
+        what: "--exclude",
+        value: pattern,
+        rule: "is not a valid pattern",
+    })
 }
 
 fn chain(layers: &[Layer]) -> Vec<&str> {
@@ -262,13 +279,14 @@ fn chain(layers: &[Layer]) -> Vec<&str> {
 /// Writes everything into the merged view.
 fn write(
     merged: &Tree,
-    source: &Tree,
     request: &Request,
-    items: &[Item],
+    parts: &[Part],
     owner: Option<Owner>,
 ) -> Result<(), StepFailure> {
-    let count = items.len() + request.documents.len();
-    let files = request.documents.len() + items.iter().filter(|item| !item.is_directory()).count();
+    let items = || parts.iter().flat_map(|part| &part.items);
+    let documents = request.documents.len();
+    let count = items().count() + documents;
+    let files = documents + items().filter(|item| !item.is_directory()).count();
     let destination = &request.destination;
     if count > 1 && files > 0 && !destination.directory {
         let target = merged.resolve(&destination.path)?;
@@ -282,34 +300,14 @@ fn write(
     }
     let chmod = request.chmod.as_ref().map(|(_, chmod)| chmod);
     let mut placer = Placer::new(merged, owner, chmod);
-    for item in items {
-        placer.place(source, item, destination)?;
+    for part in parts {
+        for item in &part.items {
+            placer.place(&part.tree, item, destination)?;
+        }
+        placer.forget_source();
     }
     for (name, content) in &request.documents {
         placer.document(name, content.as_bytes(), destination)?;
     }
     Ok(())
-}
-
-/// Whether a source of ADD is fetched rather than copied.
-fn is_remote(source: &str) -> bool {
-    let schemes = ["http://", "https://", "git://", "ssh://", "git@"];
-    schemes.iter().any(|scheme| source.starts_with(scheme))
-}
-
-/// Tells an archive by its first bytes: gzip, bzip2, xz, zstd, or a tar header.
-fn is_archive(tree: &Tree, item: &Item) -> Result<bool, StepFailure> {
-    use std::io::Read;
-    let regular = item.entries.first().is_some_and(Entry::is_regular_file);
-    if !regular {
-        return Ok(false);
-    }
-    let mut head = Vec::new();
-    tree.file(&item.source)?
-        .take(512)
-        .read_to_end(&mut head)
-        .map_err(StepFailure::Prepare)?;
-    let magics: [&[u8]; 4] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
-    Ok(magics.iter().any(|magic| head.starts_with(magic))
-        || head.get(257..262).is_some_and(|magic| magic == b"ustar"))
 }

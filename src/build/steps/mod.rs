@@ -1,10 +1,14 @@
 //! What each instruction does to a stage.
 
+mod add;
+mod agent;
 mod copy;
 mod meta;
+mod mount_files;
 mod mounts;
 mod owner;
 mod run;
+mod sandbox;
 mod transfer;
 mod workdir;
 

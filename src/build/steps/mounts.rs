@@ -4,26 +4,25 @@ use std::path::{Path, PathBuf};
 
 use runtime::spec::{Mount, MountKind};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use super::run::bind;
+use super::{
+    agent::Relay,
+    mount_files::{cache, fill, relay, secret_file},
+    run::bind,
+};
 use crate::{
     build::{
         dockerfile::{FileOwner, Located, Run, RunMount, RunMountKind, Sharing},
         error::StepFailure,
-        files::{Destination, Item, Placer, Tree},
+        files::{Item, Tree},
         input::Secret,
         path,
         plan::Origin,
         stage::{Context, StageRun},
         workspace::StepRoom,
     },
-    model::Digest,
-    store::{Lock, StoreError, lock, try_lock},
+    store::Lock,
 };
-
-/// Directories that `sharing=private` writers may use at the same time.
-const PRIVATE_MAX: usize = 64;
 
 /// The mounts of one RUN before anything is made.
 pub(super) struct Prepared(Vec<PreparedMount>);
@@ -57,6 +56,12 @@ enum What {
         env: Option<String>,
         owner: FileOwner,
     },
+    Agent {
+        id: String,
+        /// The socket of the host.
+        agent: PathBuf,
+        owner: FileOwner,
+    },
 }
 
 /// Mounts that a container can use, and the locks that it must hold meanwhile.
@@ -66,6 +71,7 @@ pub(super) struct Ready {
     /// Secrets as variables.
     pub(super) env: Vec<String>,
     locks: Vec<Lock>,
+    agents: Vec<Relay>,
 }
 
 impl StageRun<'_> {
@@ -126,8 +132,22 @@ impl StageRun<'_> {
                 owner,
             },
             RunMountKind::Tmpfs { size_bytes } => What::Tmpfs { size_bytes },
-            RunMountKind::Ssh { .. } => {
-                return Err(StepFailure::Unsupported("RUN --mount=type=ssh".to_owned()));
+            RunMountKind::Ssh {
+                id,
+                required,
+                owner,
+            } => {
+                let Some(agent) = self.builder.input.ssh.get(&id) else {
+                    if required {
+                        return Err(StepFailure::NoAgent(id));
+                    }
+                    let text =
+                        format!("ssh agent `{id}` was not given, so the step runs without it");
+                    self.warn(context.instruction.span, &text);
+                    return Ok(None);
+                };
+                let agent = agent.clone();
+                What::Agent { id, agent, owner }
             }
             RunMountKind::Secret {
                 id,
@@ -183,7 +203,7 @@ impl StageRun<'_> {
         }
         let root = match origin {
             Origin::Context if self.builder.ignore.is_empty() => self.builder.input.context.clone(),
-            Origin::Directory(path) => path.clone(),
+            Origin::Directory(directory) if directory.ignore.is_empty() => directory.path.clone(),
             _ => match self.origin_layers(origin).as_deref() {
                 Some([only]) => only.path.clone(),
                 _ => return Ok(None),
@@ -209,6 +229,9 @@ impl Prepared {
                     What::Tmpfs { size_bytes } => json!(["tmpfs", size_bytes]),
                     What::Secret { id, env, owner, .. } => {
                         json!(["secret", id, env, owner.mode, owner.uid, owner.gid])
+                    }
+                    What::Agent { id, owner, .. } => {
+                        json!(["ssh", id, owner.mode, owner.uid, owner.gid])
                     }
                 };
                 json!([mount.target, mount.read_only, what])
@@ -251,9 +274,22 @@ impl Prepared {
                     owner,
                 } => {
                     let caches = run.builder.cache.mounts();
-                    let (source, lock) = cache(caches, &id, sharing, owner, from.as_ref())?;
-                    ready.locks.extend(lock);
+                    let (source, locks) = cache(caches, &id, sharing, owner, from.as_ref())?;
+                    ready.locks.extend(locks);
                     ready.mounts.push(bind(source, &target, mount.read_only));
+                }
+                What::Agent { agent, owner, .. } => {
+                    let relay = relay(room, &name, &agent, owner)?;
+                    let target = if target.is_empty() {
+                        format!("/run/buildkit/ssh_agent.{}", ready.agents.len())
+                    } else {
+                        target
+                    };
+                    if ready.agents.is_empty() {
+                        ready.env.push(format!("SSH_AUTH_SOCK={target}"));
+                    }
+                    ready.mounts.push(bind(room.file(&name), &target, true));
+                    ready.agents.push(relay);
                 }
                 What::Secret {
                     value, env, owner, ..
@@ -287,87 +323,6 @@ fn copied(
         [only] if !only.is_directory() => Ok(directory.join(&only.name)),
         _ => Ok(directory),
     }
-}
-
-fn fill(directory: &Path, tree: &Tree, items: &[Item]) -> Result<(), StepFailure> {
-    let destination = Destination {
-        path: PathBuf::new(),
-        directory: true,
-    };
-    let root = Tree::open(directory)?;
-    let mut placer = Placer::new(&root, None, None);
-    for item in items {
-        placer.place(tree, item, &destination)?;
-    }
-    Ok(())
-}
-
-/// Returns the directory of a cache mount, made and filled when it is new.
-fn cache(
-    caches: &Path,
-    id: &str,
-    sharing: Sharing,
-    owner: FileOwner,
-    from: Option<&(Tree, Vec<Item>, String)>,
-) -> Result<(PathBuf, Option<Lock>), StepFailure> {
-    // The id is the user's text: it names a directory only as a digest.
-    let digest = Digest::from_sha256(&Sha256::digest(id).into());
-    let home = caches.join(digest.hex());
-    fs_err::create_dir_all(&home).map_err(StepFailure::Prepare)?;
-    let (name, held) = match sharing {
-        Sharing::Shared => ("data".to_owned(), None),
-        Sharing::Locked => {
-            let held = lock(&home.join("data.lock"))?;
-            ("data".to_owned(), Some(held))
-        }
-        Sharing::Private => private(&home)?,
-    };
-    let directory = home.join(name);
-    // Two builds may make it at the same time: one fills it, the other waits.
-    let making = lock(&home.join("making.lock"))?;
-    if !directory.exists() {
-        let unfinished = home.join("unfinished");
-        crate::store::remove_tree(&unfinished)?;
-        fs_err::create_dir(&unfinished).map_err(StepFailure::Prepare)?;
-        if let Some((tree, items, _)) = from {
-            fill(&unfinished, tree, items)?;
-        }
-        own(&unfinished, owner, 0o755).map_err(StepFailure::Prepare)?;
-        fs_err::rename(&unfinished, &directory).map_err(StepFailure::Prepare)?;
-    }
-    drop(making);
-    Ok((directory, held))
-}
-
-/// Finds a directory that nobody uses now.
-fn private(home: &Path) -> Result<(String, Option<Lock>), StoreError> {
-    for number in 0..PRIVATE_MAX {
-        let name = format!("private{number}");
-        if let Some(held) = try_lock(&home.join(format!("{name}.lock")))? {
-            return Ok((name, Some(held)));
-        }
-    }
-    let name = format!("private{PRIVATE_MAX}");
-    let held = lock(&home.join(format!("{name}.lock")))?;
-    Ok((name, Some(held)))
-}
-
-fn own(path: &Path, owner: FileOwner, mode: u32) -> std::io::Result<()> {
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(owner.mode.unwrap_or(mode));
-    let (uid, gid) = (owner.uid.unwrap_or(0), owner.gid.unwrap_or(0));
-    std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
-    fs_err::set_permissions(path, permissions)
-}
-
-fn secret_file(path: &Path, value: &[u8], owner: FileOwner) -> std::io::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(value)?;
-    own(path, owner, 0o400)
 }
 
 /// Targets for mount points, with whether a file is mounted there.

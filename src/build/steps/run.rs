@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use runtime::spec::{
-    CgroupPlace, ContainerSpec, LogPlace, Mount, MountKind, Namespace, Namespaces, Process,
-    Propagation, Resources, RestartPolicy, Rootfs, Seccomp, Security, Stdio, StopPolicy,
-};
+use runtime::spec::{ContainerSpec, Mount, MountKind, Propagation, Rootfs};
 use serde_json::json;
 
-use super::mounts::{Prepared, targets};
+use super::{
+    mounts::{Prepared, targets},
+    sandbox::Sandbox,
+};
 use crate::build::{
     cache::Key,
     dockerfile::{CommandLine, Heredoc, Run, RunNetwork},
+    emulation,
     error::StepFailure,
     event::BuildEvent,
     files::{remove_stubs, stubs},
@@ -21,29 +22,7 @@ use crate::build::{
     stage::{Context, StageRun},
     workspace::StepRoom,
 };
-use crate::model::ContainerId;
 
-/// Docker's default capabilities.
-const CAPABILITIES: [&str; 14] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-];
-/// Host name in RUN: always the same, because programs write it into what they make.
-const HOSTNAME: &str = "buildkitsandbox";
-/// Size of /dev/shm when nothing is said.
-const SHM_BYTES: u64 = 64 << 20;
 /// Lines of output that an error repeats.
 const LINES_MAX: usize = 20;
 /// Where a heredoc that is a script lies.
@@ -64,11 +43,7 @@ impl StageRun<'_> {
         origins: &[Origin],
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
-        if run.insecure.is_some() {
-            return Err(StepFailure::Unsupported(
-                "RUN --security=insecure".to_owned(),
-            ));
-        }
+        let insecure = self.is_insecure(run)?;
         if !run.devices.is_empty() {
             return Err(StepFailure::Unsupported("RUN --device".to_owned()));
         }
@@ -76,10 +51,11 @@ impl StageRun<'_> {
         let created_by = self.run_history(&command.argv);
         let mounts = self.prepare_mounts(context, run, origins)?;
         let network = self.run_network(run.network);
-        let key = self.run_key(&command, &mounts, &network);
+        let key = self.run_key(&command, &mounts, &network, insecure);
         if self.take_cached(context, &key, &created_by)?.is_some() {
             return Ok(());
         }
+        emulation::require(&self.stage.platform)?;
         let (room, upper, work) = self.room(&self.state.layers)?;
         let ready = mounts.make(self, &room)?;
         let mut mounts = self.files_mounts(&room, &network)?;
@@ -101,7 +77,8 @@ impl StageRun<'_> {
             work,
             mount_point: room.directory("root").map_err(StepFailure::Prepare)?,
         };
-        let spec = self.container(rootfs, command.argv, env, mounts, network)?;
+        let process = self.process(command.argv, env);
+        let spec = self.container(rootfs, process, mounts, Sandbox { network, insecure })?;
         self.execute(context, spec, last_output)?;
         drop(ready);
         remove_stubs(&upper, &stubs)?;
@@ -116,13 +93,17 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         let mut tail = Vec::new();
-        let result = self.builder.runner.run(spec, &mut |bytes| {
+        let mut tell = |bytes: &[u8]| {
             keep_tail(&mut tail, bytes);
             (self.builder.progress)(BuildEvent::Output {
                 step: context.step.id,
                 bytes: bytes.to_vec(),
             });
-        });
+        };
+        let builder = self.builder;
+        let result = builder.runner.run(spec, &mut tell, builder.cancel);
+        // What a killed step says of its end is not why it ended.
+        self.refuse_cancelled()?;
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(LINES_MAX);
@@ -203,7 +184,13 @@ impl StageRun<'_> {
         }
     }
 
-    fn run_key(&self, command: &Command, mounts: &Prepared, network: &BuildNetwork) -> Key {
+    fn run_key(
+        &self,
+        command: &Command,
+        mounts: &Prepared,
+        network: &BuildNetwork,
+        insecure: bool,
+    ) -> Key {
         let input = self.builder.input;
         let network = match network {
             BuildNetwork::Host => "host",
@@ -215,7 +202,7 @@ impl StageRun<'_> {
             .iter()
             .map(|host| [host.host.as_str(), host.address.as_str()])
             .collect();
-        Key::of(&json!({
+        Key::of(json!({
             "step": "run",
             "on": self.state.chain(),
             "argv": command.argv,
@@ -228,130 +215,10 @@ impl StageRun<'_> {
             "hosts": hosts,
             "shm": input.shm_size_bytes,
             "rlimits": input.rlimits,
+            "insecure": insecure,
             "mounts": mounts.key(),
             "epoch": self.builder.epoch,
         }))
-    }
-
-    /// resolv.conf, hosts and hostname: mounted, so that they never are in the layer.
-    fn files_mounts(
-        &self,
-        room: &StepRoom,
-        network: &BuildNetwork,
-    ) -> Result<Vec<Mount>, StepFailure> {
-        let resolv_conf = match network {
-            BuildNetwork::None => String::new(),
-            BuildNetwork::Namespace { resolv_conf, .. } => resolv_conf.clone(),
-            BuildNetwork::Host => match fs_err::read_to_string("/etc/resolv.conf") {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-                outcome => outcome.map_err(StepFailure::Prepare)?,
-            },
-        };
-        let mut hosts =
-            format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-        for host in &self.builder.input.extra_hosts {
-            let address = match (host.address.as_str(), network) {
-                // In the host's own namespace the host is here.
-                ("host-gateway", BuildNetwork::Host | BuildNetwork::None) => "127.0.0.1",
-                ("host-gateway", BuildNetwork::Namespace { .. }) => {
-                    let what = "extra_hosts with host-gateway in this network";
-                    return Err(StepFailure::Unsupported(what.to_owned()));
-                }
-                (address, _) => address,
-            };
-            hosts.extend([address, "\t", &host.host, "\n"]);
-        }
-        [
-            ("resolv.conf", resolv_conf),
-            ("hosts", hosts),
-            ("hostname", format!("{HOSTNAME}\n")),
-        ]
-        .into_iter()
-        .map(|(name, text)| {
-            let path = room.file(name);
-            fs_err::write(&path, text).map_err(StepFailure::Prepare)?;
-            Ok(bind(path, &format!("/etc/{name}"), true))
-        })
-        .collect()
-    }
-
-    fn container(
-        &self,
-        rootfs: Rootfs,
-        argv: Vec<String>,
-        env: Vec<String>,
-        mounts: Vec<Mount>,
-        network: BuildNetwork,
-    ) -> Result<ContainerSpec, StepFailure> {
-        let mut bytes = [0; 32];
-        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-            .map_err(|errno| StepFailure::Prepare(errno.into()))?;
-        let id = ContainerId::from_bytes(bytes).as_str().to_owned();
-        let input = self.builder.input;
-        let document = &self.state.document;
-        Ok(ContainerSpec {
-            version: ContainerSpec::VERSION,
-            hostname: HOSTNAME.to_owned(),
-            domainname: None,
-            rootfs,
-            rootfs_read_only: false,
-            process: Process {
-                argv,
-                env,
-                cwd: document.working_dir().to_owned(),
-                user: document.user().to_owned(),
-                groups: Vec::new(),
-            },
-            init: false,
-            namespaces: Namespaces {
-                net: match network {
-                    BuildNetwork::Host => Namespace::Host,
-                    BuildNetwork::None => Namespace::Private,
-                    BuildNetwork::Namespace { path, .. } => Namespace::Join(path),
-                },
-                pid: Namespace::Private,
-                ipc: Namespace::Private,
-                uts: Namespace::Private,
-                cgroup: Namespace::Private,
-            },
-            mounts,
-            devices: Vec::new(),
-            device_rules: Vec::new(),
-            users: None,
-            shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),
-            cgroup: CgroupPlace {
-                parent: "stack/build".to_owned(),
-                name: id.clone(),
-            },
-            resources: Resources::default(),
-            rlimits: input.rlimits.clone(),
-            sysctls: Vec::new(),
-            oom_score_adj: None,
-            security: Security {
-                privileged: false,
-                capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
-                no_new_privs: false,
-                seccomp: Seccomp::Default,
-                mask_paths: true,
-                exact: None,
-            },
-            stdio: Stdio {
-                tty: false,
-                stdin: false,
-            },
-            restart: RestartPolicy::No,
-            probe: None,
-            stop: StopPolicy {
-                signal: libc::SIGKILL,
-                grace_ms: 0,
-            },
-            log: LogPlace {
-                dir: None,
-                file_bytes_max: 0,
-                files_max: 0,
-            },
-            id,
-        })
     }
 }
 

@@ -19,7 +19,7 @@ impl StageRun<'_> {
         self.state.document.set_text("WorkingDir", &directory);
         let created_by = format!("WORKDIR {directory}");
         let user = self.state.document.user().to_owned();
-        let key = Key::of(&json!({
+        let key = Key::of(json!({
             "step": "workdir",
             "on": self.state.chain(),
             "path": directory,

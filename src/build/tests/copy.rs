@@ -137,10 +137,6 @@ fn what_cannot_be_copied_is_named() {
             "--exclude `[` is not a valid pattern",
         ),
         ("COPY https://example.org/x /", "of COPY cannot be a URL"),
-        (
-            "ADD https://example.org/x /",
-            "ADD of `https://example.org/x` is not supported yet",
-        ),
         ("ADD --checksum=sha256:00 a /", "requires a URL"),
     ] {
         let error = fixture.error(&format!("FROM scratch\n{copies}"));
@@ -306,18 +302,6 @@ fn documents_become_files() {
     assert_eq!(built.read("/d/one"), "hello \"world\"\n");
     assert_eq!(built.read("/d/two"), "$name\n");
     assert_eq!(built.list("/run"), ["f 755 0:0 /run"]);
-}
-
-#[test]
-fn add_copies_files_and_refuses_what_it_cannot_unpack() {
-    let fixture = Fixture::new();
-    fixture.file("plain", "text");
-    fs::write(fixture.path("a.tgz"), b"\x1f\x8b\x08rest").unwrap();
-    let built = fixture.build("FROM scratch\nADD plain /\nADD --unpack=false a.tgz /");
-    assert_eq!(built.list("/").len(), 3);
-    let error = fixture.error("FROM scratch\n\nADD a.tgz /");
-    assert!(error.starts_with("Dockerfile:3:1:"), "{error}");
-    assert!(error.contains("unpacking the archive `a.tgz`"), "{error}");
 }
 
 #[test]

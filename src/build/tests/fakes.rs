@@ -11,8 +11,10 @@ use std::{
 use runtime::spec::{ContainerSpec, ExitStatus, Rootfs};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
-use super::super::{Layer, Layers, LayersError, RunnerError, StepRunner, files};
+use super::super::{Layer, Layers, LayersError, RunnerError, StepRunner, Write, files};
+use crate::image::{DownloadError, Downloaded};
 use crate::model::{Digest, ImageConfig, ImageRecord, Timestamp};
 
 /// Images and layers in a directory.
@@ -138,9 +140,26 @@ fn hash(root: &Path, path: &Path, sum: &mut Sha256) {
 }
 
 /// Runs the commands `write PATH TEXT…`, `remove PATH`, `mkdir PATH`, `say TEXT…`, `exit N`, separated by ` && `, in the merged root.
-#[derive(Default)]
+///
+/// `wait` waits until it is cancelled, once somebody else does `meet`.
 pub(super) struct Runner {
     pub(super) specs: Mutex<Vec<ContainerSpec>>,
+    /// What servers have, by address.
+    pub(super) files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Addresses that were asked, with the authorization.
+    pub(super) asked: Mutex<Vec<(String, Option<String>)>>,
+    pub(super) waiting: std::sync::Barrier,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self {
+            specs: Mutex::default(),
+            files: Mutex::default(),
+            asked: Mutex::default(),
+            waiting: std::sync::Barrier::new(2),
+        }
+    }
 }
 
 impl Runner {
@@ -154,10 +173,34 @@ impl Runner {
 }
 
 impl StepRunner for Runner {
+    fn download(
+        &self,
+        address: &str,
+        authorization: Option<&str>,
+        write: Write<'_>,
+    ) -> Result<Downloaded, DownloadError> {
+        let asked = (address.to_owned(), authorization.map(str::to_owned));
+        self.asked.lock().unwrap().push(asked);
+        match self.files.lock().unwrap().get(address) {
+            None => Err(DownloadError::Status {
+                host: "fake".to_owned(),
+                status: 404,
+            }),
+            Some(bytes) => {
+                write(bytes).map_err(DownloadError::Write)?;
+                Ok(Downloaded {
+                    modified: Some(784_111_777),
+                    file_name: None,
+                })
+            }
+        }
+    }
+
     fn run(
         &self,
         spec: ContainerSpec,
         output: &mut dyn FnMut(&[u8]),
+        cancel: &CancellationToken,
     ) -> Result<ExitStatus, RunnerError> {
         self.specs.lock().unwrap().push(spec.clone());
         let Rootfs::Overlay {
@@ -195,6 +238,14 @@ impl StepRunner for Runner {
                 "remove" => fs::remove_file(target).unwrap(),
                 "mkdir" => fs::create_dir(target).unwrap(),
                 "say" => output(format!("{rest}\n").as_bytes()),
+                "wait" => {
+                    self.waiting.wait();
+                    while !cancel.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                    code = 137;
+                }
+                "meet" => drop(self.waiting.wait()),
                 "exit" => code = rest.parse().unwrap(),
                 "missing" => {
                     return Err(RunnerError {

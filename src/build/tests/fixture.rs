@@ -9,9 +9,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{BuildError, BuildEvent, BuildInput, Layers, build, files},
+    super::{
+        BuildError, BuildEvent, BuildHost, BuildInput, Engine, Layers, Progress, build, files,
+    },
     fakes::{Runner, Store},
 };
 use crate::{model::ImageRecord, store::Root};
@@ -22,6 +25,8 @@ pub(super) struct Fixture {
     pub(super) store: Store,
     pub(super) runner: Runner,
     pub(super) events: Mutex<Vec<BuildEvent>>,
+    pub(super) engine: Engine,
+    pub(super) cancel: CancellationToken,
 }
 
 /// A finished build: the image and a merged view of it.
@@ -42,6 +47,8 @@ impl Fixture {
             store,
             runner: Runner::default(),
             events: Mutex::new(Vec::new()),
+            engine: Engine::default(),
+            cancel: CancellationToken::new(),
         }
     }
 
@@ -74,6 +81,32 @@ impl Fixture {
         BuildInput::new(self.path(""))
     }
 
+    pub(super) fn host<'a>(
+        &'a self,
+        layers: &'a dyn Layers,
+        root: &'a Root,
+        progress: Progress<'a>,
+    ) -> BuildHost<'a> {
+        BuildHost {
+            layers,
+            root,
+            runner: &self.runner,
+            engine: &self.engine,
+            cancel: &self.cancel,
+            progress,
+        }
+    }
+
+    /// Returns what the last build said of steps that were not cached.
+    pub(super) fn changes(&self) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let changes = events.iter().filter_map(|event| match event {
+            BuildEvent::Changed { what, .. } => Some(what.clone()),
+            _ => None,
+        });
+        changes.collect()
+    }
+
     pub(super) fn try_build(&self, dockerfile: &str) -> Result<Built, BuildError> {
         self.try_build_with(dockerfile, |_| {})
     }
@@ -87,9 +120,9 @@ impl Fixture {
         let mut input = self.input();
         change(&mut input);
         self.events.lock().unwrap().clear();
-        let record = build(&input, &self.store, &self.root(), &self.runner, &|event| {
-            self.events.lock().unwrap().push(event);
-        });
+        let progress = |event| self.events.lock().unwrap().push(event);
+        let root = self.root();
+        let record = build(&input, self.host(&self.store, &root, &progress));
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let ours = self.directory.path().to_str().unwrap();
         assert!(!mounts.contains(ours), "a mount was left");

@@ -5,9 +5,11 @@
     reason = "tests make files where they need them"
 )]
 
+mod add;
 mod cache;
 mod config;
 mod copy;
+mod engine;
 mod fakes;
 mod fixture;
 mod lint;

@@ -207,18 +207,14 @@ fn what_is_not_possible_yet_is_an_error_with_its_line() {
     let fixture = Fixture::new();
     for (line, expected) in [
         (
-            "RUN --mount=type=ssh x",
-            "RUN --mount=type=ssh is not supported yet",
+            "RUN --mount=type=ssh,required x",
+            "ssh agent `default` is required but was not given",
         ),
         (
             "RUN --security=insecure x",
-            "RUN --security=insecure is not supported yet",
+            "asks for `security.insecure`, which is not allowed",
         ),
         ("RUN --device=a x", "RUN --device is not supported yet"),
-        (
-            "ADD git@example.org:x /",
-            "ADD of `git@example.org:x` is not supported yet",
-        ),
         (
             "ARG t=bad\nRUN --mount=type=$t,target=/x x",
             "unsupported mount type \"bad\"",
@@ -235,4 +231,88 @@ fn what_is_not_possible_yet_is_an_error_with_its_line() {
         assert!(error.starts_with("Dockerfile:"), "{line}: {error}");
         assert!(error.contains(expected), "{line}: {error}");
     }
+}
+
+#[test]
+fn all_rights_need_an_allowance_and_count_for_the_cache() {
+    let fixture = Fixture::new();
+    let build = |change: fn(&mut super::super::BuildInput)| {
+        let dockerfile = "FROM scratch\nRUN --security=insecure write /x x";
+        let built = fixture.try_build_with(dockerfile, change);
+        built.map(drop).map_err(|error| chain(&error)).unwrap();
+    };
+    build(|input| input.allow_insecure = true);
+    let security = fixture.runner.last().security;
+    assert!(security.privileged && !security.mask_paths);
+    assert_eq!(security.seccomp, Seccomp::Unconfined);
+    fixture.build("FROM scratch\nRUN write /x x");
+    assert!(!fixture.runner.last().security.privileged);
+    assert_eq!(fixture.runner.count(), 2, "the other one is no hit");
+    let limited = fixture.try_build_with("FROM scratch\nRUN write /y y", |input| {
+        input.memory_bytes = Some(64 << 20);
+        input.privileged = true;
+    });
+    assert!(limited.is_ok());
+    let spec = fixture.runner.last();
+    assert_eq!(spec.resources.memory_bytes, Some(64 << 20));
+    assert!(spec.security.privileged);
+}
+
+#[test]
+fn an_agent_is_at_its_place_while_the_step_runs_and_its_path_counts_for_nothing() {
+    let fixture = Fixture::new();
+    let agents = tempfile::tempdir().unwrap();
+    let dockerfile = "FROM scratch\nRUN --mount=type=ssh,required --mount=type=ssh,id=two,target=/agent,mode=0666 write /x x";
+    let build = |name: &str| {
+        let path = agents.path().join(name);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let built = fixture.try_build_with(dockerfile, |input| {
+            input.ssh.insert("default".to_owned(), path.clone());
+            input.ssh.insert("two".to_owned(), path);
+        });
+        drop(listener);
+        built.map_err(|error| chain(&error)).unwrap()
+    };
+    let built = build("one");
+    let spec = fixture.runner.last();
+    let socket = "SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0".to_owned();
+    assert!(spec.process.env.contains(&socket));
+    assert!(spec.mounts.iter().any(|mount| mount.target == "/agent"));
+    assert_eq!(
+        built.list("/")[1..],
+        ["f 644 0:0 /x"],
+        "no socket, no directory for it"
+    );
+    build("other");
+    assert_eq!(fixture.runner.count(), 1);
+}
+
+#[test]
+fn programs_of_another_architecture_are_refused_before_anything_runs() {
+    let fixture = Fixture::new();
+    let foreign = if cfg!(target_arch = "s390x") {
+        "linux/riscv64"
+    } else {
+        "linux/s390x"
+    };
+    if crate::build::emulation::require(foreign).is_ok() {
+        // This machine has an emulator for it.
+        return;
+    }
+    let built = fixture.try_build_with("FROM scratch\nCOPY Dockerfile /", |input| {
+        input.platform = Some(foreign.to_owned());
+    });
+    assert_eq!(built.unwrap().config["architecture"], foreign[6..]);
+    let refused = fixture.try_build_with("FROM scratch\nRUN write /x x", |input| {
+        input.platform = Some(foreign.to_owned());
+    });
+    let error = refused
+        .map(drop)
+        .map_err(|error| chain(&error))
+        .unwrap_err();
+    assert!(
+        error.contains("apt-get install qemu-user-static"),
+        "{error}"
+    );
+    assert_eq!(fixture.runner.count(), 0);
 }

@@ -30,11 +30,12 @@ fn images_land_in_the_store_and_are_bases_of_the_next() {
         input.tags.push(tag.to_owned());
         let layers = StoreLayers::open(&store, &pull).unwrap();
         let events = std::sync::Mutex::new(Vec::new());
-        let result = build(&input, &layers, &root, &fixture.runner, &|event| {
+        let progress = |event| {
             if let BuildEvent::Cached { step } = event {
                 events.lock().unwrap().push(step);
             }
-        });
+        };
+        let result = build(&input, fixture.host(&layers, &root, &progress));
         (result, events.into_inner().unwrap())
     };
     let base = "FROM scratch\nCOPY etc /etc\nCOPY secret /\nUSER app\nENV A=1\n";

@@ -121,7 +121,7 @@ impl<'a> DockerFile<'a> {
         let place = self
             .path
             .as_deref()
-            .unwrap_or(Path::new(""))
+            .unwrap_or_else(|| Path::new(""))
             .display()
             .to_string();
         self.parsed.look_up(registry).map_err(malformed(place))
@@ -220,7 +220,7 @@ fn change(path: &Path, edit: impl FnOnce(&mut Map<String, Value>)) -> Result<(),
 
 /// Replaces a file that only its owner may read, and leaves it to whom it belonged.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     if !directory.exists() {
         fs::create_dir_all(directory)?;
         fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;

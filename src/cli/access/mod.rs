@@ -151,7 +151,8 @@ fn needed(request: &Request) -> Needed {
         Request::Search(search) => {
             Needed::Named(BTreeSet::from([registry_of(&search.term).to_owned()]))
         }
-        Request::Login(_)
+        Request::BuilderPrune(_)
+        | Request::Login(_)
         | Request::Down(_)
         | Request::Lifecycle(_)
         | Request::Commit(_)

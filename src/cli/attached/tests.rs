@@ -166,6 +166,7 @@ fn a_failed_start_is_reported_with_its_place_and_code() {
         chain: vec!["start service `web`".into(), "port 80 is taken".into()],
         hints: Vec::new(),
         log: Vec::new(),
+        excerpt: Vec::new(),
         config_path: Some("services.web.ports[0]".into()),
     };
     let server = world.serve(vec![Box::new(move |answer| {

@@ -68,7 +68,8 @@ fn table(variables: &[Variable]) -> String {
     let mut text = String::new();
     for [a, b, c, d] in &lines {
         let [first, second, third, _] = widths;
-        text.push_str(&format!("{a:first$}{b:second$}{c:third$}{d}\n"));
+        let line = format!("{a:first$}{b:second$}{c:third$}{d}\n");
+        text.push_str(&line);
     }
     text
 }

@@ -123,7 +123,7 @@ impl Facts {
 /// The directory itself, or the nearest one above that exists.
 fn existing(directory: &Path) -> PathBuf {
     let found = directory.ancestors().find(|path| path.is_dir());
-    found.unwrap_or(Path::new("/")).to_owned()
+    found.unwrap_or_else(|| Path::new("/")).to_owned()
 }
 
 fn capabilities() -> BTreeSet<&'static str> {

@@ -21,6 +21,7 @@ pub(super) use transfer::{LoadArguments, SaveArguments, load, output, save};
 /// Images of the store
 #[derive(Debug, Subcommand)]
 pub(super) enum ImageCommand {
+    Build(Box<super::build::image::Arguments>),
     History(history::Arguments),
     Import(transfer::ImportArguments),
     Inspect(inspect::Arguments),
@@ -57,6 +58,7 @@ pub(super) struct RemoveArguments {
 
 pub(super) fn run(session: &Session<'_>, command: &ImageCommand) -> Result<(), Failure> {
     match command {
+        ImageCommand::Build(arguments) => super::build::image::run(session, arguments),
         ImageCommand::History(arguments) => history::run(session, arguments),
         ImageCommand::Import(arguments) => transfer::import(session, arguments),
         ImageCommand::Inspect(arguments) => inspect::run(session, arguments),

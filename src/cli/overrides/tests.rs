@@ -126,7 +126,7 @@ services:
     command: [serve]
     entrypoint: [/start]
     restart: always
-    ports: ['80:80']
+    ports: ['80-82:80']
     environment: {A: old, B: kept}
     volumes: ['data:/data', './src:/src']
     deploy: {replicas: 3}

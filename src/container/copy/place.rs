@@ -88,6 +88,7 @@ impl Place {
                         work,
                     }),
                     mount_point,
+                    // Ids on disk are the container's, whatever they are on the host.
                     users: None,
                 });
                 Root::from_fd(mount.map_err(failed)?, &record.name)

@@ -41,6 +41,7 @@ pub(super) fn images(load: &Load<'_>) -> Result<Vec<Found>, LoadError> {
                 blobs: BTreeSet::new(),
                 layers: item.layers.into_iter().map(|layer| (layer, None)).collect(),
                 references,
+                tag: None,
             })
         })
         .collect()

@@ -47,6 +47,14 @@ pub enum LoadError {
     /// More of small files than any archive of images has.
     #[error("the archive has more than {0} bytes of manifests and configs")]
     TooMuchMetadata(u64),
+    /// There is no image of this tag or digest.
+    #[error("`{path}` has no image `{wanted}`")]
+    NoImage {
+        /// The file or directory.
+        path: PathBuf,
+        /// The tag or digest.
+        wanted: String,
+    },
     /// A file in it does not have its form.
     #[error("`{file}` of the archive")]
     Malformed {

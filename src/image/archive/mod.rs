@@ -55,24 +55,25 @@ pub fn load(
     path: &Path,
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
-    let open = || {
-        let read = |source| LoadError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let metadata = fs::metadata(path).map_err(read)?;
-        if metadata.is_dir() {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let root = open(path, flags, Mode::empty()).map_err(|errno| read(errno.into()))?;
-            return Ok(Input::Directory(root));
-        }
-        let total = metadata.is_file().then_some(metadata.len());
-        let file = fs::File::open(path).map_err(read)?;
-        Ok(Input::Stream(Box::new(file), total))
-    };
-    open()
-        .and_then(|input| load_input(store, input, progress))
+    open_input(path)
+        .and_then(|input| load_input(store, input, progress, |load| load.run()))
         .map_err(|error| error.of_archive(path, store.state()))
+}
+
+fn open_input(path: &Path) -> Result<Input, LoadError> {
+    let read = |source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = fs::metadata(path).map_err(read)?;
+    if metadata.is_dir() {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = open(path, flags, Mode::empty()).map_err(|errno| read(errno.into()))?;
+        return Ok(Input::Directory(root));
+    }
+    let total = metadata.is_file().then_some(metadata.len());
+    let file = fs::File::open(path).map_err(read)?;
+    Ok(Input::Stream(Box::new(file), total))
 }
 
 /// Loads every image of an archive that is read from `source`; `name` is what messages call it.
@@ -81,8 +82,10 @@ pub fn load_stream(
     (name, source): (&str, Box<dyn Read + Send>),
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
-    load_input(store, Input::Stream(source, None), progress)
-        .map_err(|error| error.of_archive(Path::new(name), store.state()))
+    load_input(store, Input::Stream(source, None), progress, |load| {
+        load.run()
+    })
+    .map_err(|error| error.of_archive(Path::new(name), store.state()))
 }
 
 /// What is loaded.
@@ -91,11 +94,12 @@ enum Input {
     Stream(Box<dyn Read + Send>, Option<u64>),
 }
 
-fn load_input(
+fn load_input<T>(
     store: &ImageStore,
     input: Input,
     progress: &dyn Fn(LoadProgress),
-) -> Result<Vec<String>, LoadError> {
+    work: impl FnOnce(&mut Load<'_>) -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
     let _lease = store.lease()?;
     let workspace = store.workspace()?;
     let intake = Intake::new(store, &workspace);
@@ -112,13 +116,12 @@ fn load_input(
             Source::Archive(Scan::read(counted, &intake)?)
         }
     };
-    Load {
+    work(&mut Load {
         store,
         intake: &intake,
         workspace: &workspace,
         source,
-    }
-    .run()
+    })
 }
 
 /// Where the files of a load are.
@@ -126,6 +129,24 @@ enum Source {
     Directory(OwnedFd),
     /// Read already.
     Archive(Scan),
+}
+
+/// Loads one image of a layout directory or archive without giving it a name, and returns its id.
+///
+/// `wanted` is a tag or a digest; without one it is the only image, or the one tagged `latest`. Blocks.
+pub fn load_one(
+    store: &ImageStore,
+    path: &Path,
+    wanted: Option<&str>,
+) -> Result<String, LoadError> {
+    open_input(path)
+        .and_then(|input| {
+            load_input(store, input, &|_| {}, |load| {
+                let names = load.one(path, wanted)?;
+                Ok(names.into_iter().next().unwrap_or_default())
+            })
+        })
+        .map_err(|error| error.of_archive(path, store.state()))
 }
 
 /// One load.
@@ -146,22 +167,55 @@ struct Found {
     /// Files, the lowest layer first, with the digest that they must have where it is known.
     layers: Vec<(String, Option<Digest>)>,
     references: Vec<String>,
+    /// What a layout calls it, which need not be a reference.
+    tag: Option<String>,
 }
 
 impl Load<'_> {
-    fn run(mut self) -> Result<Vec<String>, LoadError> {
-        let images = if self.exists("manifest.json") {
-            docker::images(&self)?
-        } else if self.exists("index.json") {
-            oci::images(&self)?
-        } else {
-            return Err(LoadError::Unknown(PathBuf::new()));
-        };
+    fn run(&mut self) -> Result<Vec<String>, LoadError> {
         let mut names = Vec::new();
-        for image in images {
+        for image in self.images()? {
             names.extend(self.add(image)?);
         }
         Ok(names)
+    }
+
+    /// Adds one image without a name: the one that is wanted, the only one, or the latest.
+    fn one(&mut self, path: &Path, wanted: Option<&str>) -> Result<Vec<String>, LoadError> {
+        let mut images = self.images()?;
+        let is_wanted = |image: &Found| {
+            let wanted = wanted.unwrap_or("latest");
+            let digests = image.named.iter().chain(&image.manifest);
+            image.tag.as_deref() == Some(wanted)
+                || digests.into_iter().any(|digest| digest.as_str() == wanted)
+                || image.references.iter().any(|name| {
+                    let parsed = name.parse::<Reference>();
+                    name == wanted || parsed.is_ok_and(|reference| reference.tag() == Some(wanted))
+                })
+        };
+        let at = match images.iter().position(is_wanted) {
+            Some(at) => at,
+            None if wanted.is_none() && images.len() == 1 => 0,
+            None => {
+                return Err(LoadError::NoImage {
+                    path: path.to_owned(),
+                    wanted: wanted.unwrap_or("latest").to_owned(),
+                });
+            }
+        };
+        let mut image = images.swap_remove(at);
+        image.references.clear();
+        self.add(image)
+    }
+
+    fn images(&self) -> Result<Vec<Found>, LoadError> {
+        if self.exists("manifest.json") {
+            docker::images(self)
+        } else if self.exists("index.json") {
+            oci::images(self)
+        } else {
+            Err(LoadError::Unknown(PathBuf::new()))
+        }
     }
 
     fn add(&mut self, image: Found) -> Result<Vec<String>, LoadError> {

@@ -89,6 +89,9 @@ fn found(
             .map(|layer| (blob_file(&layer.digest), Some(layer.digest)))
             .collect(),
         references: name(entry)?.into_iter().collect(),
+        tag: entry
+            .annotation("org.opencontainers.image.ref.name")
+            .map(str::to_owned),
     })
 }
 

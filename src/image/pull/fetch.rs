@@ -20,8 +20,8 @@ use crate::{
     model::Digest,
 };
 
-/// Chunks between the network and the thread; hyper hands over up to some 400 KiB each, usually far less.
-const WAITING_MAX: usize = 64;
+/// Chunks between the network and the thread: with those of the transport's size 2 MiB a layer, whatever the image's size.
+const WAITING_MAX: usize = 16;
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 256 << 10;
 

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use PushPhase::{Compressed, Compressing, Done, Exists};
+
 use super::*;
 use crate::{
     image::{
@@ -95,7 +97,6 @@ async fn a_built_image_is_pushed_once_and_can_be_pulled() {
     let pushed = world.push(&name).await.unwrap();
     let mut phases = world.phases();
     phases.sort_by_key(|phase| format!("{phase:?}"));
-    use PushPhase::{Compressed, Compressing, Done, Exists};
     assert_eq!(
         phases,
         [Compressed, Compressed, Compressing, Compressing, Done, Done]
@@ -222,7 +223,7 @@ async fn blobs_of_other_repositories_are_mounted() {
     );
     fake.fault("mount=", 1, ignored);
     world.push(&third).await.unwrap();
-    assert_eq!(world.phases().last(), Some(&PushPhase::Done));
+    assert_eq!(world.phases().last(), Some(&Done));
 }
 
 /// Pushes one layer of 100 kB in pieces of 30 kB through a fault and returns the log.

@@ -46,7 +46,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Quota> {
     let limit = text("ratelimit-limit").and_then(parse);
     Some(Quota {
         // Without a limit only the end of the quota means something.
-        limit: limit.map_or(remaining.min(1), |(limit, _)| limit),
+        limit: limit.map_or_else(|| remaining.min(1), |(limit, _)| limit),
         remaining,
         window: limit.and_then(|(_, window)| window).or(window),
     })

@@ -231,3 +231,106 @@ async fn greet(client: &Client<'_>, endpoint: &Endpoint) -> Result<(), RegistryE
         answer => answer.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        image::registry::fake::{Fake, Reply},
+        model::{Credential, RegistryAccess},
+    };
+
+    fn page(names: &[&str], next: Option<&str>) -> Reply {
+        let link = next.map(|next| ("link", format!("<{next}>; rel=\"next\"")));
+        let body = json!({ "repositories": names }).to_string();
+        Reply::Plain(200, link.into_iter().collect(), body.into_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_catalog_is_searched_page_by_page() {
+        let fake = Fake::start().await;
+        let next = "/v2/_catalog?n=1000&last=x";
+        fake.fault(
+            "_catalog",
+            1,
+            page(&["team/redis-exporter", "nginx"], Some(next)),
+        );
+        fake.fault("_catalog", 1, page(&["redis"], None));
+        let registry = fake.address.to_string();
+        let registries = Registries::default().impatient();
+        let found = search(&registry, "redis", 9, &registries).await.unwrap();
+        let names: Vec<_> = found.into_iter().map(|found| found.name).collect();
+        assert_eq!(
+            names,
+            [
+                format!("{registry}/redis"),
+                format!("{registry}/team/redis-exporter")
+            ]
+        );
+        assert_eq!(fake.log().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_registry_without_a_catalog_says_so() {
+        let fake = Fake::start().await;
+        let registry = fake.address.to_string();
+        let registries = Registries::default().impatient();
+        let error = search(&registry, "redis", 9, &registries)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, SearchError::NotOffered(_)), "{error}");
+        assert!(error.to_string().contains("offers no search"));
+        let error = search(&registry, "", 9, &registries).await.unwrap_err();
+        assert!(matches!(error, SearchError::NoTerm(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_login_is_tried_with_basic_and_with_tokens() {
+        let fake = Fake::start().await;
+        let registry = fake.address.to_string();
+        let with = |password: &str| {
+            let credential = Credential::password("me", password);
+            let access = RegistryAccess {
+                credentials: BTreeMap::from([(registry.clone(), credential)]),
+                ..RegistryAccess::default()
+            };
+            let registries = Registries::default().impatient();
+            registries.for_caller(&Arc::new(access)).unwrap()
+        };
+        fake.guard("Basic bWU6c2VjcmV0", "Basic realm=\"x\"");
+        login(&registry, &with("secret")).await.unwrap();
+        let error = login(&registry, &with("wrong")).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("the credentials were not accepted"),
+            "{error}"
+        );
+
+        fake.guard(
+            "Bearer T",
+            &format!("Bearer realm=\"{}/token\",service=\"s\"", fake.url()),
+        );
+        let token = json!({"access_token": "T"}).to_string().into_bytes();
+        fake.fault("/token", 1, Reply::Plain(200, vec![], token));
+        fake.fault("/token", 9, Reply::Plain(401, vec![], vec![]));
+        fake.log();
+        login(&registry, &with("secret")).await.unwrap();
+        let log = fake.log();
+        assert!(
+            log[1].starts_with("GET /token?service=s&account=me Basic "),
+            "{log:?}"
+        );
+        let error = login(&registry, &with("wrong")).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("the credentials were not accepted"),
+            "{error}"
+        );
+    }
+}

@@ -32,6 +32,8 @@ use super::{
     url::Url,
 };
 
+/// Bytes read from a connection at a time. hyper's own limit is 400 KiB, of which many may wait in a pull.
+const READ_BYTES_MAX: usize = 128 << 10;
 /// Idle connections kept to one host.
 const IDLE_MAX: usize = 8;
 
@@ -350,13 +352,13 @@ impl Transport {
         stream: TokioIo<Stream>,
         host: &str,
     ) -> Result<Sender, TransportError> {
-        let (sender, connection) =
-            http1::handshake(stream)
-                .await
-                .map_err(|source| TransportError::Http {
-                    host: host.to_owned(),
-                    source,
-                })?;
+        let (sender, connection) = (http1::Builder::new().max_buf_size(READ_BYTES_MAX))
+            .handshake(stream)
+            .await
+            .map_err(|source| TransportError::Http {
+                host: host.to_owned(),
+                source,
+            })?;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {

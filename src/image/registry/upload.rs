@@ -177,14 +177,13 @@ impl<'a> Destination<'a> {
         // A registry that takes no pieces gets the whole.
         let mut whole = blob.size <= self.sizes.whole;
         loop {
-            let mut current = match session.take() {
-                Some(session) => session,
-                None => {
-                    sessions += 1;
-                    match self.begin(None).await? {
-                        Begun::Session(session) => session,
-                        Begun::Mounted => return Ok(Arrival::Mounted),
-                    }
+            let mut current = if let Some(session) = session.take() {
+                session
+            } else {
+                sessions += 1;
+                match self.begin(None).await? {
+                    Begun::Session(session) => session,
+                    Begun::Mounted => return Ok(Arrival::Mounted),
                 }
             };
             let before = current.offset;

@@ -23,6 +23,7 @@ mod layer;
 mod merged;
 mod outgoing;
 mod record;
+mod release;
 mod remove;
 mod select;
 mod settle;

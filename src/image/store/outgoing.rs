@@ -196,16 +196,16 @@ impl ImageStore {
         let done = Mutex::new(BTreeMap::new());
         let work = || -> Result<(), ImageError> {
             while let Some((at, diff_id)) = next() {
-                let blob = match self.layer_blob(diff_id)? {
-                    Some(LayerBlob {
+                let blob = if let Some(known) = self.layer_blob(diff_id)? {
+                    let LayerBlob {
                         digest, size, path, ..
-                    }) => OutgoingBlob { digest, size, path },
-                    None => {
-                        told(at, diff_ids.len(), diff_id, false);
-                        let blob = self.compress(&workspace, at, diff_id)?;
-                        told(at, diff_ids.len(), diff_id, true);
-                        blob
-                    }
+                    } = known;
+                    OutgoingBlob { digest, size, path }
+                } else {
+                    told(at, diff_ids.len(), diff_id, false);
+                    let blob = self.compress(&workspace, at, diff_id)?;
+                    told(at, diff_ids.len(), diff_id, true);
+                    blob
                 };
                 done.lock()
                     .expect("no holder of this lock panics")

@@ -179,7 +179,7 @@ impl ImageStore {
     /// Puts orphaned layers and blobs aside if nobody uses the store right now; otherwise the next sweep does it.
     ///
     /// Renaming is quick and frees the names; the slow unlinking comes when the returned workspace is dropped.
-    fn sweep(&self, index: &mut Index) -> Result<Option<Workspace>, ImageError> {
+    pub(super) fn sweep(&self, index: &mut Index) -> Result<Option<Workspace>, ImageError> {
         if index.orphans.is_empty() && index.orphan_blobs.is_empty() {
             return Ok(None);
         }

@@ -79,7 +79,6 @@ pub(super) fn resources(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> Reso
         cpu_rt_runtime_us: real_time(wanted, checks),
         cpu_rt_period_us: wanted.cpu_rt_period_us.filter(|period| *period != 0),
         block_io: block_io::lower(wanted, checks),
-        ..Resources::default()
     }
 }
 

@@ -16,6 +16,7 @@ mod objects;
 mod process;
 mod security;
 mod signal;
+mod tmpfs;
 mod users;
 
 use std::path::PathBuf;

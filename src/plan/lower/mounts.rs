@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use compose_spec::model::{BindOptions, Mount as Wanted, MountSource, NetworkMode, TmpfsOptions};
+use compose_spec::model::{BindOptions, Mount as Wanted, MountSource, NetworkMode};
 use indexmap::IndexMap;
 use runtime::spec::{Mount, MountKind, Propagation};
 use sha2::{Digest as _, Sha256};
@@ -10,12 +10,10 @@ use sha2::{Digest as _, Sha256};
 use super::{
     BindUse, FileContent, GeneratedFile, LowerInput, VolumeUse,
     error::{Checks, Refusal},
-    objects,
+    objects, tmpfs,
 };
 use crate::model::{Digest, VolumeRecord};
 
-/// Mode of a tmpfs without one: as /tmp.
-const TMPFS_MODE: u32 = 0o1777;
 /// What others put over files of /proc, to show a container its own limits.
 const PROC_FILES: [&str; 10] = [
     "cpuinfo",
@@ -29,30 +27,6 @@ const PROC_FILES: [&str; 10] = [
     "sys/kernel/ns_last_pid",
     "uptime",
 ];
-/// Flags of a tmpfs. Without any it is `noexec,nosuid,nodev`, as Docker's, which is the runtime's to say.
-const TMPFS_FLAGS: [&str; 10] = [
-    "exec",
-    "noexec",
-    "suid",
-    "nosuid",
-    "dev",
-    "nodev",
-    "noatime",
-    "nodiratime",
-    "relatime",
-    "strictatime",
-];
-/// Settings of a tmpfs, tmpfs(5).
-const TMPFS_KEYS: [&str; 7] = [
-    "gid",
-    "huge",
-    "mode",
-    "nr_blocks",
-    "nr_inodes",
-    "size",
-    "uid",
-];
-
 /// All mounts of a container, the shallowest first, and what must be there for them.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
@@ -168,7 +142,12 @@ impl Mounts {
                 self.add_bind(target, wanted.read_only, host, options, (&path, checks));
             }
             MountSource::Tmpfs(options) => {
-                self.add_tmpfs(target, wanted.read_only, options, (&path, checks));
+                self.all.push(tmpfs::lower(
+                    target,
+                    wanted.read_only,
+                    options,
+                    (&path, checks),
+                ));
             }
             MountSource::Image { .. } => checks.unsupported(path, "mounting an image"),
         }
@@ -299,56 +278,6 @@ impl Mounts {
             *own_recursive = recursive;
             *own_propagation = propagation;
         }
-    }
-
-    fn add_tmpfs(
-        &mut self,
-        target: String,
-        read_only: bool,
-        wanted: &TmpfsOptions,
-        (path, checks): (&str, &mut Checks<'_>),
-    ) {
-        let mut read_only = read_only;
-        let mut options = Vec::new();
-        for option in &wanted.options {
-            let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let known = match value {
-                "" => TMPFS_FLAGS.contains(&name),
-                value => {
-                    TMPFS_KEYS.contains(&name)
-                        && value
-                            .chars()
-                            .all(|c| c.is_ascii_alphanumeric() || c == '%' || c == '_')
-                }
-            };
-            match name {
-                "ro" => read_only = true,
-                "rw" | "defaults" | "" => {}
-                _ if known => options.push(option.clone()),
-                _ => {
-                    let kind = "tmpfs option";
-                    let name = option.clone();
-                    checks.refuse(path, Refusal::Unknown { kind, name });
-                }
-            }
-        }
-        if wanted.mode.is_some_and(|mode| mode > 0o7777) {
-            checks.invalid(
-                path,
-                "mode",
-                format!("{:o}", wanted.mode.unwrap_or(0)),
-                "at most 7777",
-            );
-        }
-        self.all.push(Mount {
-            target,
-            kind: MountKind::Tmpfs {
-                size_bytes: wanted.size_bytes.filter(|bytes| *bytes > 0),
-                mode: wanted.mode.unwrap_or(TMPFS_MODE),
-                options,
-            },
-            read_only,
-        });
     }
 
     /// Binds one host path as it is.

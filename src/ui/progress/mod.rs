@@ -2,6 +2,7 @@
 //!
 //! indicatif prints nothing when standard error is no terminal, so every other way is our own line printer.
 
+mod build;
 mod json;
 mod plain;
 mod tty;
@@ -9,7 +10,7 @@ mod tty;
 use std::time::{Duration, Instant};
 
 use super::{OutputError, Ui};
-use crate::protocol::{Event, Progress as Step, StepState, SubjectKind};
+use crate::protocol::{BuildProgress, BuildState, Event, Progress as Step, StepState, SubjectKind};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct Progress<'ui> {
     ui: &'ui Ui,
     options: ProgressOptions,
     shown: Shown,
+    builds: build::Builds,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,12 @@ impl<'ui> Progress<'ui> {
             ProgressMode::Json => Shown::Json,
             ProgressMode::Quiet => Shown::Quiet,
         };
-        Self { ui, options, shown }
+        Self {
+            ui,
+            options,
+            shown,
+            builds: build::Builds::default(),
+        }
     }
 
     /// Returns how long to wait for an event before [`Self::tick`] is due; `None` = for ever.
@@ -92,6 +99,10 @@ impl<'ui> Progress<'ui> {
             Event::Step(step) => self.step(step, now),
             Event::Warning { text } => {
                 self.warning(text);
+                Ok(())
+            }
+            Event::Build(progress) => {
+                self.build(progress, now);
                 Ok(())
             }
             Event::Output { source, line } => {
@@ -150,6 +161,26 @@ impl<'ui> Progress<'ui> {
             }
         }
         Ok(())
+    }
+
+    fn build(&mut self, progress: &BuildProgress, now: Instant) {
+        let Some(step) = self.builds.step(progress, now) else {
+            return;
+        };
+        if self.options.quiet_build && progress.state != BuildState::Failed {
+            return;
+        }
+        match &mut self.shown {
+            Shown::Tty(region) => region.build(step, &progress.state, now),
+            Shown::Plain(lines) => {
+                lines.said(now);
+                for line in step.plain(&progress.state, now) {
+                    self.ui.say(&line);
+                }
+            }
+            Shown::Json => self.ui.say(&step.json(&progress.state)),
+            Shown::Quiet | Shown::Steps { .. } => {}
+        }
     }
 
     fn warning(&mut self, text: &str) {

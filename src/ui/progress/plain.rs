@@ -54,6 +54,11 @@ impl Lines {
         Some(line)
     }
 
+    /// Notes that something else was printed.
+    pub(super) fn said(&mut self, now: Instant) {
+        self.last = now;
+    }
+
     /// Returns what is still in work when nothing was printed for a while.
     pub(super) fn heartbeat(&mut self, now: Instant) -> Vec<String> {
         if now.duration_since(self.last) < HEARTBEAT_INTERVAL {

@@ -23,9 +23,9 @@ fn drawn(text: &str, primary: &str, secondary: Option<&str>, drawing: Drawing) -
 fn tabs_and_wide_characters_keep_the_mark_below_its_text() {
     assert_snapshot!(drawn("a:\t\"日本語\" # é\u{301} x\r\n", "x", None, Drawing::default()), @r#"
     error[S0303]: something is wrong
-      --> compose.yaml:1:14
-      | a:    "日本語" # é́ x
-      |                   ^ here
+      --> compose.yaml:1:15
+    1 | a:    "日本語" # é́ x
+      |                    ^ here
       = help: write it another way
     "#);
 }
@@ -42,13 +42,28 @@ fn of_a_long_line_the_part_around_the_mark_is_shown() {
         picture.lines().all(|line| line.chars().count() <= 40),
         "{picture}"
     );
-    assert_snapshot!(picture, @"");
+    assert_snapshot!(picture, @r#"
+    error[S0303]: something is wrong
+      --> compose.yaml:1:301
+    1 | ~eft left wrong right right right r~
+      |           ^^^^^ here
+      = help: write it another way
+    "#);
 }
 
 #[test]
 fn marks_that_are_far_apart_have_their_own_windows() {
     let text = format!("first{}second", " filler".repeat(60));
-    assert_snapshot!(drawn(&text, "second", Some("first"), Drawing { width: 50, ..Drawing::default() }), @"");
+    assert_snapshot!(drawn(&text, "second", Some("first"), Drawing { width: 50, ..Drawing::default() }), @r#"
+    error[S0303]: something is wrong
+      --> compose.yaml:1:426
+    1 | ~ler filler filler filler filler fillersecond
+      |                                        ^^^^^^
+      |                        here
+    1 | first filler filler filler filler filler fil~
+      | ----- because of this
+      = help: write it another way
+    "#);
 }
 
 #[test]
@@ -63,7 +78,13 @@ fn control_characters_do_not_reach_the_terminal() {
         !picture.contains(['\u{1b}', '\u{7}', '\u{202e}']),
         "{picture:?}"
     );
-    assert_snapshot!(picture, @"");
+    assert_snapshot!(picture, @r#"
+    error[S0303]: something is wrong
+      --> compose.yaml:1:17
+    1 | a: ␛[31mred␇ �x y
+      |                 ^ here
+      = help: write it another way
+    "#);
 }
 
 #[test]
@@ -97,5 +118,14 @@ fn a_frame_of_lines_where_the_terminal_has_them() {
         ascii: false,
         ..Drawing::default()
     };
-    assert_snapshot!(drawn("a: b\nc: d\n\n\n\ne: f", "f", Some("b"), unicode), @"");
+    assert_snapshot!(drawn("a: b\nc: d\n\n\n\ne: f", "f", Some("b"), unicode), @r#"
+    error[S0303]: something is wrong
+      ┌─ compose.yaml:6:4
+    1 │ a: b
+      │    - because of this
+    ⋮
+    6 │ e: f
+      │    ^ here
+      = help: write it another way
+    "#);
 }

@@ -48,8 +48,7 @@ async fn two_processes_at_once_fetch_every_layer_once() {
             .unwrap()
     };
     let children = [start(), start(), start()];
-    let wait =
-        tokio::task::spawn_blocking(|| children.map(|child| child.wait_with_output().unwrap()));
+    let wait = spawn_blocking(|| children.map(|child| child.wait_with_output().unwrap()));
     for output in wait.await.unwrap() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(

@@ -74,7 +74,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Entry>, 
         let offset = error.span().map_or(0, |span| span.start);
         at(offset, error.message().trim().replace('\n', " "))
     })?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     let mut entries = BTreeMap::new();
     for (name, raw) in file.registry {
         let registry = normal_registry(name.get_ref());
@@ -104,7 +104,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Entry>, 
             }
             (None, None) => None,
             (certificate, _) => {
-                let offset = certificate.map_or(name.span().start, |found| found.span().start);
+                let offset = certificate
+                    .map_or_else(|| name.span(), |found| found.span())
+                    .start;
                 let reason = "`client-cert` and `client-key` go together".to_owned();
                 return Err(at(offset, reason));
             }

@@ -339,11 +339,10 @@ fn an_archive_that_is_no_layer_cannot_remove_files() {
     let unpack_plain = |tape: &[u8]| {
         let directory = tempfile::tempdir().unwrap();
         let opened = fs_err::File::open(directory.path()).unwrap();
-        crate::image::unpack_archive(tape, std::os::fd::AsFd::as_fd(&opened), 1024)
-            .map_err(|error| error.to_string())
+        unpack_archive(tape, opened.as_fd(), 1024).map_err(|error| error.to_string())
     };
     let plain = Tape::default().file("dir/file", "x").end();
-    assert!(crate::image::is_archive(&plain[..]));
+    assert!(is_archive(&plain[..]));
     assert_eq!(unpack_plain(&plain), Ok(()));
     for name in [".wh.file", "dir/.wh..wh..opq", ".wh.dir/file"] {
         let refused = unpack_plain(&Tape::default().file(name, "").end());
@@ -355,6 +354,6 @@ fn an_archive_that_is_no_layer_cannot_remove_files() {
         );
     }
     for none in [&b""[..], b"text", &[0; 1024], b"\x1f\x8b\x08broken"] {
-        assert!(!crate::image::is_archive(none));
+        assert!(!is_archive(none));
     }
 }

@@ -164,7 +164,7 @@ pub(in crate::image) const LIMITS: Limits = Limits {
     bytes: 1 << 30,
     depth: 1024,
     remembered: 1000,
-    whiteouts: super::Whiteouts::Layer,
+    whiteouts: Whiteouts::Layer,
 };
 
 /// A directory that a stream was unpacked into, beside a secret that must not change.

@@ -3,15 +3,21 @@
 //! The rows are formatted here; indicatif only paints them. Its bars are a fixed pool of lines, because bars that come
 //! and go flicker. Layers have no rows: they count in their image's.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unicode_width::UnicodeWidthChar;
 
-use super::{kind, text};
+use super::{
+    build::{self, printable},
+    kind, text,
+};
 use crate::{
-    protocol::{Progress as Step, StepState, Subject, SubjectKind},
+    protocol::{BuildState, Progress as Step, StepState, Subject, SubjectKind},
     ui::{
         UiOptions, human,
         style::{self, Palette, Signs},
@@ -26,6 +32,8 @@ const REDRAWS_PER_SECOND: u8 = 10;
 const ROWS_MIN: usize = 3;
 /// Longest name column.
 const NAME_WIDTH_MAX: usize = 44;
+/// Lines of output below a running step of a build.
+const TAIL_LINES_MAX: usize = 4;
 
 /// The rows and the lines they are painted on.
 #[derive(Debug)]
@@ -56,6 +64,11 @@ impl Region {
 
     pub(super) fn step(&mut self, step: &Step, now: Instant) {
         self.rows.step(step, now);
+        self.draw(now);
+    }
+
+    pub(super) fn build(&mut self, step: &build::Step, state: &BuildState, now: Instant) {
+        self.rows.build(step, state);
         self.draw(now);
     }
 
@@ -105,6 +118,8 @@ struct Row {
     state: StepState,
     took: Option<Duration>,
     since: Instant,
+    /// The last lines of output of a running step of a build.
+    tail: VecDeque<String>,
 }
 
 impl Rows {
@@ -132,9 +147,53 @@ impl Rows {
                 state: step.state.clone(),
                 took: None,
                 since: now,
+                tail: VecDeque::new(),
             });
         row.state = step.state.clone();
         row.took = step.took_ms.map(Duration::from_millis);
+    }
+
+    fn build(&mut self, step: &build::Step, state: &BuildState) {
+        let subject = Subject {
+            kind: SubjectKind::BuildStep,
+            name: step.name.clone(),
+        };
+        let row = self.subjects.entry(subject).or_insert_with(|| Row {
+            state: working(""),
+            took: None,
+            since: step.began,
+            tail: VecDeque::new(),
+        });
+        let done = |text: &str| StepState::Done { text: text.into() };
+        row.state = match state {
+            BuildState::Started { .. } => working(""),
+            BuildState::Changed { what } => working(&format!("changed: {what}")),
+            BuildState::Output { line } => {
+                if row.tail.len() == TAIL_LINES_MAX {
+                    row.tail.pop_front();
+                }
+                row.tail.push_back(printable(line));
+                return;
+            }
+            BuildState::Cached => done("CACHED"),
+            BuildState::Done { took_ms } => {
+                row.took = Some(Duration::from_millis(*took_ms));
+                // Why it was made stays to be read.
+                match &row.state {
+                    StepState::Working { text, .. } => done(&text.clone()),
+                    _ => done(""),
+                }
+            }
+            BuildState::Failed => StepState::Failed {
+                text: "ERROR".into(),
+            },
+            BuildState::Cancelled => StepState::Failed {
+                text: "CANCELED".into(),
+            },
+        };
+        if !matches!(row.state, StepState::Working { .. }) {
+            row.tail.clear();
+        }
     }
 
     /// Returns the rows that fit: what is in work first, in the order of appearance, then what was done last.
@@ -153,10 +212,21 @@ impl Rows {
             shown.sort_unstable();
         }
         let name_width = self.name_width();
-        let mut rows: Vec<String> = shown
-            .iter()
-            .map(|index| self.row(*index, name_width, now))
-            .collect();
+        // Output is shown where there is room for it, the same for each running step.
+        let busy = self.subjects.values().filter(|row| !row.tail.is_empty());
+        let tail = match busy.count() {
+            0 => 0,
+            busy => (room.saturating_sub(shown.len()) / busy).min(TAIL_LINES_MAX),
+        };
+        let mut rows = Vec::new();
+        for index in shown {
+            rows.push(self.row(index, name_width, now));
+            let lines = &self.subjects[index].tail;
+            for line in lines.iter().skip(lines.len().saturating_sub(tail)) {
+                let line = fit(&format!("   | {line}"), self.columns);
+                rows.push(self.palette.paint(style::DIM, &line));
+            }
+        }
         if !rows.is_empty() {
             rows.push(self.summary(now));
         }
@@ -173,6 +243,7 @@ impl Rows {
     fn name_width(&self) -> usize {
         self.subjects
             .keys()
+            .filter(|subject| subject.kind != SubjectKind::BuildStep)
             .map(|subject| subject.name.chars().count())
             .max()
             .unwrap_or(0)
@@ -190,23 +261,34 @@ impl Rows {
             StepState::Done { .. } => (self.signs.done, style::GOOD),
             StepState::Failed { .. } => (self.signs.failed, style::ERROR),
         };
-        let mut rest = format!(
-            " {:9} {:name_width$}  {}{}",
-            kind(subject.kind),
-            subject.name,
-            text(&row.state),
-            self.amount(subject, &row.state),
-        );
         let took = match row.state {
             StepState::Waiting { .. } => None,
             StepState::Working { .. } => Some(now.duration_since(row.since)),
             StepState::Done { .. } | StepState::Failed { .. } => row.took,
         };
-        if let Some(took) = took {
-            rest.push_str("  ");
-            rest.push_str(&human::exact_duration(took));
-        }
+        let took = took.map_or_else(String::new, |took| {
+            format!("  {}", human::exact_duration(took))
+        });
         let room = self.columns.saturating_sub(sign.chars().count() + 2);
+        let rest = if subject.kind == SubjectKind::BuildStep {
+            let mut end = text(&row.state).to_owned();
+            if !end.is_empty() {
+                end.insert_str(0, "  ");
+            }
+            end.push_str(&took);
+            // What became of the step is worth more than the end of its instruction.
+            let name = format!(" {}", subject.name);
+            let name = fit(&name, room.saturating_sub(end.chars().count()));
+            format!("{name}{end}")
+        } else {
+            format!(
+                " {:9} {:name_width$}  {}{}{took}",
+                kind(subject.kind),
+                subject.name,
+                text(&row.state),
+                self.amount(subject, &row.state),
+            )
+        };
         format!(" {}{}", self.palette.paint(paint, sign), fit(&rest, room))
     }
 
@@ -251,6 +333,14 @@ impl Rows {
         let turn = now.duration_since(self.began).as_millis() / REDRAW_INTERVAL.as_millis();
         let phases = self.signs.working;
         phases[usize::try_from(turn).unwrap_or(0) % phases.len()]
+    }
+}
+
+fn working(text: &str) -> StepState {
+    StepState::Working {
+        text: text.into(),
+        current: None,
+        total: None,
     }
 }
 

@@ -23,8 +23,8 @@ use crate::{
     volume::{self, VolumeError},
 };
 
-pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
 pub use crate::build::sizes as build_cache_sizes;
+pub use disk::{DiskUse, disk_use, export_container, image, save_images, unused_volumes};
 pub use host::{files_digests, host_facts};
 
 /// The state of the host could not be read.

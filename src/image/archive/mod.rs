@@ -82,8 +82,10 @@ pub fn load_stream(
     (name, source): (&str, Box<dyn Read + Send>),
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
-    with_load(store, Input::Stream(source, None), progress, |load| load.run())
-        .map_err(|error| error.of_archive(Path::new(name), store.state()))
+    with_load(store, Input::Stream(source, None), progress, |load| {
+        load.run()
+    })
+    .map_err(|error| error.of_archive(Path::new(name), store.state()))
 }
 
 /// What is loaded.

@@ -20,7 +20,9 @@ use crate::{
         Surroundings, UnpackedContext,
     },
     container,
-    image::{self, ImageStore, LayerPhase, PullEvent, PullProgress, Registries, SettingsError},
+    image::{
+        self, ImageStore, Kept, LayerPhase, PullEvent, PullProgress, Registries, SettingsError,
+    },
     model::{ImageId, Subject, SubjectKind},
     plan::image_reference,
     protocol::{Event, Progress, StepState},
@@ -250,8 +252,16 @@ pub(super) async fn remove(context: &Context, reference: &str) -> Result<Done, A
         .into_iter()
         .map(|record| record.image)
         .collect();
+    let cached = build::cached_layers(&context.root).map_err(ApplyError::Store)?;
     let (images, name) = (context.images.clone(), reference.to_owned());
-    spawn_blocking(move || images.remove(&name, false, &in_use))
+    let remove = move || {
+        let kept = Kept {
+            images: &in_use,
+            layers: &cached,
+        };
+        images.remove(&name, false, &kept)
+    };
+    spawn_blocking(remove)
         .await
         .expect("removing an image does not panic")
         .map_err(ApplyError::Image)?;

@@ -113,7 +113,7 @@ pub fn prune(
         removed.push(found.entry);
     }
     // Layers of earlier, interrupted prunes go too.
-    store.release_layers(&released)?;
+    store.release_layers(&released, &super::cached_layers(root)?)?;
     Ok(removed)
 }
 

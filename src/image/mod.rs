@@ -38,7 +38,9 @@ pub use registry::{
     ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
     login, search,
 };
-pub use store::{CommittedLayer, ImageError, ImageStore, LayerBlob, LayerStream, Lease, export};
+pub use store::{
+    CommittedLayer, ImageError, ImageStore, Kept, LayerBlob, LayerStream, Lease, export,
+};
 pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
 
 /// Unwraps what a blocking task returned; its panic goes on here.

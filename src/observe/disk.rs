@@ -8,7 +8,9 @@ use super::{ObserveError, observed};
 use crate::{
     container,
     image::{self, ImageStore, SaveError, SaveFormat},
-    model::{ContainerRecord, ImageDetails, ObservedContainer, StoreDisk, VolumeRecord},
+    model::{
+        BuildCacheEntry, ContainerRecord, ImageDetails, ObservedContainer, StoreDisk, VolumeRecord,
+    },
     store::{Meter, Root},
     volume,
 };
@@ -24,8 +26,8 @@ pub struct DiskUse {
     pub volumes: Vec<(VolumeRecord, u64, usize)>,
     /// Logs of each project.
     pub logs: Vec<(ProjectName, u64)>,
-    /// Build cache records; their layers are among those that no image names.
-    pub build_bytes: u64,
+    /// The build cache. Its layers are those of images too, or are among those that no image names.
+    pub build_cache: Vec<BuildCacheEntry>,
 }
 
 /// Measures everything. Walks all of it.
@@ -62,7 +64,7 @@ pub fn disk_use(root: &Root) -> Result<DiskUse, ObserveError> {
         containers,
         volumes,
         logs,
-        build_bytes: measure(&root.state().join("build"))?,
+        build_cache: super::build_cache(root).map_err(ObserveError::BuildCache)?,
     })
 }
 

@@ -42,6 +42,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// The build cache.
+    #[error("read the build cache")]
+    BuildCache(#[source] HousekeepingError),
     /// What something takes of the disk.
     #[error(transparent)]
     Disk(std::io::Error),

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::{captures, project::absorb, prune, registries, volumes};
 use crate::{
     apply::{self, Context, Job},
-    build::prune as prune_build_cache,
+    build::{cached_layers, prune as prune_build_cache},
     container,
-    image::{self, ImageError, LoadError, LoadProgress},
-    model::{BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
+    image::{self, ImageError, Kept, LoadError, LoadProgress},
+    model::{BuildCacheEntry, BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step, base_services, image_reference},
     protocol::{
         BuildRequest, ErrorReport, Event, FailureKind, ImageLoadRequest, ImageRemoveRequest,
@@ -308,6 +308,7 @@ async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
         .expect("pruning does not panic");
     match pruned {
         Ok(removed) => Outcome {
+            reclaimed_bytes: removed.iter().map(BuildCacheEntry::reclaimable_bytes).sum(),
             names: removed
                 .iter()
                 .map(|entry| format!("{} {}", entry.id, entry.size_bytes))
@@ -333,8 +334,16 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
         .iter()
         .map(|record| record.image.clone())
         .collect();
+    let cached = match cached_layers(&context.root) {
+        Ok(cached) => cached,
+        Err(error) => return image_failure(&error),
+    };
+    let kept = Kept {
+        images: &in_use,
+        layers: &cached,
+    };
     for name in &request.images {
-        match context.images.remove(name, request.force, &in_use) {
+        match context.images.remove(name, request.force, &kept) {
             Ok(removed) => outcome.names.extend(removed),
             Err(error @ ImageError::InUse(_)) => {
                 let mut report = ErrorReport::of(FailureKind::Image, &error);

@@ -3,7 +3,8 @@
 use super::images::{blocking, image_failure};
 use crate::{
     apply::Context,
-    container,
+    build, container,
+    image::Kept,
     model::{ImageId, PruneFilter},
     protocol::Outcome,
 };
@@ -13,8 +14,19 @@ pub(super) async fn images(context: &Context, filter: PruneFilter) -> Outcome {
         Ok(records) => records.into_iter().map(|record| record.image).collect(),
         Err(error) => return image_failure(&error),
     };
+    let cached = match build::cached_layers(&context.root) {
+        Ok(cached) => cached,
+        Err(error) => return image_failure(&error),
+    };
     let store = context.images.clone();
-    match blocking(move || store.prune(&filter, &in_use)).await {
+    let prune = move || {
+        let kept = Kept {
+            images: &in_use,
+            layers: &cached,
+        };
+        store.prune(&filter, &kept)
+    };
+    match blocking(prune).await {
         Ok((names, reclaimed_bytes)) => Outcome {
             names,
             reclaimed_bytes,

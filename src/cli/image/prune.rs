@@ -108,7 +108,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         .collect();
     let unused = unused(&disk, &filter, &used);
     let count = unused.len();
-    let bytes = disk.images.bytes_of(&unused) + disk.images.unnamed_bytes;
+    let bytes = disk.images.bytes_of(&unused);
     let kind = if filter.all { "unused" } else { "dangling" };
     let question = format!(
         "This removes {count} {kind} images: about {}.",

@@ -132,10 +132,10 @@ fn rows(disk: &DiskUse) -> Vec<Row> {
         },
         Row {
             kind: "Build Cache",
-            count: 0,
-            active: 0,
-            bytes: disk.build_bytes + disk.images.unnamed_bytes,
-            reclaimable_bytes: disk.images.unnamed_bytes,
+            count: disk.build_cache.len(),
+            active: disk.build_cache.iter().filter(|entry| entry.shared).count(),
+            bytes: cache_bytes(disk),
+            reclaimable_bytes: cache_bytes(disk),
         },
         Row {
             kind: "Logs",
@@ -145,6 +145,11 @@ fn rows(disk: &DiskUse) -> Vec<Row> {
             reclaimable_bytes: 0,
         },
     ]
+}
+
+/// Bytes that only the build cache needs: what an image has too counts there.
+fn cache_bytes(disk: &DiskUse) -> u64 {
+    observe::build_cache_sizes(&disk.build_cache).1
 }
 
 /// Images that a container was made of.
@@ -300,6 +305,6 @@ fn verbose_object(disk: &DiskUse) -> Value {
         .collect();
     json!({
         "Images": images, "Containers": containers, "Volumes": volumes, "Projects": projects,
-        "BuildCache": {"Size": disk.build_bytes + disk.images.unnamed_bytes},
+        "BuildCache": {"Size": cache_bytes(disk)},
     })
 }

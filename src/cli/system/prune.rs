@@ -1,7 +1,7 @@
 //! `stack system prune`: what nothing uses goes, in an order in which each step frees what the next one takes.
 //!
 //! Stopped projects lose their containers and networks (as `down` does, without volumes), then images go that no
-//! container has, then, only when asked for, volumes that no container mounts. A project with a running container is
+//! container has and the build cache that no image shares, then, only when asked for, volumes that no container mounts. A project with a running container is
 //! left alone altogether: its stopped containers may be restarted, and its images belong to it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use crate::{
         images::familiar,
         session::Session,
     },
-    model::{DownOptions, ImageId, VolumeRecord},
+    model::{BuildCachePrune, DownOptions, ImageId, VolumeRecord},
     observe::{self, DiskUse},
     protocol::{DownRequest, Request, VolumeRequest},
     ui::{human, lines, progress::ProgressOptions},
@@ -44,6 +44,7 @@ struct Found {
     projects_bytes: u64,
     images: usize,
     images_bytes: u64,
+    cache_bytes: u64,
     volumes: Vec<String>,
     volumes_bytes: u64,
 }
@@ -78,6 +79,15 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
                 None => format!("untagged: {}", familiar(name)),
             }),
     );
+    let cache = Request::BuilderPrune(BuildCachePrune::default());
+    let outcome = session.call(&cache, ProgressOptions::default(), None)?;
+    bytes += outcome.reclaimed_bytes;
+    if !outcome.names.is_empty() {
+        removed.push(format!(
+            "deleted: {} entries of the build cache",
+            outcome.names.len()
+        ));
+    }
     if !found.volumes.is_empty() {
         let names = found.volumes;
         let request = Request::Volume(VolumeRequest::Prune { names });
@@ -140,7 +150,8 @@ fn find(
         projects_bytes: stopped.values().sum(),
         projects: stopped.into_keys().collect(),
         images: unused.len(),
-        images_bytes: disk.images.bytes_of(&unused) + disk.images.unnamed_bytes,
+        images_bytes: disk.images.bytes_of(&unused),
+        cache_bytes: observe::build_cache_sizes(&disk.build_cache).1,
         volumes: free
             .iter()
             .map(|(volume, ..)| volume.name.clone())
@@ -190,9 +201,13 @@ impl Found {
             ));
         }
         lines.push(format!(
-            "  {} {kind} images and unused layers: about {}",
+            "  {} {kind} images: about {}",
             self.images,
             human::size(self.images_bytes)
+        ));
+        lines.push(format!(
+            "  the build cache that no image shares: about {}",
+            human::size(self.cache_bytes)
         ));
         for volume in &self.volumes {
             lines.push(format!("  volume {volume}, with all its data"));

@@ -60,6 +60,7 @@ pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use outgoing::{Outgoing, OutgoingBlob};
 pub(crate) use record::NewImage;
+pub use remove::Kept;
 pub(crate) use select::SavedImage;
 pub(crate) use stream::RECORD;
 pub use stream::{LayerBlob, LayerStream};

@@ -13,8 +13,8 @@ impl ImageStore {
         Ok(images.flat_map(|image| image.diff_ids).collect())
     }
 
-    /// Removes layers that no image has. While a build or pull uses the store they stay, and go with the next sweep.
-    pub fn release_layers(&self, layers: &[Digest]) -> Result<(), ImageError> {
+    /// Removes layers that neither an image has nor, of `cached`, the build cache. While a build or pull uses the store they stay, and go with the next sweep.
+    pub fn release_layers(&self, layers: &[Digest], cached: &[Digest]) -> Result<(), ImageError> {
         let lock = self.lock_index()?;
         let mut index = self.index()?;
         let names = layers.iter().map(|layer| layer.hex().to_owned());
@@ -22,7 +22,7 @@ impl ImageStore {
             .orphans
             .extend(names.filter(|name| self.layers().join(name).exists()));
         index.write(&self.index_path())?;
-        let trash = self.sweep(&mut index)?;
+        let trash = self.sweep(&mut index, cached)?;
         drop(lock);
         // The slow part: unlinking what was put aside.
         drop(trash);

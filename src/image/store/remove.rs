@@ -20,6 +20,15 @@ use crate::{
 /// Age at which a blob without its name has no writer any more.
 const UNFINISHED_AGE: Duration = Duration::from_secs(3600);
 
+/// What removing images must leave.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kept<'a> {
+    /// Images of containers.
+    pub images: &'a [ImageId],
+    /// Layers that the build cache refers to.
+    pub layers: &'a [Digest],
+}
+
 impl ImageStore {
     /// Removes a name, or an image with all its names; returns the names removed and the ids of images that went.
     ///
@@ -29,7 +38,7 @@ impl ImageStore {
         &self,
         name: &str,
         force: bool,
-        in_use: &[ImageId],
+        kept: &Kept<'_>,
     ) -> Result<Vec<String>, ImageError> {
         let lock = self.lock_index()?;
         let mut index = self.index()?;
@@ -50,7 +59,7 @@ impl ImageStore {
             None => all.clone(),
         };
         let last = gone.len() == all.len();
-        let used = in_use.contains(&id);
+        let used = kept.images.contains(&id);
         let stays_unnamed = force && !gone.is_empty();
         if last && used && !stays_unnamed {
             return Err(ImageError::InUse(name.to_owned()));
@@ -64,7 +73,7 @@ impl ImageStore {
             removed.push(id.to_string());
         }
         index.write(&self.index_path())?;
-        let trash = self.sweep(&mut index)?;
+        let trash = self.sweep(&mut index, kept.layers)?;
         drop(lock);
         drop(trash);
         Ok(removed)
@@ -73,18 +82,19 @@ impl ImageStore {
     /// Removes images that no container uses: those without a name, or all that the filter takes; and everything in the
     /// store that no image needs. Returns what went, and the bytes of the disk that were given back.
     ///
-    /// Layers of unfinished builds are among it: the builder holds a lease while it needs them, and looks again later.
+    /// Layers of unfinished builds are among it: the builder holds a lease while it needs them, and looks again later. Layers of the build cache stay:
+    /// it has a prune of its own.
     pub fn prune(
         &self,
         filter: &PruneFilter,
-        in_use: &[ImageId],
+        kept: &Kept<'_>,
     ) -> Result<(Vec<String>, u64), ImageError> {
         let lock = self.lock_index()?;
         let mut index = self.index()?;
         let unwanted: Vec<ImageId> = index
             .images
             .iter()
-            .filter(|(id, _)| !in_use.contains(id))
+            .filter(|(id, _)| !kept.images.contains(id))
             .filter(|(id, _)| filter.all || index.references_of(id).is_empty())
             .filter(|(id, entry)| self.is_taken(id, entry, filter))
             .map(|(id, _)| id.clone())
@@ -108,7 +118,7 @@ impl ImageStore {
             .orphan_blobs
             .extend(stored.into_iter().filter_map(hex));
         index.write(&self.index_path())?;
-        let trash = self.sweep(&mut index)?;
+        let trash = self.sweep(&mut index, kept.layers)?;
         drop(lock);
         let freed = match &trash {
             Some(trash) => {
@@ -179,7 +189,11 @@ impl ImageStore {
     /// Puts orphaned layers and blobs aside if nobody uses the store right now; otherwise the next sweep does it.
     ///
     /// Renaming is quick and frees the names; the slow unlinking comes when the returned workspace is dropped.
-    pub(super) fn sweep(&self, index: &mut Index) -> Result<Option<Workspace>, ImageError> {
+    pub(super) fn sweep(
+        &self,
+        index: &mut Index,
+        cached: &[Digest],
+    ) -> Result<Option<Workspace>, ImageError> {
         if index.orphans.is_empty() && index.orphan_blobs.is_empty() {
             return Ok(None);
         }
@@ -192,7 +206,9 @@ impl ImageStore {
         let trash = Workspace::create(&self.root.tmp())?;
         let images = index.images.values();
         let kept: HashSet<&String> = images.clone().flat_map(|image| &image.layers).collect();
-        for name in index.orphans.iter().filter(|name| !kept.contains(name)) {
+        let cached: HashSet<&str> = cached.iter().map(Digest::hex).collect();
+        let is_kept = |name: &String| kept.contains(name) || cached.contains(name.as_str());
+        for name in index.orphans.iter().filter(|name| !is_kept(name)) {
             aside(&self.layers().join(name), &trash.path().join(name))?;
         }
         let kept: HashSet<&Digest> = images.flat_map(|image| &image.blobs).collect();

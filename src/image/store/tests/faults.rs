@@ -160,13 +160,13 @@ fn other_operations_on_a_full_disk_change_all_or_nothing() {
             assert!(save(&store, &names, SaveFormat::Docker, &mut archive).is_err());
             fs::remove_file(disk.join("saved")).unwrap();
             // Removing works on a full disk or says why it does not; it never does half of it.
-            match store.remove("app:1", true, &[]) {
+            match store.remove("app:1", true, &Kept::default()) {
                 Ok(_) => assert!(store.find("app:1").unwrap().is_none()),
                 Err(error) => assert!(error.is_no_space(), "{error}"),
             }
             assert_sound(&store);
             fs::remove_file(&filler).unwrap();
-            store.prune(&ALL, &[]).unwrap();
+            store.prune(&ALL, &Kept::default()).unwrap();
             assert!(store.list().unwrap().is_empty());
             assert_eq!(fs::read_dir(disk.join("layers")).unwrap().count(), 0);
             assert_no_litter(&store);
@@ -205,9 +205,11 @@ fn everything_in_turn() {
         fs::write(upper.join("file"), round.to_string()).unwrap();
         store.copy_layer(&upper).unwrap();
         store.tag("app:1", "app:also").unwrap();
-        store.remove("app:1", false, &[]).unwrap();
-        store.prune(&PruneFilter::default(), &[]).unwrap();
-        store.prune(&ALL, &[]).unwrap();
+        store.remove("app:1", false, &Kept::default()).unwrap();
+        store
+            .prune(&PruneFilter::default(), &Kept::default())
+            .unwrap();
+        store.prune(&ALL, &Kept::default()).unwrap();
     }
 }
 
@@ -253,7 +255,7 @@ fn processes_killed_at_any_moment_leave_a_sound_store() {
     }
     load(&store, &place.join("1.tar"), &|_| {}).unwrap();
     assert_sound(&store);
-    store.prune(&ALL, &[]).unwrap();
+    store.prune(&ALL, &Kept::default()).unwrap();
     assert!(store.list().unwrap().is_empty());
     assert_no_litter(&store);
     assert_eq!(fs::read_dir(place.join("state/layers")).unwrap().count(), 0);

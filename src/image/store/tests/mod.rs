@@ -167,14 +167,22 @@ fn tags_move_and_images_go_with_their_last_name() {
         Err(ImageError::NotFound(_))
     ));
     assert!(matches!(
-        world.store.remove(first.id.short(), false, &[]),
+        world
+            .store
+            .remove(first.id.short(), false, &Kept::default()),
         Err(ImageError::ManyNames { .. })
     ));
     assert_eq!(
-        world.store.remove("app:1", false, &[]).unwrap(),
+        world
+            .store
+            .remove("app:1", false, &Kept::default())
+            .unwrap(),
         ["docker.io/library/app:1"]
     );
-    let removed = world.store.remove("app:also", false, &[]).unwrap();
+    let removed = world
+        .store
+        .remove("app:also", false, &Kept::default())
+        .unwrap();
     assert_eq!(
         removed,
         [
@@ -187,14 +195,14 @@ fn tags_move_and_images_go_with_their_last_name() {
     assert_eq!(world.store.find("app:2").unwrap().unwrap().id, second.id);
     assert_eq!(world.names("tmp"), [""; 0]);
     assert!(matches!(
-        world.store.remove("app:1", false, &[]),
+        world.store.remove("app:1", false, &Kept::default()),
         Err(ImageError::NotFound(_))
     ));
     world.store.tag("app:2", "app:3").unwrap();
     assert_eq!(
         world
             .store
-            .remove(second.id.short(), true, &[])
+            .remove(second.id.short(), true, &Kept::default())
             .unwrap()
             .len(),
         3
@@ -208,7 +216,10 @@ fn images_in_use_stay() {
     let world = World::new();
     let a = world.layer("a", "1");
     let image = world.image(&[&a], "x", &["app:1", "app:2"]);
-    let in_use = std::slice::from_ref(&image.id);
+    let in_use = &Kept {
+        images: std::slice::from_ref(&image.id),
+        layers: &[],
+    };
     assert_eq!(
         world.store.remove("app:1", false, in_use).unwrap().len(),
         1,
@@ -232,7 +243,11 @@ fn images_in_use_stay() {
     );
     assert!(world.store.prune(&ALL, in_use).unwrap().0.is_empty());
     assert_eq!(
-        world.store.prune(&PruneFilter::default(), &[]).unwrap().0,
+        world
+            .store
+            .prune(&PruneFilter::default(), &Kept::default())
+            .unwrap()
+            .0,
         [image.id.to_string()]
     );
     assert!(!a.path.exists());
@@ -245,19 +260,31 @@ fn a_lease_holds_layers_until_the_next_sweep() {
     world.image(&[&a], "x", &["app:1"]);
     world.image(&[&b], "y", &["app:2"]);
     let lease = world.store.lease().unwrap();
-    world.store.remove("app:1", false, &[]).unwrap();
+    world
+        .store
+        .remove("app:1", false, &Kept::default())
+        .unwrap();
     assert!(a.path.exists());
     drop(lease);
-    world.store.remove("app:2", false, &[]).unwrap();
+    world
+        .store
+        .remove("app:2", false, &Kept::default())
+        .unwrap();
     assert!(!a.path.exists() && !b.path.exists());
     // An orphan that is wanted again is none.
     let c = world.layer("c", "3");
     world.image(&[&c], "z", &["app:3"]);
     let lease = world.store.lease().unwrap();
-    world.store.remove("app:3", false, &[]).unwrap();
+    world
+        .store
+        .remove("app:3", false, &Kept::default())
+        .unwrap();
     world.image(&[&c], "again", &["app:4"]);
     drop(lease);
-    world.store.prune(&PruneFilter::default(), &[]).unwrap();
+    world
+        .store
+        .prune(&PruneFilter::default(), &Kept::default())
+        .unwrap();
     assert!(c.path.exists());
 }
 
@@ -402,4 +429,25 @@ fn images_added_at_once_are_all_there() {
         }
     });
     assert_eq!(world.store.list().unwrap().len(), 8);
+}
+
+#[test]
+fn layers_of_the_build_cache_stay_until_it_gives_them_up() {
+    let world = World::new();
+    let (a, b) = (world.layer("a", "1"), world.layer("b", "2"));
+    let image = world.image(&[&a, &b], "x", &["app:1"]);
+    let cached = [image.diff_ids[0].clone()];
+    let kept = Kept {
+        images: &[],
+        layers: &cached,
+    };
+    world.store.remove("app:1", false, &kept).unwrap();
+    let is_there = |index: usize| world.store.has_layer(&image.diff_ids[index]);
+    assert!(is_there(0) && !is_there(1));
+    world.store.prune(&ALL, &kept).unwrap();
+    assert!(is_there(0));
+    world.store.release_layers(&cached, &cached).unwrap();
+    assert!(is_there(0), "another entry of the cache has it");
+    world.store.release_layers(&cached, &[]).unwrap();
+    assert!(!is_there(0));
 }

@@ -175,7 +175,8 @@ async fn run(
         .entry(step.subject.clone())
         .or_insert_with(Instant::now);
     debug!(subject = step.subject.name, cause = step.cause, "step");
-    let result = act(context, job, step, made).await;
+    // A step may hold a whole container: its future is kept off the stack of the queue.
+    let result = Box::pin(act(context, job, step, made)).await;
     let took = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &result {
         Ok(Done {
@@ -260,7 +261,14 @@ async fn act(
             wait::until(context, job, subject, &awaited).await
         }
         Action::AwaitReady { container, service } => {
-            wait::ready(context, job, subject, &resolve(container, made), service).await
+            Box::pin(wait::ready(
+                context,
+                job,
+                subject,
+                &resolve(container, made),
+                service,
+            ))
+            .await
         }
     }
 }

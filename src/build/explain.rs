@@ -111,10 +111,13 @@ impl History {
             .into_iter()
             .min_by_key(|step| step.number.abs_diff(number));
         let Some(before) = nearest else {
-            return Some(match steps.any(|step| step.number == number) {
-                true => "the instruction".to_owned(),
-                false => "the instruction is new".to_owned(),
-            });
+            let is_other = steps.any(|step| step.number == number);
+            let what = if is_other {
+                "the instruction"
+            } else {
+                "the instruction is new"
+            };
+            return Some(what.to_owned());
         };
         let now = key.parts();
         let mut names = Vec::new();

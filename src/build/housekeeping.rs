@@ -159,7 +159,7 @@ fn remove(found: &Found) -> Result<bool, HousekeepingError> {
         return Ok(true);
     }
     // Steps that use it share this lock.
-    let directory = found.path.parent().unwrap_or(Path::new("/"));
+    let directory = found.path.parent().unwrap_or_else(|| Path::new("/"));
     let name = found.path.file_name().unwrap_or_default().to_string_lossy();
     let Some(lock) = try_lock(&mount_lock(directory, &name))? else {
         return Ok(false);

@@ -77,11 +77,15 @@ fn du(session: &Session<'_>, verbose: bool, format: &Format) -> Result<(), Failu
         .map_err(|error| Failure::Usage(error.to_string()))?;
     if let Format::Table = format {
         let (size, reclaimable) = observe::build_cache_sizes(&entries);
-        text.push_str(&format!(
-            "\nReclaimable:  {}\nTotal:        {}\n",
-            human::size(reclaimable),
-            human::size(size)
-        ));
+        let (size, reclaimable) = (human::size(size), human::size(reclaimable));
+        text += &[
+            "\nReclaimable:  ",
+            &reclaimable,
+            "\nTotal:        ",
+            &size,
+            "\n",
+        ]
+        .concat();
     }
     Ok(session.ui.data(text)?)
 }
@@ -114,9 +118,9 @@ fn prune(session: &Session<'_>, options: BuildCachePrune, force: bool) -> Result
         let (id, bytes) = line.split_once(' ').unwrap_or((line, "0"));
         let bytes: u64 = bytes.parse().unwrap_or(0);
         freed += bytes;
-        text.push_str(&format!("{id}  {}\n", human::size(bytes)));
+        text += &[id, "  ", &human::size(bytes), "\n"].concat();
     }
-    text.push_str(&format!("Total:  {}\n", human::size(freed)));
+    text += &["Total:  ", &human::size(freed), "\n"].concat();
     Ok(session.ui.data(text)?)
 }
 
@@ -236,6 +240,12 @@ fn filter(text: &str) -> Result<Filter, String> {
 }
 
 /// Reads a size with a unit of 1024, as Docker does: `512MB`, `10g`, `1.5GiB`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the range is checked, and a byte more or less does not matter"
+)]
 fn size(text: &str) -> Result<u64, String> {
     let lower = text.trim().to_lowercase();
     let end = lower

@@ -98,10 +98,8 @@ fn what_cannot_be_honoured_is_refused() {
         "stack logs --since yesterday",
         "stack exec web",
         "stack port web http",
-        "stack build --push",
         "stack kill --remove-orphans",
         "stack config --services --volumes",
-        "stack image load",
         "stack down --rmi some",
     ] {
         let error = parse(line).expect_err(line);

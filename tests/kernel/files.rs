@@ -104,7 +104,7 @@ volumes: { data: }
 #[test]
 fn stats_tell_what_containers_use() {
     let world = World::new(
-        r#"
+        r"
 services:
   busy:
     image: busybox
@@ -112,7 +112,7 @@ services:
     init: true
     mem_limit: 64m
   idle: { image: busybox, command: sleep 1000, init: true }
-"#,
+",
     );
     world.stack(&["up", "-d"]).ok();
     let stats = world

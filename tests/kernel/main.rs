@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::format_collect,
+    clippy::format_push_string,
     reason = "helpers of tests are not in test functions: they start programs, wait, and end the test when something is wrong"
 )]
 

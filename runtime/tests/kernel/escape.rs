@@ -72,7 +72,7 @@ fn our_own_program_as_entry_point_is_read_only() {
     let world = World::new();
     // This program is not linked as the product is, so the image brings what it needs, as an attacker's would.
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    for library in maps.lines().filter_map(|line| line.split_once("/")) {
+    for library in maps.lines().filter_map(|line| line.split_once('/')) {
         let library = format!("/{}", library.1);
         if library.contains(".so") {
             let place = world.path("image").join(&library[1..]);

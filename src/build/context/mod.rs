@@ -221,9 +221,10 @@ impl ContextIndex {
                 continue;
             }
             let mut record = self.stored.record(index);
-            record.age = match self.seen[index].load(Ordering::Relaxed) {
-                true => 0,
-                false => record.age.saturating_add(1),
+            record.age = if self.seen[index].load(Ordering::Relaxed) {
+                0
+            } else {
+                record.age.saturating_add(1)
             };
             if record.age <= AGE_MAX {
                 entries.push((path, record));
@@ -301,7 +302,7 @@ fn read(file: &Path) -> Option<Vec<u8>> {
 
 /// Replaces a file as a whole, without waiting for the disk: for what a crash may tear or lose.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = file.parent().unwrap_or(Path::new("/"));
+    let directory = file.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(directory)?;
     let mut temporary = tempfile::Builder::new()
         .prefix(".new-")

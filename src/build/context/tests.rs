@@ -22,7 +22,7 @@ impl Fixture {
         std::fs::create_dir_all(fixture.path("d")).unwrap();
         fixture.write("a", "one").write("d/b", "two");
         symlink("a", fixture.path("link")).unwrap();
-        fixture.ripen();
+        Self::ripen();
         fixture
     }
 
@@ -36,7 +36,7 @@ impl Fixture {
     }
 
     /// Waits until the clock has left the tick of the last change.
-    fn ripen(&self) {
+    fn ripen() {
         let end = clock() + 2 * TICK;
         while clock() < end {
             std::thread::yield_now();

@@ -56,7 +56,7 @@ pub fn load(
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
     open_input(path)
-        .and_then(|input| with_load(store, input, progress, |load| load.run()))
+        .and_then(|input| with_load(store, input, progress, run))
         .map_err(|error| error.of_archive(path, store.state()))
 }
 
@@ -82,10 +82,8 @@ pub fn load_stream(
     (name, source): (&str, Box<dyn Read + Send>),
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
-    with_load(store, Input::Stream(source, None), progress, |load| {
-        load.run()
-    })
-    .map_err(|error| error.of_archive(Path::new(name), store.state()))
+    with_load(store, Input::Stream(source, None), progress, run)
+        .map_err(|error| error.of_archive(Path::new(name), store.state()))
 }
 
 /// What is loaded.
@@ -122,6 +120,11 @@ fn with_load<T>(
         workspace: &workspace,
         source,
     })
+}
+
+/// A function of its own: a method would be one for a single lifetime.
+fn run(load: Load<'_>) -> Result<Vec<String>, LoadError> {
+    load.run()
 }
 
 /// Where the files of a load are.

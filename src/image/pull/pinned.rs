@@ -11,17 +11,15 @@ pub async fn pinned(reference: &str, registries: &Registries) -> Result<String, 
         return Ok(reference.to_string());
     }
     let repository = Repository::new(registries, &reference, &|text| tracing::warn!("{text}"));
-    let digest = match repository.head(reference.selector()).await {
-        Some(digest) => digest,
-        None => {
-            let fetched = repository.manifest(reference.selector()).await;
-            fetched
-                .map_err(|failures| PullError::Registry {
-                    reference: reference.familiar(),
-                    failures,
-                })?
-                .digest
-        }
+    let digest = if let Some(digest) = repository.head(reference.selector()).await {
+        digest
+    } else {
+        let fetched = repository.manifest(reference.selector()).await;
+        let failed = |failures| PullError::Registry {
+            reference: reference.familiar(),
+            failures,
+        };
+        fetched.map_err(failed)?.digest
     };
     Ok(format!("{reference}@{digest}"))
 }

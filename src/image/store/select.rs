@@ -43,12 +43,11 @@ impl ImageStore {
         let mut found: Vec<SavedImage> = Vec::new();
         for name in names {
             for (id, reference) in named(&index, name)? {
-                let at = match found.iter().position(|image| image.id == id) {
-                    Some(at) => at,
-                    None => {
-                        found.push(self.saved(&index, id, name)?);
-                        found.len() - 1
-                    }
+                let at = if let Some(at) = found.iter().position(|image| image.id == id) {
+                    at
+                } else {
+                    found.push(self.saved(&index, id, name)?);
+                    found.len() - 1
                 };
                 let image = &mut found[at];
                 if let Some(reference) = reference.filter(|name| !image.references.contains(name)) {

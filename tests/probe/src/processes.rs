@@ -46,6 +46,8 @@ pub(crate) fn spy() -> Outcome {
             match fs::read_link(format!("{path}/exe")) {
                 Ok(exe) if exe != image => say(&format!("leak: {name} is {}\n", exe.display()))?,
                 Ok(_) => {}
+                // One that has ended and was not reaped has no memory to hide.
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {}
                 Err(_) => {
                     for file in ["mem", "fd/3", "cwd/etc/hostname", "root/etc/hostname"] {
                         let got = fs::File::options()
@@ -53,8 +55,9 @@ pub(crate) fn spy() -> Outcome {
                             .write(file == "mem")
                             .open(format!("{path}/{file}"));
                         // The process may have become the program between the two looks.
-                        let is_still_ours = fs::read_link(format!("{path}/exe")).is_err();
-                        if got.is_ok() && is_still_ours && fs::exists(&path)? {
+                        let is_still_ours = fs::read_link(format!("{path}/exe"))
+                            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+                        if got.is_ok() && is_still_ours {
                             say(&format!("leak: {path}/{file}\n"))?;
                         }
                     }

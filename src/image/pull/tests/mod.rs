@@ -4,6 +4,7 @@ mod access;
 mod disk;
 mod faults;
 mod images;
+mod pinned;
 mod processes;
 mod real;
 mod secure;

@@ -153,7 +153,7 @@ pub(super) fn disk(session: &Session<'_>, format: &Format) -> Result<(), Failure
         .map_err(|error| Failure::Usage(error.to_string()))?;
     if let Format::Table = format {
         let total: u64 = rows.iter().map(|(bytes, _)| bytes).sum();
-        text.push_str(&format!("\nTotal: {}\n", human::size(total)));
+        text = format!("{text}\nTotal: {}\n", human::size(total));
     }
     Ok(session.ui.data(text)?)
 }

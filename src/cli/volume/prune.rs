@@ -93,11 +93,12 @@ fn print(
     verb: &str,
     sizes: &BTreeMap<String, u64>,
 ) -> Result<(), Failure> {
-    let mut text = String::new();
-    if !sizes.is_empty() {
-        text = format!("{title}\n{}\n", lines(sizes.keys()));
-    }
-    let total: u64 = sizes.values().sum();
-    text.push_str(&format!("Total {verb} space: {}\n", human::size(total)));
+    let list = if sizes.is_empty() {
+        String::new()
+    } else {
+        format!("{title}\n{}\n", lines(sizes.keys()))
+    };
+    let total = human::size(sizes.values().sum());
+    let text = format!("{list}Total {verb} space: {total}\n");
     Ok(session.ui.data(text)?)
 }

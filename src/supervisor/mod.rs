@@ -153,7 +153,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let on_purpose = loop {
         tokio::select! {
             () = &mut serving => break false,
-            Some(change) = changed.recv() => dispatch(&context, &registry, change).await,
+            Some(change) = changed.recv() => Box::pin(dispatch(&context, &registry, change)).await,
             removed = network_changes.removed(), if watching => match removed {
                 Ok(()) => repair(&context).await,
                 Err(error) => {

@@ -285,7 +285,7 @@ fn every_descriptor_number_is_useless_as_a_directory() {
             format!("/proc/thread-self/fd/{number}"),
         ] {
             let mut process = probe_process(&["cwd", "ls:."]);
-            process.cwd = path.clone();
+            process.cwd.clone_from(&path);
             if let Ok(running) = running.exec_process(&process, false) {
                 panic!("{path}: {}", running.finish().text);
             }

@@ -150,7 +150,7 @@ impl Bench<'_> {
         let (mut bare, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let begin = Instant::now();
-            self.bare_exec(&running);
+            Self::bare_exec(&running);
             bare.push(begin.elapsed());
             let begin = Instant::now();
             assert_eq!(running.exec(&["exit:0"]).code, 0);
@@ -161,7 +161,7 @@ impl Bench<'_> {
     }
 
     /// What nsenter(1) does, without its own start.
-    fn bare_exec(&self, running: &Running) {
+    fn bare_exec(running: &Running) {
         let arguments = Texts::new(vec![c"probe".to_owned(), c"exit:0".to_owned()]);
         let environment = Texts::new(vec![]);
         let all = ThreadNameSpaceType::MOUNT

@@ -93,12 +93,11 @@ fn print(
     verb: &str,
     sizes: &BTreeMap<String, u64>,
 ) -> Result<(), Failure> {
-    let list = if sizes.is_empty() {
-        String::new()
-    } else {
-        format!("{title}\n{}\n", lines(sizes.keys()))
-    };
-    let total = human::size(sizes.values().sum());
-    let text = format!("{list}Total {verb} space: {total}\n");
+    let mut text = String::new();
+    if !sizes.is_empty() {
+        text = format!("{title}\n{}\n", lines(sizes.keys()));
+    }
+    let total: u64 = sizes.values().sum();
+    text = format!("{text}Total {verb} space: {}\n", human::size(total));
     Ok(session.ui.data(text)?)
 }

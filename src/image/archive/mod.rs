@@ -56,7 +56,7 @@ pub fn load(
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
     open_input(path)
-        .and_then(|input| with_load(store, input, progress, run))
+        .and_then(|input| load_input(store, input, progress, run_all))
         .map_err(|error| error.of_archive(path, store.state()))
 }
 
@@ -82,8 +82,13 @@ pub fn load_stream(
     (name, source): (&str, Box<dyn Read + Send>),
     progress: &dyn Fn(LoadProgress),
 ) -> Result<Vec<String>, LoadError> {
-    with_load(store, Input::Stream(source, None), progress, run)
+    load_input(store, Input::Stream(source, None), progress, run_all)
         .map_err(|error| error.of_archive(Path::new(name), store.state()))
+}
+
+/// A function of its own: the method's path would be one of a single lifetime.
+fn run_all(load: &mut Load<'_>) -> Result<Vec<String>, LoadError> {
+    load.run()
 }
 
 /// What is loaded.
@@ -92,11 +97,11 @@ enum Input {
     Stream(Box<dyn Read + Send>, Option<u64>),
 }
 
-fn with_load<T>(
+fn load_input<T>(
     store: &ImageStore,
     input: Input,
     progress: &dyn Fn(LoadProgress),
-    work: impl FnOnce(Load<'_>) -> Result<T, LoadError>,
+    work: impl FnOnce(&mut Load<'_>) -> Result<T, LoadError>,
 ) -> Result<T, LoadError> {
     let _lease = store.lease()?;
     let workspace = store.workspace()?;
@@ -114,17 +119,12 @@ fn with_load<T>(
             Source::Archive(Scan::read(counted, &intake)?)
         }
     };
-    work(Load {
+    work(&mut Load {
         store,
         intake: &intake,
         workspace: &workspace,
         source,
     })
-}
-
-/// A function of its own: a method would be one for a single lifetime.
-fn run(load: Load<'_>) -> Result<Vec<String>, LoadError> {
-    load.run()
 }
 
 /// Where the files of a load are.
@@ -143,7 +143,12 @@ pub fn load_one(
     wanted: Option<&str>,
 ) -> Result<String, LoadError> {
     open_input(path)
-        .and_then(|input| with_load(store, input, &|_| {}, |load| load.run_one(path, wanted)))
+        .and_then(|input| {
+            load_input(store, input, &|_| {}, |load| {
+                let names = load.one(path, wanted)?;
+                Ok(names.into_iter().next().unwrap_or_default())
+            })
+        })
         .map_err(|error| error.of_archive(path, store.state()))
 }
 
@@ -170,7 +175,7 @@ struct Found {
 }
 
 impl Load<'_> {
-    fn run(mut self) -> Result<Vec<String>, LoadError> {
+    fn run(&mut self) -> Result<Vec<String>, LoadError> {
         let mut names = Vec::new();
         for image in self.images()? {
             names.extend(self.add(image)?);
@@ -178,8 +183,8 @@ impl Load<'_> {
         Ok(names)
     }
 
-    /// Adds one image without a name, and returns its id.
-    fn run_one(mut self, path: &Path, wanted: Option<&str>) -> Result<String, LoadError> {
+    /// Adds one image without a name: the one that is wanted, the only one, or the latest.
+    fn one(&mut self, path: &Path, wanted: Option<&str>) -> Result<Vec<String>, LoadError> {
         let mut images = self.images()?;
         let is_wanted = |image: &Found| {
             let wanted = wanted.unwrap_or("latest");
@@ -203,8 +208,7 @@ impl Load<'_> {
         };
         let mut image = images.swap_remove(at);
         image.references.clear();
-        let names = self.add(image)?;
-        Ok(names.into_iter().next().unwrap_or_default())
+        self.add(image)
     }
 
     fn images(&self) -> Result<Vec<Found>, LoadError> {

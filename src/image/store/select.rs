@@ -43,7 +43,8 @@ impl ImageStore {
         let mut found: Vec<SavedImage> = Vec::new();
         for name in names {
             for (id, reference) in named(&index, name)? {
-                let at = if let Some(at) = found.iter().position(|image| image.id == id) {
+                let known = found.iter().position(|image| image.id == id);
+                let at = if let Some(at) = known {
                     at
                 } else {
                     found.push(self.saved(&index, id, name)?);

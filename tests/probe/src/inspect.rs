@@ -63,7 +63,7 @@ pub(crate) fn open(mode: &str, path: &str) -> Outcome {
 pub(crate) fn node(path: &str, numbers: &str) -> Outcome {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let (major, minor) = numbers.split_once(':').ok_or_else(invalid)?;
-    let number = |text: &str| text.parse::<u32>().map_err(|_| invalid());
+    let number = |text: &str| text.parse::<u32>().map_err(|_error| invalid());
     let device = libc::makedev(number(major)?, number(minor)?);
     let path = CString::new(path)?;
     // SAFETY: the path ends with a null byte and lives through the call.
@@ -79,7 +79,7 @@ pub(crate) fn node(path: &str, numbers: &str) -> Outcome {
 pub(crate) fn chown(path: &str, owner: &str) -> Outcome {
     let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
     let (uid, gid) = owner.split_once(':').ok_or_else(invalid)?;
-    let number = |text: &str| text.parse::<u32>().map_err(|_| invalid());
+    let number = |text: &str| text.parse::<u32>().map_err(|_error| invalid());
     std::os::unix::fs::chown(path, Some(number(uid)?), Some(number(gid)?))?;
     Ok("changed".to_owned())
 }

@@ -260,6 +260,8 @@ fn devices_that_cannot_be_had_are_refused_with_their_place() {
 
 #[test]
 fn limits_of_block_devices_are_passed_on_or_refused() {
+    use runtime::spec::ThrottleBound::{ReadBytes, ReadOperations, WriteBytes, WriteOperations};
+
     let rate = |path: &str, rate| DeviceRate {
         path: path.into(),
         rate,
@@ -290,7 +292,6 @@ fn limits_of_block_devices_are_passed_on_or_refused() {
         .iter()
         .map(|t| (t.bound, t.rate))
         .collect();
-    use runtime::spec::ThrottleBound::{ReadBytes, ReadOperations, WriteBytes, WriteOperations};
     assert_eq!(
         rates,
         [

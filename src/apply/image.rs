@@ -247,8 +247,8 @@ pub(super) async fn remove(context: &Context, reference: &str) -> Result<Done, A
             name: reference.to_owned(),
             source,
         })?
-        .into_iter()
-        .map(|record| record.image)
+        .iter()
+        .flat_map(|record| record.images().cloned())
         .collect();
     let (images, name) = (context.images.clone(), reference.to_owned());
     spawn_blocking(move || images.remove(&name, false, &in_use))

@@ -184,3 +184,48 @@ volumes: { data: { name: contested } }
     }
     world.finish();
 }
+
+#[test]
+fn an_image_is_mounted_read_only_and_stays_while_it_is() {
+    let world = World::new(
+        r#"
+services:
+  tools:
+    image: tools:1
+    build: .
+    command: sleep 1000
+    init: true
+  web:
+    image: busybox
+    command: sleep 1000
+    init: true
+    volumes:
+      - { type: image, source: "tools:1", target: /tools }
+      - { type: image, source: "tools:1", target: /part, image: { subpath: opt } }
+"#,
+    );
+    world.write("Dockerfile", "FROM busybox\nCOPY seed /opt/seed\n");
+    world.write("seed", "of the tools\n");
+    // The image is built although only its mounting service is asked for.
+    world.stack(&["up", "-d", "web"]).ok();
+    let run = |words: &[&str]| {
+        let exec = ["exec", "-T", "web"];
+        world.stack(&[&exec, words].concat())
+    };
+    for path in ["/tools/opt/seed", "/part/seed"] {
+        assert_eq!(run(&["cat", path]).ok().stdout, "of the tools\n");
+    }
+    assert_eq!(
+        run(&["cat", "/tools/data/seed"]).ok().stdout,
+        "from the image\n"
+    );
+    let refused = run(&["touch", "/tools/x"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("Read-only"), "{refused:#?}");
+    world.stack(&["image", "rm", "tools:1"]).fails(4);
+    world.stack(&["restart", "-t", "0", "web"]).ok();
+    run(&["cat", "/part/seed"]).ok();
+    world.stack(&["down", "-v", "-t", "0"]).ok();
+    world.stack(&["image", "rm", "tools:1"]).ok();
+    world.finish();
+}

@@ -151,7 +151,7 @@ fn rows(disk: &DiskUse) -> Vec<Row> {
 fn used_images(disk: &DiskUse) -> BTreeSet<ImageId> {
     let containers = disk.containers.iter();
     containers
-        .map(|(container, _)| container.record.image.clone())
+        .flat_map(|(container, _)| container.record.images().cloned())
         .collect()
 }
 

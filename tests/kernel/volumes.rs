@@ -1,6 +1,6 @@
 //! `stack volume …`: volumes by themselves, and what never takes them away.
 
-use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::World;
 
@@ -164,20 +164,20 @@ volumes: { data: { name: contested } }
 "#,
     );
     for _ in 0..5 {
-        let mut attacks: Vec<_> = (0..4)
-            .map(|_| {
-                world
-                    .command(&["volume", "rm", "-f", "contested"])
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .unwrap()
-            })
-            .collect();
-        world.stack(&["up", "-d", "--wait"]).ok();
-        for attack in &mut attacks {
-            attack.wait().unwrap();
-        }
+        let is_up = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let attack = || {
+                while !is_up.load(Ordering::SeqCst) {
+                    let mut remove = world.command(&["volume", "rm", "-f", "contested"]);
+                    let _refused = remove.output().unwrap();
+                }
+            };
+            scope.spawn(attack);
+            scope.spawn(attack);
+            let up = world.stack(&["up", "-d", "--wait"]);
+            is_up.store(true, Ordering::SeqCst);
+            up.ok();
+        });
         assert!(world.root().join("volumes/contested/_data/seed").exists());
         world.stack(&["volume", "rm", "-f", "contested"]).fails(1);
         world.stack(&["down", "-t", "0"]).ok();

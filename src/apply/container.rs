@@ -36,6 +36,7 @@ pub(super) async fn create(
 ) -> Result<Done, ApplyError> {
     job.working(subject, "creating").await;
     let image = image_of(context, new)?;
+    let mounted = places::mounted_images(context, new)?;
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
@@ -46,6 +47,7 @@ pub(super) async fn create(
             new,
             id: &id,
             image: &image,
+            mounted: &mounted,
             places: &places,
             host: &observe::host_facts(),
             now: super::now(),

@@ -249,8 +249,8 @@ pub(super) async fn remove(context: &Context, reference: &str) -> Result<Done, A
             name: reference.to_owned(),
             source,
         })?
-        .into_iter()
-        .map(|record| record.image)
+        .iter()
+        .flat_map(|record| record.images().cloned())
         .collect();
     let cached = build::cached_layers(&context.root).map_err(ApplyError::Store)?;
     let (images, name) = (context.images.clone(), reference.to_owned());

@@ -1,14 +1,15 @@
 //! Where a new container's things lie on the host, and whose namespaces it joins.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{ApplyError, Context, Job, container::find};
 use crate::{
     container,
-    model::{ContainerId, ContainerRecord, ContainerRole},
+    model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord},
     plan::{
         ContainerRef, NamespaceOwner, NewContainer,
         lower::{JoinedPlaces, Places},
+        mounted_references,
     },
 };
 
@@ -85,4 +86,20 @@ pub(super) fn join(
         places.ipc = Some(process(owner(ipc)?, "ipc")?);
     }
     Ok(places)
+}
+
+/// Finds the images that a container mounts, by reference.
+pub(super) fn mounted_images(
+    context: &Context,
+    new: &NewContainer,
+) -> Result<BTreeMap<String, ImageRecord>, ApplyError> {
+    let mut found = BTreeMap::new();
+    for reference in mounted_references(&new.service) {
+        let image = context.images.find(reference).map_err(ApplyError::Image)?;
+        let missing = || ApplyError::ImageMissing {
+            reference: reference.to_owned(),
+        };
+        found.insert(reference.to_owned(), image.ok_or_else(missing)?);
+    }
+    Ok(found)
 }

@@ -42,6 +42,9 @@ pub struct ContainerRecord {
     pub anonymous_volumes: IndexMap<String, String>,
     /// Named volumes it mounts, full names.
     pub volumes: Vec<String>,
+    /// Images that it mounts (`type: image`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_images: Vec<ImageId>,
     /// All labels: image's, service's, `com.docker.compose.*`.
     pub labels: IndexMap<String, String>,
     /// When it was made.
@@ -51,6 +54,11 @@ pub struct ContainerRecord {
 impl ContainerRecord {
     /// The schema version that this build writes.
     pub const VERSION: u32 = 1;
+
+    /// Returns the images that must stay for it: its own, and those that it mounts.
+    pub fn images(&self) -> impl Iterator<Item = &ImageId> {
+        std::iter::once(&self.image).chain(&self.mounted_images)
+    }
 }
 
 /// What a container is to its service.

@@ -8,7 +8,7 @@ mod host;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compose_spec::model::{ImageSource, Project, ProjectName};
+use compose_spec::model::{ImageSource, MountSource, Project, ProjectName, Service};
 
 use crate::{
     build::{self, HousekeepingError},
@@ -201,21 +201,31 @@ fn read_images(
     Ok((found, fetched))
 }
 
-/// Returns the references that a project's services run, as written, or as built.
+/// Returns the references that a project's services run, as written, or as built, and those that they mount.
 fn image_references(project: &Project) -> BTreeSet<String> {
+    let own = |service: &Service| match &service.image {
+        ImageSource::Pull { image }
+        | ImageSource::Build {
+            image: Some(image), ..
+        } => Some(image.clone()),
+        ImageSource::Build { image: None, .. } => {
+            Some(format!("{}-{}", project.name, service.name))
+        }
+        ImageSource::Provider(_) => None,
+    };
+    let mounts = project
+        .services
+        .values()
+        .flat_map(|service| &service.mounts);
+    let mounted = mounts.filter_map(|mount| match &mount.source {
+        MountSource::Image { image, .. } => Some(image.clone()),
+        _ => None,
+    });
     project
         .services
         .values()
-        .filter_map(|service| match &service.image {
-            ImageSource::Pull { image }
-            | ImageSource::Build {
-                image: Some(image), ..
-            } => Some(image.clone()),
-            ImageSource::Build { image: None, .. } => {
-                Some(format!("{}-{}", project.name, service.name))
-            }
-            ImageSource::Provider(_) => None,
-        })
+        .filter_map(own)
+        .chain(mounted)
         .collect()
 }
 

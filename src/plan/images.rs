@@ -1,6 +1,10 @@
 //! Images: which are fetched or built, and where each container's comes from.
 
-use compose_spec::model::{Build, ImageSource, ProjectName, PullPolicy, Service, ServiceName};
+use std::collections::BTreeSet;
+
+use compose_spec::model::{
+    Build, ImageSource, MountSource, ProjectName, PullPolicy, Service, ServiceName,
+};
 
 use super::{Action, Inputs, Mode, PlanError, StepId, graph::Draft, lower::LowerError};
 use crate::model::{ImageRecord, SubjectKind};
@@ -16,6 +20,50 @@ pub fn image_reference(project: &ProjectName, service: &Service) -> String {
         ImageSource::Build { image: None, .. } => format!("{project}-{}", service.name),
         ImageSource::Provider(_) => String::new(),
     }
+}
+
+/// Returns the references of the images that a service mounts, as written, each once.
+pub fn mounted_references(service: &Service) -> BTreeSet<&str> {
+    let sources = service.mounts.iter().map(|mount| &mount.source);
+    sources
+        .filter_map(|source| match source {
+            MountSource::Image { image, .. } => Some(image.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Returns the steps that fetch or build the images that a service mounts.
+pub(super) fn supply_mounted(
+    inputs: &Inputs<'_>,
+    service: &Service,
+    draft: &mut Draft,
+) -> Result<Vec<StepId>, PlanError> {
+    let mut steps = Vec::new();
+    for reference in mounted_references(service) {
+        if let Some(step) = draft.images.get(reference) {
+            steps.push(*step);
+            continue;
+        }
+        if let Some(builder) = builder(inputs, reference)? {
+            if let Supplied::From(step) = supply(inputs, builder, true, draft)? {
+                steps.push(step);
+            }
+            continue;
+        }
+        if inputs.observed.images.contains_key(reference) {
+            continue;
+        }
+        let action = Action::PullImage {
+            reference: reference.to_owned(),
+            platform: service.platform.clone(),
+            always: false,
+        };
+        let step = draft.step((SubjectKind::Image, reference), action, "not in the store");
+        draft.images.insert(reference.to_owned(), step);
+        steps.push(step);
+    }
+    Ok(steps)
 }
 
 /// Where the image of a service stands.

@@ -35,7 +35,7 @@ pub use action::{
 pub use desired::{Desired, with_dependencies};
 pub use display::{describe, display};
 pub use error::PlanError;
-pub use images::{base_services, image_reference};
+pub use images::{base_services, image_reference, mounted_references};
 pub use inputs::{
     ChangedVolumes, DownInputs, DownOptions, HostFacts, Inputs, LifecycleAction, LifecycleInputs,
     Mode, Recreate, RemoveImages, RunInputs, Stopped, UpOptions,

@@ -56,6 +56,8 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
         });
     }
     let image = images::supply(&inputs, &service, true, &mut draft).map_err(|error| vec![error])?;
+    let mounted =
+        images::supply_mounted(&inputs, &service, &mut draft).map_err(|error| vec![error])?;
     let default_name = format!("{}-{}-run-{}", inputs.project.name, service.name, run.slug);
     let request = Request {
         service: &service,
@@ -82,6 +84,7 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
         service: &service,
         selected: true,
         image: Supplied::Absent,
+        mounted,
         members: Vec::new(),
         missing: Vec::new(),
         count: 1,

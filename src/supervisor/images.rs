@@ -332,7 +332,7 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
     };
     let in_use: Vec<ImageId> = containers
         .iter()
-        .map(|record| record.image.clone())
+        .flat_map(|record| record.images().cloned())
         .collect();
     let cached = match cached_layers(&context.root) {
         Ok(cached) => cached,
@@ -348,7 +348,9 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
             Err(error @ ImageError::InUse(_)) => {
                 let mut report = ErrorReport::of(FailureKind::Image, &error);
                 if let Ok(Some(image)) = context.images.find(name) {
-                    let users = containers.iter().filter(|record| record.image == image.id);
+                    let users = containers
+                        .iter()
+                        .filter(|record| record.images().any(|id| *id == image.id));
                     let users: Vec<&str> = users.map(|record| record.name.as_str()).collect();
                     report.chain.push(format!("by {}", users.join(", ")));
                     report.hints =

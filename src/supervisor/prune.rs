@@ -11,7 +11,10 @@ use crate::{
 
 pub(super) async fn images(context: &Context, filter: PruneFilter) -> Outcome {
     let in_use: Vec<ImageId> = match container::read_all(&context.root) {
-        Ok(records) => records.into_iter().map(|record| record.image).collect(),
+        Ok(records) => records
+            .iter()
+            .flat_map(|record| record.images().cloned())
+            .collect(),
         Err(error) => return image_failure(&error),
     };
     let cached = match build::cached_layers(&context.root) {

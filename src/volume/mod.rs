@@ -7,6 +7,7 @@
 //!   .lock           held while the volume is made, filled or removed
 //!   .fill           content of an image on its way into an empty volume
 //!   .fill-ready     `.fill` is complete: what was moved already stays, the rest follows (names the directory inside the volume)
+//! <run>/volume-uses.lock    shared while a container is made with its volumes, exclusive while somebody looks who uses one
 //! ```
 //!
 //! Blocking; callers run it where blocking is allowed. It never decides which volumes there should be.
@@ -117,4 +118,23 @@ pub fn copy_up_below(
 /// Makes a directory inside a volume, for mounts with a subpath that are not filled from the image.
 pub fn ensure_subpath(root: &Root, name: &str, subpath: &str) -> Result<(), VolumeError> {
     Volumes::open(root).ensure_subpath(name, subpath)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_looks_for_users_while_a_container_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::below(directory.path());
+        let (first, second) = (hold_uses(&root).unwrap(), hold_uses(&root).unwrap());
+        drop(first);
+        assert!(store::try_lock(&uses_path(&root)).unwrap().is_none());
+        drop(second);
+        let frozen = freeze_uses(&root).unwrap();
+        assert!(store::is_locked(&uses_path(&root)).unwrap());
+        drop(frozen);
+        assert!(!store::is_locked(&uses_path(&root)).unwrap());
+    }
 }

@@ -1,6 +1,6 @@
 //! `stack volume …`: volumes by themselves, and what never takes them away.
 
-use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::World;
 
@@ -11,7 +11,8 @@ services:
     command: sleep 1000
     init: true
     volumes: [ "data:/data", "/cache" ]
-volumes: { data: , spare: }
+  idle: { image: busybox, command: sleep 1000, init: true }
+volumes: { data: }
 "#;
 
 /// Names of the volumes that `volume ls` shows with these filters.
@@ -98,24 +99,27 @@ fn prune_takes_only_what_nothing_wants() {
     let world = World::new(SHOP);
     world.stack(&["up", "-d"]).ok();
     let of_project = world.stack(&["volumes", "-q"]).ok();
-    assert_eq!(of_project.stdout.lines().count(), 3, "{of_project:#?}");
+    assert_eq!(of_project.stdout.lines().count(), 2, "{of_project:#?}");
     let of_service = world.stack(&["volumes", "-q", "web"]).ok();
     assert_eq!(of_service.stdout.lines().count(), 2, "{of_service:#?}");
+    let of_other = world.stack(&["volumes", "-q", "idle"]).ok();
+    assert_eq!(of_other.stdout, "", "{of_other:#?}");
     let anonymous = world.stack(&["volume", "create"]).ok().stdout;
     world.stack(&["volume", "create", "byhand"]).ok();
     // Nobody can be asked here.
     world.stack(&["volume", "prune"]).fails(1);
-    assert_eq!(names(&world, &[]).len(), 5);
+    assert_eq!(names(&world, &[]).len(), 4);
     let planned = world.stack(&["--dry-run", "volume", "prune"]).ok();
     assert!(planned.stdout.contains(anonymous.trim()), "{planned:#?}");
     let pruned = world.stack(&["volume", "prune", "-f"]).ok();
     assert!(pruned.stdout.contains(anonymous.trim()), "{pruned:#?}");
     assert!(pruned.stdout.contains("Total reclaimed space: "));
-    assert_eq!(names(&world, &[]).len(), 4);
-    // `spare` is used by no container, but its project is wanted.
+    assert_eq!(names(&world, &[]).len(), 3);
+    // No container has `data` now, but the project is wanted, and may want it again.
+    world.stack(&["rm", "-s", "-f", "web"]).ok();
     let pruned = world.stack(&["volume", "prune", "-a", "-f"]).ok();
     assert!(pruned.stdout.contains("byhand"), "{pruned:#?}");
-    assert_eq!(names(&world, &[]).len(), 3);
+    assert_eq!(names(&world, &["name=_data"]).len(), 1);
     world.stack(&["down", "-t", "0"]).ok();
     let pruned = world.stack(&["volume", "prune", "-a", "-f"]).ok();
     assert_eq!(names(&world, &[]), [""; 0], "{pruned:#?}");
@@ -160,23 +164,68 @@ volumes: { data: { name: contested } }
 "#,
     );
     for _ in 0..5 {
-        let mut attacks: Vec<_> = (0..4)
-            .map(|_| {
-                world
-                    .command(&["volume", "rm", "-f", "contested"])
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .unwrap()
-            })
-            .collect();
-        world.stack(&["up", "-d", "--wait"]).ok();
-        for attack in &mut attacks {
-            attack.wait().unwrap();
-        }
+        let is_up = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let attack = || {
+                while !is_up.load(Ordering::SeqCst) {
+                    let mut remove = world.command(&["volume", "rm", "-f", "contested"]);
+                    let _refused = remove.output().unwrap();
+                }
+            };
+            scope.spawn(attack);
+            scope.spawn(attack);
+            let up = world.stack(&["up", "-d", "--wait"]);
+            is_up.store(true, Ordering::SeqCst);
+            up.ok();
+        });
         assert!(world.root().join("volumes/contested/_data/seed").exists());
         world.stack(&["volume", "rm", "-f", "contested"]).fails(1);
         world.stack(&["down", "-t", "0"]).ok();
     }
+    world.finish();
+}
+
+#[test]
+fn an_image_is_mounted_read_only_and_stays_while_it_is() {
+    let world = World::new(
+        r#"
+services:
+  tools:
+    image: tools:1
+    build: .
+    command: sleep 1000
+    init: true
+  web:
+    image: busybox
+    command: sleep 1000
+    init: true
+    volumes:
+      - { type: image, source: "tools:1", target: /tools }
+      - { type: image, source: "tools:1", target: /part, image: { subpath: opt } }
+"#,
+    );
+    world.write("Dockerfile", "FROM busybox\nCOPY seed /opt/seed\n");
+    world.write("seed", "of the tools\n");
+    // The image is built although only its mounting service is asked for.
+    world.stack(&["up", "-d", "web"]).ok();
+    let run = |words: &[&str]| {
+        let exec = ["exec", "-T", "web"];
+        world.stack(&[&exec, words].concat())
+    };
+    for path in ["/tools/opt/seed", "/part/seed"] {
+        assert_eq!(run(&["cat", path]).ok().stdout, "of the tools\n");
+    }
+    assert_eq!(
+        run(&["cat", "/tools/data/seed"]).ok().stdout,
+        "from the image\n"
+    );
+    let refused = run(&["touch", "/tools/x"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("Read-only"), "{refused:#?}");
+    world.stack(&["image", "rm", "tools:1"]).fails(4);
+    world.stack(&["restart", "-t", "0", "web"]).ok();
+    run(&["cat", "/part/seed"]).ok();
+    world.stack(&["down", "-v", "-t", "0"]).ok();
+    world.stack(&["image", "rm", "tools:1"]).ok();
     world.finish();
 }

@@ -104,7 +104,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let used: BTreeSet<_> = disk
         .containers
         .iter()
-        .map(|(container, _)| container.record.image.clone())
+        .flat_map(|(container, _)| container.record.images().cloned())
         .collect();
     let unused = unused(&disk, &filter, &used);
     let count = unused.len();

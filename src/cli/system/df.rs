@@ -156,7 +156,7 @@ fn cache_bytes(disk: &DiskUse) -> u64 {
 fn used_images(disk: &DiskUse) -> BTreeSet<ImageId> {
     let containers = disk.containers.iter();
     containers
-        .map(|(container, _)| container.record.image.clone())
+        .flat_map(|(container, _)| container.record.images().cloned())
         .collect()
 }
 

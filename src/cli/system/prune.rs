@@ -126,7 +126,7 @@ fn find(
         .containers
         .iter()
         .filter(|(container, _)| !of_stopped(&container.record.project))
-        .map(|(container, _)| container.record.image.clone())
+        .flat_map(|(container, _)| container.record.images().cloned())
         .collect();
     let unused = unused(disk, filter, &kept);
     // So are the volumes that only they mount.

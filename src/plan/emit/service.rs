@@ -132,6 +132,7 @@ impl<'a> Emission<'_, 'a> {
                 .iter()
                 .filter_map(|name| draft.volumes.get(name).copied()),
         );
+        needs.extend(&self.work.mounted);
         let (cause, starts) = self.reason(replaces, &name);
         let subject = (SubjectKind::Container, name.as_str());
         let create = draft.step(

@@ -19,7 +19,7 @@ mod signal;
 mod tmpfs;
 mod users;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use compose_spec::model::{FileSource, Project};
 use runtime::spec::{ContainerSpec, Rootfs, Stdio};
@@ -48,6 +48,8 @@ pub struct LowerInput<'a> {
     pub id: &'a ContainerId,
     /// Its image.
     pub image: &'a ImageRecord,
+    /// The images that it mounts, by reference as written.
+    pub mounted: &'a BTreeMap<String, ImageRecord>,
     /// Where its things lie on the host.
     pub places: &'a Places,
     /// What of the host matters.
@@ -234,6 +236,11 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         published: new.published.clone(),
         anonymous_volumes: mounts.anonymous,
         volumes: mounts.named,
+        mounted_images: input
+            .mounted
+            .values()
+            .map(|image| image.id.clone())
+            .collect(),
         labels: labels::lower(input),
         created: input.now,
     };
@@ -288,6 +295,7 @@ pub(super) fn check(
         new,
         id: &id,
         image: &image,
+        mounted: &BTreeMap::new(),
         places: &places,
         host,
         now: Timestamp(0),

@@ -157,7 +157,18 @@ impl Mounts {
                     (&path, checks),
                 ));
             }
-            MountSource::Image { .. } => checks.unsupported(path, "mounting an image"),
+            MountSource::Image { image, subpath } => {
+                // Not known yet when a plan is checked; the runtime refuses a mount without layers.
+                let known = input.mounted.get(image);
+                self.all.push(Mount {
+                    target,
+                    kind: MountKind::Image {
+                        lowers: known.map_or_else(Vec::new, |known| known.layers.clone()),
+                        subpath: subpath.clone(),
+                    },
+                    read_only: true,
+                });
+            }
         }
     }
 

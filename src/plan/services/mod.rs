@@ -8,7 +8,7 @@ use compose_spec::model::{Namespace, NetworkMode, Service, ServiceName};
 
 use self::judge::{blocked, judge};
 use super::{
-    ContainerRef, Inputs, Joins, Mode, NamespaceOwner, PlanError, drift,
+    ContainerRef, Inputs, Joins, Mode, NamespaceOwner, PlanError, StepId, drift,
     graph::Draft,
     images::{self, Supplied},
     networks::Networks,
@@ -23,6 +23,8 @@ pub(super) struct Work<'a> {
     /// The call is about it; otherwise it only follows others.
     pub(super) selected: bool,
     pub(super) image: Supplied,
+    /// The steps that bring the images that it mounts.
+    pub(super) mounted: Vec<StepId>,
     /// Its replicas that exist, by number.
     pub(super) members: Vec<Member<'a>>,
     /// Numbers of replicas to make.
@@ -105,6 +107,7 @@ pub(super) fn decide<'a>(
         // The loop cares for everything that exists, whatever the last call was about.
         selected: named || (enforce && !members.is_empty()),
         image: Supplied::Absent,
+        mounted: Vec::new(),
         count: u32::try_from(members.len()).unwrap_or(u32::MAX),
         members,
         missing: Vec::new(),
@@ -197,6 +200,9 @@ fn settle_image(
     if needs_image && !matches!(work.image, Supplied::Known(_) | Supplied::From(_)) {
         work.image = images::supply(inputs, work.service, true, draft)?;
         work.held |= is_coming(work);
+    }
+    if needs_image {
+        work.mounted = images::supply_mounted(inputs, work.service, draft)?;
     }
     Ok(())
 }

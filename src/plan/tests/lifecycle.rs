@@ -101,6 +101,34 @@ fn down_with_everything_asks_for_the_data() {
 }
 
 #[test]
+fn down_leaves_volumes_that_are_protected_or_that_other_projects_have() {
+    let mut world = settled();
+    let options = DownOptions {
+        volumes: true,
+        ..DownOptions::default()
+    };
+    let known = world.observed.volumes.get_mut("shop_data").unwrap();
+    known.protected = true;
+    let text = down_text(&world, &options);
+    assert!(!text.contains("remove volume shop_data"), "{text}");
+    assert!(text.contains("volume `shop_data` is protected and is kept; `stack volume unprotect shop_data` allows its removal"), "{text}");
+    world
+        .observed
+        .volumes
+        .get_mut("shop_data")
+        .unwrap()
+        .protected = false;
+    let users = vec!["other-db-1".to_owned()];
+    world.observed.taken.volumes = [("shop_data".to_owned(), users)].into();
+    let text = down_text(&world, &options);
+    assert!(!text.contains("remove volume shop_data"), "{text}");
+    assert!(
+        text.contains("volume `shop_data` is still in use by other-db-1 and is kept"),
+        "{text}"
+    );
+}
+
+#[test]
 fn down_of_one_service_leaves_the_network() {
     let options = DownOptions {
         services: vec![name("web")],

@@ -1,6 +1,6 @@
 //! `up` in chosen situations: what is made, started, fetched and told.
 
-use compose_spec::model::{Condition, ImageSource, PublishedPort, PullPolicy};
+use compose_spec::model::{Condition, ImageSource, Mount, MountSource, PublishedPort, PullPolicy};
 use runtime::spec::ContainerState as State;
 
 use super::{
@@ -27,6 +27,34 @@ fn a_new_project_is_made_in_the_order_of_its_dependencies() {
     7 create container shop-web-1 shop_default=10.201.137.68 8080:80 (not there) needs 1,4
     8 await shop-db-1 healthy (others need it healthy) needs 6
     9 start container shop-web-1 (not there) needs 7,8
+    ");
+}
+
+#[test]
+fn an_image_that_is_mounted_comes_before_its_container() {
+    let mount = |image: &str| Mount {
+        target: format!("/{image}"),
+        read_only: false,
+        source: MountSource::Image {
+            image: image.to_owned(),
+            subpath: None,
+        },
+    };
+    let project = project([
+        service("web").with(|web| web.mounts = vec![mount("tools"), mount("shop-db")]),
+        service("db").built(),
+    ]);
+    let options = UpOptions {
+        services: vec![name("web")],
+        ..UpOptions::default()
+    };
+    insta::assert_snapshot!(planned(&mut World::new(), &project, options), @r"
+    1 ensure network shop_default 10.201.137.0/24 (not there)
+    2 pull image web:1 (not in the store)
+    3 build image shop-db (not in the store)
+    4 pull image tools (not in the store)
+    5 create container shop-web-1 shop_default=10.201.137.68 (not there) needs 1,2,3,4
+    6 start container shop-web-1 (not there) needs 5
     ");
 }
 

@@ -66,6 +66,7 @@ fn lower_with(
         new: &new,
         id: &id(),
         image,
+        mounted: &BTreeMap::new(),
         places: &places,
         host,
         now: Timestamp(5),

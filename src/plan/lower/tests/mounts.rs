@@ -319,6 +319,5 @@ fn mounts_that_cannot_be_are_refused_with_their_place() {
     services.web.volumes[10]: undefined volume `undefined`
     services.web.volumes[11]: unknown tmpfs option `fast`
     services.web.volumes[11]: invalid mode `10000`: at most 7777
-    services.web.volumes[12]: mounting an image is not supported
     ");
 }

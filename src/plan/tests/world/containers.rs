@@ -66,6 +66,7 @@ impl World {
             new,
             id: &id,
             image: &image,
+            mounted: &BTreeMap::new(),
             places: &places,
             host: &self.host,
             now: Timestamp(self.now),

@@ -2,19 +2,12 @@
 //!
 //! The tests run on threads with a small stack, so that recursion without a bound is seen.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, Instant},
-};
+use std::fmt::Write as _;
 
 use super::{findings, load_files};
 
-/// Far above what is needed, far below what an unbounded reader would take, also in a debug build on a busy machine.
-const PROMPT: Duration = Duration::from_secs(30);
-
 /// Loads a file on a thread with 2 MiB of stack and returns the codes of its errors.
 fn codes(text: String) -> Vec<&'static str> {
-    let start = Instant::now();
     let thread = std::thread::Builder::new()
         .stack_size(2 << 20)
         .spawn(move || match load_files(&[("compose.yaml", &text)]) {
@@ -25,9 +18,8 @@ fn codes(text: String) -> Vec<&'static str> {
                 .map(|found| found.code.as_str())
                 .collect(),
         });
-    let codes = thread.unwrap().join().expect("no panic");
-    assert!(start.elapsed() < PROMPT, "took {:?}", start.elapsed());
-    codes
+    // A reader without bounds meets the runner's own limit (.config/nextest.toml); how long it took is for benchmarks.
+    thread.unwrap().join().expect("no panic")
 }
 
 fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {

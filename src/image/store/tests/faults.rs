@@ -214,7 +214,7 @@ fn everything_in_turn() {
 }
 
 /// A process that does everything in turn is killed at some moment, dozens of times. Whatever moment it was, the store
-/// is sound, and the next one can do everything. Another process works at the same time all along.
+/// is sound, and the next one can do everything.
 #[test]
 fn processes_killed_at_any_moment_leave_a_sound_store() {
     let outer = tempfile::tempdir().unwrap();

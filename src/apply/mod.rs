@@ -23,15 +23,7 @@ pub use image::{check, pinned, registries};
 pub use queue::{Report, apply};
 pub use volumes::{VolumeChangeError, VolumeChanges, change_volumes};
 
-use crate::model::Timestamp;
-
-/// Reads the clock: the only place of the effects that does.
-pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }))
-}
+pub use crate::store::now;
 
 /// Returns 12 random hexadecimal digits, for the name of a one-off container.
 pub fn random_slug() -> String {

@@ -8,7 +8,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use fs_err as fs;
@@ -85,7 +85,7 @@ pub fn prune(
             *bytes = (*bytes).max(found.entry.size_bytes);
         }
     }
-    let now = now_ms();
+    let now = crate::store::now().0;
     let mut removed = Vec::new();
     let mut released = Vec::new();
     for mut found in all {
@@ -282,11 +282,4 @@ fn tree_bytes(path: &Path) -> io::Result<u64> {
 fn milliseconds(seconds: i64, nanos: i64) -> Timestamp {
     let milliseconds = seconds.saturating_mul(1000) + nanos / 1_000_000;
     Timestamp(u64::try_from(milliseconds).unwrap_or(0))
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }

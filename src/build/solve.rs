@@ -5,7 +5,6 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::atomic::AtomicUsize,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -110,7 +109,7 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
     };
     let result = run(&builder, &plan);
     cache.save_contexts();
-    history.save(now_ms());
+    history.save(crate::store::now().0);
     for path in cache.take_malformed() {
         (host.progress)(BuildEvent::Warning {
             text: format!("`{}` is not a valid record and was ignored", path.display()),
@@ -122,13 +121,6 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
         });
     }
     finish(&builder, &result?)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// Runs the planned stages and returns the target's result.

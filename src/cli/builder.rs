@@ -1,11 +1,11 @@
 //! `stack builder …`: what the build cache takes of the disk, and removing it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{failure::Failure, session::Session, values};
+use super::{clock, failure::Failure, session::Session, values};
 use crate::{
     model::{BuildCacheEntry, BuildCacheKind, BuildCachePrune},
     observe,
@@ -153,8 +153,8 @@ fn table(entries: &[BuildCacheEntry], verbose: bool) -> Table {
                 entry.kind.word().to_owned(),
                 size,
                 entry.shared.to_string(),
-                ago(entry.created.0),
-                ago(entry.used.0),
+                clock::ago(entry.created),
+                clock::ago(entry.used),
                 shorten(&entry.description),
             ]);
         } else {
@@ -162,7 +162,7 @@ fn table(entries: &[BuildCacheEntry], verbose: bool) -> Table {
                 entry.id.clone(),
                 (!entry.shared).to_string(),
                 size,
-                ago(entry.used.0),
+                clock::ago(entry.used),
             ]);
         }
     }
@@ -191,14 +191,6 @@ fn shorten(text: &str) -> String {
     let mut short: String = line.chars().take(DESCRIPTION_MAX).collect();
     short.push('…');
     short
-}
-
-fn ago(time_ms: u64) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let age = now.saturating_sub(Duration::from_millis(time_ms));
-    format!("{} ago", human::rough_duration(age))
 }
 
 fn options(all: bool, keep_bytes: Option<u64>, filters: &[Filter]) -> BuildCachePrune {

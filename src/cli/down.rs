@@ -12,7 +12,7 @@ use super::{
 use crate::{
     plan::{DownOptions, RemoveImages},
     protocol::{DownRequest, Request},
-    ui::{human, progress::ProgressOptions},
+    ui::progress::ProgressOptions,
 };
 
 /// Stop and remove the project's containers and networks
@@ -111,24 +111,11 @@ fn confirm_volumes(
     if volumes.is_empty() || !session.ui.options().interactive {
         return Ok(());
     }
-    session
-        .ui
-        .say("These volumes will be removed with all their data:");
-    for volume in &volumes {
-        let bytes = volume::size(session, volume)?;
-        session
-            .ui
-            .say(&format!("  {volume}  {}", human::size(bytes)));
-    }
-    let yes = session
-        .ui
-        .confirm("Remove them?", false)
-        .map_err(|error| Failure::intent("ask", &error))?;
-    if yes {
-        Ok(())
-    } else {
-        Err(Failure::message("nothing was removed"))
-    }
+    let sizes = volumes
+        .into_iter()
+        .map(|name| Ok((name.clone(), volume::size(session, &name)?)))
+        .collect::<Result<_, Failure>>()?;
+    volume::confirm_removal(session, &sizes)
 }
 
 /// Returns the names of the volumes that `down -v` would remove and that exist.

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
+    clock,
     failure::Failure,
     observed,
     session::{self, Session, service_names},
@@ -135,9 +136,7 @@ pub(super) fn created(image: &ImageSummary) -> String {
     if image.created.0 == 0 {
         return "N/A".into();
     }
-    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    let age = std::time::Duration::from_millis(now.saturating_sub(image.created.0));
-    format!("{} ago", human::rough_duration(age))
+    clock::ago(image.created)
 }
 
 /// Returns a full name as people type it: without the default registry.

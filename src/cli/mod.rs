@@ -8,6 +8,7 @@ mod attach;
 mod attached;
 mod build;
 mod builder;
+mod clock;
 mod commit;
 mod config;
 mod cp;

@@ -12,7 +12,7 @@ use super::{
     session::{Session, succeeded},
 };
 use crate::{
-    model::{Observed, Timestamp},
+    model::Observed,
     observe,
     plan::{self, Desired, DownInputs, DownOptions, Inputs, Plan, PlanError, UpOptions},
     protocol::{ErrorReport, Event, Outcome, Progress, StepState},
@@ -29,7 +29,7 @@ pub(super) fn up(
     let previous = desired(session, &loaded.project.name)?;
     let wanted = Desired::after_up(previous, loaded.project.clone(), options);
     let observed = observe(session, &wanted.project.name, Some(&wanted.project))?;
-    let now = Timestamp(jiff::Timestamp::now().as_millisecond().unsigned_abs());
+    let now = store::now();
     let options = UpOptions {
         since: now,
         ..options.clone()

@@ -17,11 +17,13 @@
 //!   netns/<id>                 pinned network namespaces
 //! ```
 
+mod clock;
 mod disk;
 mod file;
 mod networks;
 mod paths;
 
+pub use clock::now;
 pub use disk::Meter;
 pub use file::{
     Lock, StoreError, is_locked, lock, lock_shared, read_json, remove_tree, try_lock, write_json,

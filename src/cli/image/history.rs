@@ -62,7 +62,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         }
     };
     let created = |step: &Step| match step.created {
-        Some(created) if arguments.human => since(created),
+        Some(created) if arguments.human => crate::cli::clock::ago(created),
         Some(created) => time(created),
         None => "N/A".to_owned(),
     };
@@ -145,12 +145,6 @@ fn steps(details: &ImageDetails) -> Vec<Step> {
 fn parse_time(text: &str) -> Option<Timestamp> {
     let time = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
     u64::try_from(time).ok().map(Timestamp)
-}
-
-fn since(created: Timestamp) -> String {
-    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    let age = std::time::Duration::from_millis(now.saturating_sub(created.0));
-    format!("{} ago", human::rough_duration(age))
 }
 
 /// Writes a time as RFC 3339.

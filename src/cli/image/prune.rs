@@ -76,7 +76,7 @@ impl Filters {
 /// Reads a time: a duration before now, seconds since 1970, or RFC 3339 with or without a zone or a time of day.
 pub(in crate::cli) fn until(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("`{text}` is neither a duration such as 24h nor a time");
-    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    let now = crate::store::now().0;
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Timestamp(seconds.saturating_mul(1000)));
     }

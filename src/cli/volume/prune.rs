@@ -68,6 +68,14 @@ fn confirm(session: &Session<'_>, sizes: &BTreeMap<String, u64>) -> Result<(), F
                 .hint("--force does not ask"),
         );
     }
+    confirm_removal(session, sizes)
+}
+
+/// Names volumes with their sizes and asks whether they are to go; a no is a failure.
+pub(in crate::cli) fn confirm_removal(
+    session: &Session<'_>,
+    sizes: &BTreeMap<String, u64>,
+) -> Result<(), Failure> {
     session
         .ui
         .say("These volumes will be removed with all their data:");

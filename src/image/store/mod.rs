@@ -36,7 +36,6 @@ use std::{
     io,
     os::fd::AsFd,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use fs_err as fs;
@@ -48,8 +47,8 @@ use super::{
     unpack::UnpackError,
 };
 use crate::{
-    model::{Digest, ImageId, ImageRecord, ImageSummary, Timestamp},
-    store::{Root, StoreError},
+    model::{Digest, ImageId, ImageRecord, ImageSummary},
+    store::{Root, StoreError, now},
 };
 use index::{ImageEntry, Index};
 
@@ -379,11 +378,4 @@ fn resolve(index: &Index, text: &str) -> Result<Option<ImageId>, ImageError> {
 
 fn blob_path(state: &Path, digest: &Digest) -> PathBuf {
     state.join("blobs").join("sha256").join(digest.hex())
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

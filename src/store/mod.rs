@@ -22,6 +22,7 @@ mod disk;
 mod file;
 mod networks;
 mod paths;
+mod tar;
 
 pub use clock::now;
 pub use disk::Meter;
@@ -30,3 +31,4 @@ pub use file::{
 };
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;
+pub use tar::{TAR_BLOCK, TarMember, tar_padding};

@@ -3,24 +3,32 @@
 //! A ready queue over the plan's graph: a step starts once everything before it has ended, and is skipped when something it needs has failed.
 //! A step that makes kernel objects always runs to its end; only waiting is cancelled.
 
+mod backup;
 mod build_rows;
 mod builder;
 mod container;
 mod context;
 mod error;
 mod files;
+mod freeze;
 mod image;
 mod places;
 mod queue;
+mod restore;
 mod storage;
 mod volumes;
 mod wait;
 
 pub use crate::build::Engine;
+pub use backup::{
+    BackupError, Source as VolumeSource, backup as backup_volumes, copy as copy_volume,
+};
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
+pub use freeze::{FreezeError, thaw_forgotten};
 pub use image::{check, pinned, registries};
 pub use queue::{Report, apply};
+pub use restore::{Restore as VolumeRestore, restore as restore_volumes};
 pub use volumes::{VolumeChangeError, VolumeChanges, change_volumes};
 
 pub use crate::store::now;

@@ -41,7 +41,7 @@ pub use registry::{
 pub use store::{
     CommittedLayer, ImageError, ImageStore, Kept, LayerBlob, LayerStream, Lease, export,
 };
-pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
+pub use unpack::{Seal, Sealed, TarError, UnpackError, is_archive, unpack_archive, unpack_sealed};
 
 /// Unwraps what a blocking task returned; its panic goes on here.
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {

@@ -8,12 +8,12 @@ use rustix::{
 };
 
 use super::{
-    VolumeError,
+    Held, VolumeError,
     local::{Volumes, check_name},
 };
 use crate::{
     model::{ANONYMOUS_LABEL, VolumeRecord},
-    store::write_json,
+    store::{lock_shared, write_json},
 };
 
 impl Volumes {
@@ -59,6 +59,14 @@ impl Volumes {
         self.write_record("rename", &record)
     }
 
+    /// Takes the lock of a volume together with others who only read it.
+    pub(super) fn hold(&self, name: &str) -> Result<Held, VolumeError> {
+        self.known(name)?;
+        let path = self.volume_dir(name).join(".lock");
+        let lock = lock_shared(&path).map_err(|source| self.store_error("read", name, source))?;
+        Ok(Held { _lock: lock })
+    }
+
     /// Takes the lock of a volume without making its directory.
     fn existing(
         &self,
@@ -69,7 +77,7 @@ impl Volumes {
         self.lock(name, intent)
     }
 
-    fn known(&self, name: &str) -> Result<VolumeRecord, VolumeError> {
+    pub(super) fn known(&self, name: &str) -> Result<VolumeRecord, VolumeError> {
         self.find(name)?.ok_or_else(|| VolumeError::Missing {
             name: name.to_owned(),
         })

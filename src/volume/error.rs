@@ -66,9 +66,18 @@ pub enum VolumeError {
         /// The name.
         name: String,
     },
+    /// Its data is not in stack's own directory, which is what could be exchanged.
+    #[error("the data of volume `{name}` lies where its driver options say, and is not replaced")]
+    Elsewhere {
+        /// The name.
+        name: String,
+    },
     /// It could not be kept from changing who uses volumes.
     #[error("lock the uses of volumes")]
     Uses(#[source] StoreError),
+    /// There is no place for what is not finished.
+    #[error("make a directory for unfinished volumes")]
+    Unfinished(#[source] io::Error),
     /// The volumes could not be listed.
     #[error("list volumes")]
     List(#[source] io::Error),
@@ -85,6 +94,22 @@ pub enum VolumeError {
         #[source]
         source: io::Error,
     },
+    /// A file of the volume could not be read.
+    #[error("{operation} `{}` of volume `{name}`", path.display())]
+    Read {
+        /// The volume.
+        name: String,
+        /// Path in the archive.
+        path: PathBuf,
+        /// What was tried.
+        operation: &'static str,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody takes the archive, or the disk is full.
+    #[error("write the archive")]
+    Write(#[source] io::Error),
     /// A directory inside the volume cannot be used.
     #[error("use directory `{subpath}` of volume `{name}`")]
     Subpath {

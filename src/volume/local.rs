@@ -90,11 +90,7 @@ impl Volumes {
             source,
         };
         // Out of sight at once: a removal that is cut off leaves rubbish in tmp, not half a volume.
-        fs::create_dir_all(&self.tmp).map_err(io_error)?;
-        let rubbish = tempfile::Builder::new()
-            .prefix("volume-")
-            .tempdir_in(&self.tmp)
-            .map_err(io_error)?;
+        let rubbish = self.unfinished().map_err(io_error)?;
         fs::rename(&directory, rubbish.path().join("volume")).map_err(io_error)?;
         remove_tree(rubbish.path()).map_err(|source| self.store_error("remove", name, source))
     }
@@ -129,6 +125,14 @@ impl Volumes {
         }
         records.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(records)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn tmp(&self) -> &Path {
+        &self.tmp
     }
 
     pub(super) fn volume_dir(&self, name: &str) -> PathBuf {

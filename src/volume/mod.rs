@@ -12,15 +12,17 @@
 //!
 //! Blocking; callers run it where blocking is allowed. It never decides which volumes there should be.
 
+mod archive;
 mod bind;
 mod change;
 mod copy_up;
 mod error;
 mod local;
 mod merged;
+mod place;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::{copy_up::Filled, local::Volumes};
 use crate::{
@@ -28,12 +30,22 @@ use crate::{
     store::{self, Root},
 };
 
+pub use archive::{Archived, archive};
 pub use bind::bind_source;
 pub use error::VolumeError;
+
+/// How names of unfinished directories in `tmp/` begin.
+pub const UNFINISHED_PREFIX: &str = "volume-";
 
 /// A state of uses that does not change in the other way while it is held.
 #[derive(Debug)]
 pub struct Uses {
+    _lock: store::Lock,
+}
+
+/// A volume that nobody fills, replaces or removes while this is held.
+#[derive(Debug)]
+pub struct Held {
     _lock: store::Lock,
 }
 
@@ -65,6 +77,33 @@ pub fn ensure(root: &Root, record: &VolumeRecord) -> Result<(), VolumeError> {
 /// Removes a volume and its data; of a bound one only what is ours. One that does not exist counts as removed.
 pub fn remove(root: &Root, name: &str) -> Result<(), VolumeError> {
     Volumes::open(root).remove(name)
+}
+
+/// Keeps a volume from being filled, replaced or removed while its data is read. Waits for whoever does that now.
+pub fn hold(root: &Root, name: &str) -> Result<Held, VolumeError> {
+    Volumes::open(root).hold(name)
+}
+
+/// Makes a directory for what is not finished, on the file system of the volumes. It goes when it is dropped, and when a supervisor
+/// finds it after a crash.
+pub fn unfinished(root: &Root) -> Result<tempfile::TempDir, VolumeError> {
+    let made = Volumes::open(root).unfinished();
+    made.map_err(VolumeError::Unfinished)
+}
+
+/// Copies the data of a volume, which the caller holds, into a directory that does not exist yet.
+pub fn copy_data(root: &Root, name: &str, target: &Path) -> Result<(), VolumeError> {
+    Volumes::open(root).copy_data(name, target)
+}
+
+/// Makes a volume of a tree on the same file system, which leaves its place. Under [`freeze_uses`].
+pub fn adopt(root: &Root, record: &VolumeRecord, tree: &Path) -> Result<(), VolumeError> {
+    Volumes::open(root).adopt(record, tree)
+}
+
+/// Exchanges the data of a volume with a tree on the same file system, at once. Under [`freeze_uses`], while nobody has it mounted.
+pub fn exchange(root: &Root, name: &str, tree: &Path) -> Result<(), VolumeError> {
+    Volumes::open(root).exchange(name, tree)
 }
 
 /// Allows the removal of a volume, or forbids it.

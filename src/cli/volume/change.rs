@@ -1,4 +1,4 @@
-//! `stack volume create|rm|mv|protect|unprotect`.
+//! `stack volume create|rm|cp|mv|protect|unprotect`.
 
 use super::{VolumeCommand, map};
 use crate::{
@@ -23,6 +23,14 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
             };
             call(session, "create", request)
         }
+        VolumeCommand::Cp { from, to, live } => {
+            let request = VolumeRequest::Copy {
+                from: from.clone(),
+                to: to.clone(),
+                live: *live,
+            };
+            call(session, "cp", request)
+        }
         VolumeCommand::Mv { from, to } => {
             let request = VolumeRequest::Rename {
                 from: from.clone(),
@@ -33,10 +41,12 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
         VolumeCommand::Protect { names } => protect(session, names, true),
         VolumeCommand::Unprotect { names } => protect(session, names, false),
         VolumeCommand::Rm { names, force } => remove(session, names, *force),
-        VolumeCommand::Df { .. }
+        VolumeCommand::Backup(_)
+        | VolumeCommand::Df { .. }
         | VolumeCommand::Inspect { .. }
         | VolumeCommand::Ls { .. }
-        | VolumeCommand::Prune(_) => unreachable!("they change nothing here"),
+        | VolumeCommand::Prune(_)
+        | VolumeCommand::Restore(_) => unreachable!("they change nothing here"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `stack volume …`: the volumes of this machine, and `stack volumes`: those of a project.
 
+mod archive;
 mod change;
 mod filter;
 mod list;
@@ -35,6 +36,21 @@ pub(super) struct Arguments {
 /// Volumes of this machine
 #[derive(Debug, Subcommand)]
 pub(super) enum VolumeCommand {
+    Backup(archive::BackupArguments),
+    /// Copy a volume to a new one
+    ///
+    /// Containers that have it stand still meanwhile.
+    Cp {
+        /// Its name
+        #[arg(value_name = "VOLUME")]
+        from: String,
+        /// Name of the new one
+        #[arg(value_name = "NEW")]
+        to: String,
+        /// Let containers go on meanwhile: their files may be of different moments
+        #[arg(long)]
+        live: bool,
+    },
     /// Make a volume
     Create {
         /// Its name; without one it gets a random one and counts as anonymous
@@ -99,6 +115,7 @@ pub(super) enum VolumeCommand {
     },
     /// Remove anonymous volumes that nothing uses
     Prune(prune::Arguments),
+    Restore(archive::RestoreArguments),
     /// Remove volumes with all their data
     #[command(alias = "remove")]
     Rm {
@@ -119,7 +136,10 @@ pub(super) enum VolumeCommand {
 
 pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), Failure> {
     match command {
-        VolumeCommand::Create { .. }
+        VolumeCommand::Backup(arguments) => archive::backup(session, arguments),
+        VolumeCommand::Restore(arguments) => archive::restore(session, arguments),
+        VolumeCommand::Cp { .. }
+        | VolumeCommand::Create { .. }
         | VolumeCommand::Mv { .. }
         | VolumeCommand::Protect { .. }
         | VolumeCommand::Rm { .. }

@@ -16,6 +16,7 @@ mod parents;
 mod pending;
 mod reader;
 mod record;
+mod sealed;
 mod sparse;
 #[cfg(test)]
 pub(super) mod tests;
@@ -35,6 +36,7 @@ pub(crate) use parents::{clean, open_directory};
 pub(crate) use reader::{Kind, TarReader};
 use record::Recorder;
 pub(crate) use record::Replay;
+pub use sealed::{Seal, Sealed, unpack_sealed};
 
 /// Ceilings against streams that unpack to more than anyone wants.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,8 @@ pub(crate) enum Whiteouts {
     Layer,
     /// Refused, and so are devices 0:0: in an archive that people unpack into an image they would remove its files unseen.
     Refused,
+    /// Names as any other; devices 0:0 and overlayfs's attributes are kept as well. Only for trees that never become a lower layer.
+    Plain,
 }
 
 impl Limits {
@@ -162,6 +166,9 @@ pub enum UnpackError {
         #[source]
         errno: Errno,
     },
+    /// The archive is not of the kind that was asked for, or not whole.
+    #[error("{0}")]
+    Unsealed(&'static str),
     /// More than the ceiling.
     #[error("the layer unpacks to more than {limit} {what}")]
     TooMuch {

@@ -14,10 +14,10 @@ use rustix::fs::{Mode, OFlags};
 use tokio::sync::mpsc;
 
 use super::{
-    Context, Job, VolumeChangeError,
+    ApplyError, Context, Job, VolumeChangeError,
     freeze::{self, FreezeError},
-    now,
-    storage::blocking,
+    mounts, now,
+    storage::{self, blocking},
     volumes::{known, users},
 };
 use crate::{
@@ -37,6 +37,9 @@ pub enum BackupError {
     /// The volume itself, or who uses it.
     #[error(transparent)]
     Change(#[from] VolumeChangeError),
+    /// Its file system cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] ApplyError),
     /// Containers that use it.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
@@ -191,12 +194,18 @@ async fn reading<T: Send + 'static>(
     names.dedup();
     let subject = subject(&names.join(", "));
     let (root, wanted) = (context.root.clone(), names.clone());
+    // What is mounted here is not unmounted before it is held.
+    let in_place = storage::hold_volumes(context, &subject.name).await?;
+    for name in &names {
+        mounts::ensure(context, name).await?;
+    }
     // In the order of names: two who hold the same volumes do not wait for each other.
     let held = blocking(move || {
         let held = wanted.iter().map(|name| volume::hold(&root, name));
         held.collect::<Result<Vec<_>, _>>()
     });
     let held = held.await?;
+    drop(in_place);
     let mut records = Vec::new();
     for name in &names {
         records.push(known(&context.root, name)?);
@@ -231,6 +240,7 @@ async fn reading<T: Send + 'static>(
     })
     .await;
     let (stood_still, took) = (frozen.names(), began.elapsed());
+    mounts::settle_mounts(context).await;
     let started = started_meanwhile(context, &names, &stood_still)?;
     frozen.thaw(context).await?;
     let done = done?;

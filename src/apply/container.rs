@@ -7,7 +7,7 @@ use runtime::{cgroup::Cgroup, monitor::protocol::Request};
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
-    places,
+    mounts, places,
     queue::Done,
     storage, volumes,
 };
@@ -99,6 +99,11 @@ pub(super) async fn start(
         service: service.clone(),
         source,
     };
+    // Until it is live: what it has is then not unmounted.
+    let _held = storage::hold_volumes(context, &record.name).await?;
+    for volume in &record.volumes {
+        mounts::ensure(context, volume).await?;
+    }
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;

@@ -36,7 +36,7 @@ pub use reference::{InvalidReference, Reference};
 pub use registry::{
     CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
     ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
-    login, search,
+    login, resolve_host, search,
 };
 pub use store::{
     CommittedLayer, ImageError, ImageStore, Kept, LayerBlob, LayerStream, Lease, export,

@@ -44,4 +44,4 @@ pub use observed::{HostUse, Observed, ObservedContainer, ObservedVolume, PortUse
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
-pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeRecord};
+pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeMount, VolumeRecord};

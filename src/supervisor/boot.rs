@@ -52,6 +52,7 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
         adopt_container(context, record).await;
     }
     apply::thaw_forgotten(context).await;
+    apply::settle_mounts(context).await;
     if let Err(error) = context.fabric.settle().await {
         warn!(%error, "the packet filter is not as it should be");
     }

@@ -32,6 +32,7 @@ impl Volumes {
         check_name(to)?;
         let _lock = self.existing(from, "rename")?;
         let mut record = self.known(from)?;
+        self.unmount_locked(from)?;
         record.project = None;
         record.key = None;
         self.write_record("rename", &record)?;

@@ -94,6 +94,45 @@ pub enum VolumeError {
         #[source]
         source: io::Error,
     },
+    /// Its file system could not be mounted.
+    #[error("mount `{device}` ({filesystem}) for volume `{name}`{complaint}")]
+    Mount {
+        /// The volume.
+        name: String,
+        /// Type of the file system.
+        filesystem: String,
+        /// What is mounted.
+        device: String,
+        /// What the kernel says besides its error, after `: `; may be empty.
+        complaint: String,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel has no such file system.
+    #[error(
+        "mount `{device}` for volume `{name}`: this kernel has no file system `{filesystem}`, and no module of it could be loaded"
+    )]
+    NoFilesystem {
+        /// The volume.
+        name: String,
+        /// Type of the file system.
+        filesystem: String,
+        /// What is mounted.
+        device: String,
+    },
+    /// Its file system could not be unmounted.
+    #[error("unmount the data of volume `{name}`")]
+    Unmount {
+        /// The volume.
+        name: String,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// The mount table could not be read.
+    #[error("read the mount table")]
+    Mounts(#[source] io::Error),
     /// A file of the volume could not be read.
     #[error("{operation} `{}` of volume `{name}`", path.display())]
     Read {

@@ -56,7 +56,7 @@ impl Volumes {
         }
         let data = self.data_dir(&record.name);
         match backing {
-            Backing::Local => fs::create_dir_all(&data).map_err(io_error)?,
+            Backing::Local | Backing::Mount(_) => fs::create_dir_all(&data).map_err(io_error)?,
             Backing::Bind(device) => {
                 if !device.is_dir() {
                     return Err(VolumeError::DeviceMissing {
@@ -89,6 +89,8 @@ impl Volumes {
             name: name.to_owned(),
             source,
         };
+        // What is mounted there is not ours to remove.
+        self.unmount_locked(name)?;
         // Out of sight at once: a removal that is cut off leaves rubbish in tmp, not half a volume.
         let rubbish = self.unfinished().map_err(io_error)?;
         fs::rename(&directory, rubbish.path().join("volume")).map_err(io_error)?;
@@ -259,8 +261,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let volumes = Volumes::open(&Root::below(directory.path()));
         for options in [
-            [("type", "nfs"), ("o", "addr=10.0.0.1"), ("device", ":/x")],
-            [("type", "tmpfs"), ("o", "size=1m"), ("device", "tmpfs")],
+            [("type", "nfs"), ("o", ""), ("device", ":/x")],
+            [("type", "none"), ("o", "size=1m"), ("device", "tmpfs")],
         ] {
             assert!(matches!(
                 volumes.ensure(&record("x1", &options)),

@@ -3,7 +3,8 @@
 //! ```text
 //! <root>/volumes/<name>/
 //!   volume.json     the record; a directory without one is no volume yet
-//!   _data           the data; a symlink to the host directory of a bound volume (`driver_opts: {type: none, o: bind}`)
+//!   _data           the data; a symlink to the host directory of a bound volume (`driver_opts: {type: none, o: bind}`); of one
+//!                   with another type the mount point of its file system, mounted while a container has it
 //!   .lock           held while the volume is made, filled or removed
 //!   .fill           content of an image on its way into an empty volume
 //!   .fill-ready     `.fill` is complete: what was moved already stays, the rest follows (names the directory inside the volume)
@@ -19,10 +20,14 @@ mod copy_up;
 mod error;
 mod local;
 mod merged;
+mod mount;
 mod place;
 mod tree;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use self::{copy_up::Filled, local::Volumes};
 use crate::{
@@ -104,6 +109,22 @@ pub fn adopt(root: &Root, record: &VolumeRecord, tree: &Path) -> Result<(), Volu
 /// Exchanges the data of a volume with a tree on the same file system, at once. Under [`freeze_uses`], while nobody has it mounted.
 pub fn exchange(root: &Root, name: &str, tree: &Path) -> Result<(), VolumeError> {
     Volumes::open(root).exchange(name, tree)
+}
+
+/// Mounts the file system of a volume whose driver options name one; one that is mounted, or has none, is left as it is. `server`: the
+/// address of its server, where it has one. Under [`hold_uses`], until its user is on record.
+pub fn mount(root: &Root, name: &str, server: Option<IpAddr>) -> Result<(), VolumeError> {
+    Volumes::open(root).mount(name, server)
+}
+
+/// Returns the names of the volumes whose file systems are mounted, without touching those: a server may not answer.
+pub fn mounted(root: &Root) -> Result<Vec<String>, VolumeError> {
+    Volumes::open(root).mounted()
+}
+
+/// Unmounts the file system of a volume, unless somebody reads it now ([`hold`]). Under [`freeze_uses`], while nobody uses it.
+pub fn unmount(root: &Root, name: &str) -> Result<(), VolumeError> {
+    Volumes::open(root).unmount(name)
 }
 
 /// Allows the removal of a volume, or forbids it.

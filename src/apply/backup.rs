@@ -308,6 +308,7 @@ pub(super) fn restored(from: &BackedUpVolume, rename: Option<&str>) -> VolumeRec
             driver: None,
             driver_opts: indexmap::IndexMap::new(),
             labels: from.labels.clone(),
+            extensions: indexmap::IndexMap::new(),
         }),
         name,
         created: now(),

@@ -101,6 +101,7 @@ pub fn change_volumes(
                 driver,
                 driver_opts: options,
                 labels,
+                extensions: indexmap::IndexMap::new(),
             };
             volume.name = name.unwrap_or_else(|| {
                 volume

@@ -34,6 +34,7 @@ mod ps;
 mod pull;
 mod push;
 mod rehearse;
+mod removal;
 mod run;
 mod search;
 mod session;

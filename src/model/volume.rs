@@ -41,6 +41,20 @@ impl VolumeRecord {
         self.key.is_none() && self.wanted.as_ref().is_none_or(is_marked)
     }
 
+    /// Tells whether the Compose file forbids the removal of a volume: `x-stack: {protect: true}`.
+    ///
+    /// # Errors
+    ///
+    /// The value when it is neither true nor false.
+    pub fn wants_protection(volume: &Volume) -> Result<bool, String> {
+        let section = volume.extensions.get("x-stack");
+        match section.and_then(|section| section.get("protect")) {
+            None => Ok(false),
+            Some(serde_json::Value::Bool(protect)) => Ok(*protect),
+            Some(other) => Err(other.to_string()),
+        }
+    }
+
     /// Returns its labels as others see them: the user's own, and Compose's.
     pub fn all_labels(&self) -> IndexMap<String, String> {
         let wanted = self.wanted.as_ref();
@@ -219,6 +233,7 @@ mod tests {
             driver: None,
             driver_opts: pairs.collect(),
             labels: IndexMap::new(),
+            extensions: IndexMap::new(),
         })
         .map_err(|unsupported| unsupported.what)
     }

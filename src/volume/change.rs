@@ -98,6 +98,7 @@ fn named(name: &str) -> Volume {
         driver: None,
         driver_opts: IndexMap::new(),
         labels: IndexMap::new(),
+        extensions: IndexMap::new(),
     }
 }
 

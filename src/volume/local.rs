@@ -51,7 +51,14 @@ impl Volumes {
             source,
         };
         let _lock = self.lock(&record.name, "make")?;
-        if self.find(&record.name)?.is_some() {
+        if let Some(mut known) = self.find(&record.name)? {
+            // The file forbids the removal of a volume that was made before it did.
+            if record.protected && !known.protected {
+                known.protected = true;
+                let path = self.record_path(&known.name);
+                write_json(&path, &known)
+                    .map_err(|source| self.store_error("protect", &known.name, source))?;
+            }
             return Ok(());
         }
         let data = self.data_dir(&record.name);
@@ -202,6 +209,7 @@ mod tests {
                 driver: None,
                 driver_opts: driver_opts.collect::<IndexMap<_, _>>(),
                 labels: IndexMap::new(),
+                extensions: IndexMap::new(),
             }),
             created: Timestamp(1),
             protected: false,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) use list::outside_of_projects;
-pub(super) use prune::{Filters, confirm, unused};
+pub(super) use prune::{Filters, unused};
 pub(super) use transfer::{LoadArguments, SaveArguments, load, output, pipe, save};
 
 /// Images of the store

@@ -17,7 +17,7 @@ use super::{failure::Failure, session::Session};
 use crate::{model::ObservedVolume, observe, ui::template::Format};
 
 pub(super) use list::of_project;
-pub(super) use prune::confirm_removal;
+pub(super) use prune::told;
 
 /// List the volumes of the project
 #[derive(Debug, Args)]

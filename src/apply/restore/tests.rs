@@ -268,8 +268,8 @@ fn plant_holes(data: &Path) {
     use std::os::unix::fs::FileExt;
     for (name, size, parts) in [
         ("end", 2_u64 << 30, &[(0, 5)][..]),
-        ("all", 1 << 30, &[]),
-        ("start", 1 << 30, &[((1 << 30) - 4096, 4096)]),
+        ("all", 1 << 26, &[]),
+        ("start", 1 << 26, &[((1 << 26) - 4096, 4096)]),
         (
             "many",
             1 << 26,
@@ -324,7 +324,7 @@ fn holes_stay_holes() {
     plant_holes(&bed.data("shop_data"));
     let archive = bed.archive(&["shop_data"]);
     let size = fs::metadata(&archive).unwrap().len();
-    assert!(size < 100_000, "4 GB of holes take {size} bytes");
+    assert!(size < 100_000, "2 GB of holes take {size} bytes");
     bed.restore(&renamed(&archive, "copy")).unwrap();
     for entry in fs::read_dir(bed.data("shop_data")).unwrap() {
         let entry = entry.unwrap();
@@ -376,7 +376,7 @@ fn tar_unpacks_it_too() {
     for name in ["end", "all"] {
         for data in [bed.data("shop_data"), target.join("volumes/shop_data")] {
             let metadata = fs::metadata(data.join(name)).unwrap();
-            assert!(metadata.len() >= 1 << 30 && metadata.blocks() < 100);
+            assert!(metadata.len() >= 1 << 26 && metadata.blocks() < 100);
             fs::remove_file(data.join(name)).unwrap();
         }
     }
@@ -481,7 +481,7 @@ fn what_is_not_whole_or_not_ours_is_refused() {
     let mut longer = plain[..plain.len() - 1024].to_vec();
     longer.extend(crate::store::TarMember::default().header());
     assert!(refused(&longer).contains("after its end"));
-    assert!(refused(b"nothing of the kind").contains("tar archive"));
+    assert!(refused(&[b'x'; 4096]).contains("tar archive"));
     let mut foreign = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(1);

@@ -198,3 +198,34 @@ async fn layers_of_a_pull_that_did_not_end_are_not_fetched_again() {
     let first = digest_of(&gzip(&layers[0]));
     assert!(!fake.log().iter().any(|line| line.contains(&first)));
 }
+
+/// A prune between the manifest and the layers takes nothing of the pull.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prune_in_the_middle_of_a_pull_takes_nothing_of_it() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let plain = layer("a", 1000);
+    put(&fake, "1", std::slice::from_ref(&plain));
+    let config = config_json("amd64", &[digest_of(&plain)]).to_string();
+    // The config comes at the second try: the manifest lies there alone for so long.
+    fake.fault(&digest_of(config.as_bytes()), 1, Reply::Stall(1));
+    let name = fake.name("image:1");
+    let pull = world.pull(&name);
+    tokio::pin!(pull);
+    let mut pruned_beside_manifest = 0;
+    let record = loop {
+        tokio::select! {
+            biased;
+            record = &mut pull => break record.unwrap(),
+            () = tokio::task::yield_now() => {
+                let is_there = !world.names("blobs/sha256").is_empty();
+                let unnamed = crate::model::PruneFilter::default();
+                world.store.prune(&unnamed, &crate::image::Kept::default()).unwrap();
+                pruned_beside_manifest += u32::from(is_there);
+            }
+        }
+    };
+    assert!(pruned_beside_manifest > 0);
+    let manifest = record.manifest.unwrap();
+    assert!(world.store.read_blob(&manifest).unwrap().is_some());
+    assert_eq!(world.names("blobs/sha256").len(), 3);
+}

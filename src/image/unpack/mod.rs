@@ -30,7 +30,9 @@ use std::{
 
 use rustix::io::Errno;
 
-pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
+pub(crate) use attributes::{
+    OPAQUE, copy_attributes, is_opaque, read_xattrs, set_time_of, through,
+};
 pub(crate) use files::{copy_file, is_whiteout, remove_any};
 pub(crate) use parents::{clean, open_directory};
 pub(crate) use reader::{Kind, TarReader};

@@ -15,6 +15,6 @@ mod step;
 pub use directory::{ContainerError, boot_id, create, read_all, read_record, read_state, remove};
 pub use files::{FileSpec, object_content, write_files};
 pub use link::{Link, LinkError};
-pub use live::{Change, Live, Status};
+pub use live::{Change, Frozen, Live, Status};
 pub use spawn::{SpawnError, Start, Started, spawn_monitor};
 pub use step::{Steps, StepsError, end_orphan_steps};

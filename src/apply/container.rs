@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use runtime::{cgroup::Cgroup, monitor::protocol::Request};
+use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
 
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
+    hooks,
     places,
     queue::Done,
     storage, volumes,
@@ -99,6 +100,7 @@ pub(super) async fn start(
         service: service.clone(),
         source,
     };
+    hooks::begin(context, &record)?;
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;
@@ -197,16 +199,25 @@ pub(super) async fn stop(
     };
     job.working(subject, "stopping").await;
     let name = record.name.clone();
-    if is_live(context, id)? {
+    let state = read_state(context, id)?;
+    if state.is_live() {
+        let left = match hooks::pre_stop(context, job, &record, (&state, grace_ms)).await {
+            Ok(left) => left,
+            // It ended by itself in between: there is nothing left to prepare for.
+            Err(ApplyError::Hook { .. }) if !is_live(context, id)? => None,
+            Err(error) => return Err(error),
+        };
+        let left = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let request = Request::Stop {
             signal: None,
-            grace_ms,
+            grace_ms: left.or(grace_ms),
         };
         match context.live.call(id, &request, &[]).await {
             Ok(()) => {}
             // It ended by itself in between.
             Err(_) if !is_live(context, id)? => {}
             Err(source) => {
+                hooks::forget_pre_stop(context, &record)?;
                 let intent = format!("stop container `{name}`");
                 return Err(ApplyError::Monitor { intent, source });
             }
@@ -325,12 +336,16 @@ async fn ask(
 }
 
 fn is_live(context: &Context, id: &ContainerId) -> Result<bool, ApplyError> {
-    let (state, _) =
-        container::read_state(&context.root, id).map_err(|source| ApplyError::Container {
+    Ok(read_state(context, id)?.is_live())
+}
+
+fn read_state(context: &Context, id: &ContainerId) -> Result<ContainerState, ApplyError> {
+    container::read_state(&context.root, id)
+        .map(|(state, _)| state)
+        .map_err(|source| ApplyError::Container {
             name: id.short().to_owned(),
             source,
-        })?;
-    Ok(state.is_live())
+        })
 }
 
 fn read(context: &Context, id: &ContainerId) -> Result<Option<ContainerRecord>, ApplyError> {

@@ -9,6 +9,7 @@ mod container;
 mod context;
 mod error;
 mod files;
+mod hooks;
 mod image;
 mod places;
 mod queue;

@@ -7,6 +7,7 @@ pub mod copy;
 mod directory;
 mod files;
 mod hook;
+pub mod journal;
 mod link;
 mod live;
 pub mod logs;

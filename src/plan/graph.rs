@@ -88,7 +88,7 @@ impl Draft {
             return start;
         }
         let action = Action::PostStart { container };
-        let hooks = self.step((SubjectKind::Container, name), action, "post_start");
+        let hooks = self.step((SubjectKind::Container, name), action, "");
         self.needs(hooks, start);
         hooks
     }

@@ -16,11 +16,11 @@ use super::{
 use crate::{cgroup::Cgroup, pty, spec::ExitStatus, sys};
 
 /// What becomes of a request.
-type Outcome = Result<Answer, String>;
+pub(super) type Outcome = Result<Answer, String>;
 
 /// What a client is told now.
 #[derive(Debug)]
-enum Answer {
+pub(super) enum Answer {
     Done,
     /// Something else was sent, or will be.
     Later,
@@ -126,6 +126,7 @@ impl Monitor {
                 self.exec_for(id, wanted);
                 Ok(Answer::Later)
             }
+            Request::Detach => self.keep_terminal(descriptors),
             Request::Attach { stdin } => Ok(self.attach(id, stdin)),
             Request::Resize { rows, columns } => self.resize(rows, columns),
         }

@@ -10,6 +10,7 @@ mod container;
 mod context;
 mod error;
 mod files;
+mod hooks;
 mod image;
 mod places;
 mod queue;

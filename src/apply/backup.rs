@@ -218,10 +218,9 @@ async fn reading<T: Send + 'static>(
         }
     }
     let frozen = if live {
-        freeze::freeze(context, Vec::new()).await?
+        freeze::Frozen::default()
     } else {
-        job.working(&subject, "freezing its containers").await;
-        freeze::freeze(context, all).await?
+        freeze::freeze(context, &all).await?
     };
     let began = Instant::now();
     let head = BackupHead {
@@ -240,9 +239,9 @@ async fn reading<T: Send + 'static>(
     })
     .await;
     let (stood_still, took) = (frozen.names(), began.elapsed());
+    let moved = frozen.moved(&context.root, &users(&context.root, &names)?)?;
+    drop(frozen);
     mounts::settle_mounts(context).await;
-    let started = started_meanwhile(context, &names, &stood_still)?;
-    frozen.thaw(context).await?;
     let done = done?;
     let text = match (stood_still.is_empty(), live && !running.is_empty()) {
         (false, _) => format!(
@@ -254,29 +253,14 @@ async fn reading<T: Send + 'static>(
         (true, false) => "read".to_owned(),
     };
     job.tell(&subject, StepState::Done { text }, None).await;
-    if !live && !started.is_empty() {
-        let who = started.join(", ");
+    if !live && !moved.is_empty() {
+        let who = moved.join(", ");
         job.warn(format!(
-            "{who} started while the volume was read: the files may be of different moments"
+            "{who} started or stopped while the volume was read: its files may be of different moments"
         ))
         .await;
     }
     Ok(done)
-}
-
-/// Names of containers that began to run although the others stand still.
-fn started_meanwhile(
-    context: &Context,
-    names: &[String],
-    frozen: &[String],
-) -> Result<Vec<String>, BackupError> {
-    let mut started = Vec::new();
-    for container in users(&context.root, names)? {
-        if !frozen.contains(&container.name) && freeze::is_running(&context.root, &container)? {
-            started.push(container.name);
-        }
-    }
-    Ok(started)
 }
 
 async fn warn_of(job: &Job, archived: &Archived) {

@@ -4,6 +4,7 @@
 //! A step that makes kernel objects always runs to its end; only waiting is cancelled.
 
 mod backup;
+mod build_network;
 mod build_rows;
 mod builder;
 mod container;
@@ -11,6 +12,7 @@ mod context;
 mod error;
 mod files;
 mod freeze;
+mod hooks;
 mod image;
 mod mounts;
 mod places;
@@ -24,9 +26,10 @@ pub use crate::build::Engine;
 pub use backup::{
     BackupError, Source as VolumeSource, backup as backup_volumes, copy as copy_volume,
 };
+pub use build_network::BuildNetwork;
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
-pub use freeze::{FreezeError, thaw_forgotten};
+pub use freeze::FreezeError;
 pub use image::{check, pinned, registries};
 pub use mounts::settle_mounts;
 pub use queue::{Report, apply};

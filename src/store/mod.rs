@@ -9,7 +9,8 @@
 //!   volumes/<name>/{volume.json,_data}
 //!   networks/<name>.json
 //!   projects/<name>/desired.json
-//!   containers/<id>/{record.json,spec.json,state.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
+//!   events/{current.log,1.log}  the journal (owner: container::journal)
+//!   containers/<id>/{record.json,spec.json,state.json,hooks.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
 //!   logs/<project>/<service>-<n>/{current.log,1.log,…}
 //!   tmp/                       everything unfinished; wiped when nobody holds it
 //! <run>/                       /run/stack, or <root>/run when the root was moved

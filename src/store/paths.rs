@@ -81,6 +81,11 @@ impl Root {
         self.state.join("volumes")
     }
 
+    /// Returns the directory of the journal.
+    pub fn events(&self) -> PathBuf {
+        self.state.join("events")
+    }
+
     /// Returns the log directory of a project.
     pub fn project_logs(&self, project: &ProjectName) -> PathBuf {
         self.state.join("logs").join(project.as_str())

@@ -39,6 +39,7 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     for record in records {
         let (state, _) =
             container::read_state(&context.root, &record.id).map_err(BootError::Containers)?;
+        context.journal.look(&record, &state);
         if state.is_live() {
             live.push(record);
         }
@@ -51,7 +52,6 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     for record in &live {
         adopt_container(context, record).await;
     }
-    apply::thaw_forgotten(context).await;
     apply::settle_mounts(context).await;
     if let Err(error) = context.fabric.settle().await {
         warn!(%error, "the packet filter is not as it should be");

@@ -49,7 +49,7 @@ pub fn unpack_sealed(
 ) -> Result<Sealed, UnpackError> {
     let decoder = Decoder::new(source).map_err(TarError::Read)?;
     let mut reader = TarReader::new(Trailing::new(decoder));
-    let mut writer = Writer::new(directory, limits());
+    let mut writer = Writer::new(directory, limits(), None);
     let mut digest = None;
     let mut is_first = true;
     while let Some(entry) = next(&mut reader, is_first)? {

@@ -91,6 +91,7 @@ impl World {
             state: State::Created,
             restarts: 0,
             network_intact: true,
+            hooks_pending: false,
         }
     }
 
@@ -108,7 +109,7 @@ impl World {
                 .iter()
                 .filter(|c| c.record.service == *name && !self.removing.contains(&c.record.id));
             assert!(
-                owners.all(|c| is_reached(&c.state, dependency.condition))
+                owners.all(|c| is_reached(&c.state, dependency.condition) && !c.hooks_pending)
                     || !project.services.contains_key(name),
                 "{} starts before {name} is {:?}",
                 container.record.name,
@@ -137,6 +138,7 @@ impl World {
             Health::None
         };
         container.network_intact = true;
+        container.hooks_pending = !container.record.wanted.post_start.is_empty();
         container.state = State::Running {
             pid,
             since_ms,

@@ -68,14 +68,14 @@ impl Volumes {
         Ok(Held { _lock: lock })
     }
 
-    /// Takes the lock of a volume without making its directory.
+    /// Takes the lock of a volume without making its directory, unless somebody reads it.
     fn existing(
         &self,
         name: &str,
         intent: &'static str,
     ) -> Result<crate::store::Lock, VolumeError> {
         self.known(name)?;
-        self.lock(name, intent)
+        self.lock_now(name, intent)
     }
 
     pub(super) fn known(&self, name: &str) -> Result<VolumeRecord, VolumeError> {
@@ -151,6 +151,20 @@ mod tests {
             assert_eq!(fs_err::read(file).unwrap(), name.as_bytes());
         }
         assert!(!volumes.volume_dir("nothing").exists());
+    }
+
+    #[test]
+    fn what_somebody_reads_is_not_changed_and_not_waited_for() {
+        let (_directory, volumes) = bed();
+        let (first, second) = (volumes.hold("other").unwrap(), volumes.hold("other").unwrap());
+        let busy = |result| matches!(result, Err(VolumeError::Busy { .. }));
+        drop(first);
+        assert!(busy(volumes.remove("other")));
+        assert!(busy(volumes.rename("other", "x")));
+        assert!(busy(volumes.set_protected("other", true)));
+        drop(second);
+        volumes.rename("other", "x").unwrap();
+        assert!(volumes.hold("other").is_err());
     }
 
     #[test]

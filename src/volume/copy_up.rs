@@ -73,9 +73,14 @@ impl Volumes {
             fill.target(subpath)?;
             return Ok(Filled::Bound);
         }
+        let target = fill.target(subpath)?;
+        // Who reads a volume with data holds its lock for long, and need not be waited for. The mark is looked at last: it goes when
+        // everything is moved in.
+        if !fill.is_empty(&target)? && fs::symlink_metadata(fill.ready_path()).is_err() {
+            return Ok(Filled::NotEmpty);
+        }
         let _lock = self.lock(name, "fill")?;
         fill.recover()?;
-        let target = fill.target(subpath)?;
         if !fill.is_empty(&target)? {
             return Ok(Filled::NotEmpty);
         }

@@ -72,6 +72,14 @@ pub enum VolumeError {
         /// The name.
         name: String,
     },
+    /// Somebody reads it: a backup or a copy.
+    #[error("{intent} volume `{name}`: it is being backed up or copied; try again when that has ended")]
+    Busy {
+        /// `remove`, `rename`, ….
+        intent: &'static str,
+        /// The name.
+        name: String,
+    },
     /// It could not be kept from changing who uses volumes.
     #[error("lock the uses of volumes")]
     Uses(#[source] StoreError),

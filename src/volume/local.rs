@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::VolumeError;
 use crate::{
     model::{Backing, VolumeRecord},
-    store::{Lock, Root, StoreError, lock, read_json, remove_tree, write_json},
+    store::{Lock, Root, StoreError, lock, read_json, remove_tree, try_lock, write_json},
 };
 
 /// All volumes of a state root. Cheap to clone; makes nothing by itself.
@@ -90,7 +90,7 @@ impl Volumes {
         if fs::symlink_metadata(&directory).is_err() {
             return Ok(());
         }
-        let _lock = self.lock(name, "remove")?;
+        let _lock = self.lock_now(name, "remove")?;
         let io_error = |source| VolumeError::Io {
             intent: "remove",
             name: name.to_owned(),
@@ -155,6 +155,16 @@ impl Volumes {
     pub(super) fn lock(&self, name: &str, intent: &'static str) -> Result<Lock, VolumeError> {
         let path: &Path = &self.volume_dir(name).join(".lock");
         lock(path).map_err(|source| self.store_error(intent, name, source))
+    }
+
+    /// Takes the lock of a volume, or says that somebody reads it: that may take long, and who waits here keeps others waiting.
+    pub(super) fn lock_now(&self, name: &str, intent: &'static str) -> Result<Lock, VolumeError> {
+        let path = self.volume_dir(name).join(".lock");
+        let lock = try_lock(&path).map_err(|source| self.store_error(intent, name, source))?;
+        lock.ok_or_else(|| VolumeError::Busy {
+            intent,
+            name: name.to_owned(),
+        })
     }
 
     #[expect(

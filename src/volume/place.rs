@@ -65,7 +65,7 @@ impl Volumes {
     /// Exchanges the data of a volume with a tree, which then holds the old data.
     pub(super) fn exchange(&self, name: &str, tree: &Path) -> Result<(), VolumeError> {
         let record = self.known(name)?;
-        let _lock = self.lock(name, "replace")?;
+        let _lock = self.lock_now(name, "replace")?;
         if record.wanted.as_ref().map(Backing::of) != Some(Ok(Backing::Local))
             && record.wanted.is_some()
         {

@@ -1,4 +1,4 @@
-//! `stack volume create|rm|cp|mv|protect|unprotect`.
+//! `stack volume create|rm|mv|protect|unprotect`.
 
 use super::{VolumeCommand, map};
 use crate::{
@@ -23,14 +23,6 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
             };
             call(session, "create", request)
         }
-        VolumeCommand::Cp { from, to, live } => {
-            let request = VolumeRequest::Copy {
-                from: from.clone(),
-                to: to.clone(),
-                live: *live,
-            };
-            call(session, "cp", request)
-        }
         VolumeCommand::Mv { from, to } => {
             let request = VolumeRequest::Rename {
                 from: from.clone(),
@@ -42,6 +34,7 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
         VolumeCommand::Unprotect { names } => protect(session, names, false),
         VolumeCommand::Rm { names, force } => remove(session, names, *force),
         VolumeCommand::Backup(_)
+        | VolumeCommand::Cp(_)
         | VolumeCommand::Df { .. }
         | VolumeCommand::Inspect { .. }
         | VolumeCommand::Ls { .. }
@@ -79,7 +72,11 @@ fn remove(session: &Session<'_>, names: &[String], force: bool) -> Result<(), Fa
 }
 
 /// Sends a call and prints the names that it was done to.
-fn call(session: &Session<'_>, verb: &str, request: VolumeRequest) -> Result<(), Failure> {
+pub(super) fn call(
+    session: &Session<'_>,
+    verb: &str,
+    request: VolumeRequest,
+) -> Result<(), Failure> {
     session.refuse_dry_run(&format!("volume {verb}"))?;
     let request = Request::Volume(request);
     let outcome = session.call(&request, ProgressOptions::default(), None)?;

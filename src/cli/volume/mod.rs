@@ -2,6 +2,7 @@
 
 mod archive;
 mod change;
+mod cp;
 mod filter;
 mod list;
 mod prune;
@@ -37,20 +38,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum VolumeCommand {
     Backup(archive::BackupArguments),
-    /// Copy a volume to a new one
-    ///
-    /// Containers that have it stand still meanwhile.
-    Cp {
-        /// Its name
-        #[arg(value_name = "VOLUME")]
-        from: String,
-        /// Name of the new one
-        #[arg(value_name = "NEW")]
-        to: String,
-        /// Let containers go on meanwhile: their files may be of different moments
-        #[arg(long)]
-        live: bool,
-    },
+    Cp(cp::Arguments),
     /// Make a volume
     Create {
         /// Its name; without one it gets a random one and counts as anonymous
@@ -62,7 +50,7 @@ pub(super) enum VolumeCommand {
         /// A label of it
         #[arg(long = "label", value_name = "KEY[=VALUE]", value_parser = pair)]
         labels: Vec<(String, String)>,
-        /// An option of the driver: type=none, o=bind, device=DIRECTORY
+        /// An option of the driver: type=…, o=…, device=… as mount(8) has them; type=none, o=bind for a directory
         #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = pair)]
         options: Vec<(String, String)>,
     },
@@ -138,8 +126,8 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
     match command {
         VolumeCommand::Backup(arguments) => archive::backup(session, arguments),
         VolumeCommand::Restore(arguments) => archive::restore(session, arguments),
-        VolumeCommand::Cp { .. }
-        | VolumeCommand::Create { .. }
+        VolumeCommand::Cp(arguments) => cp::run(session, arguments),
+        VolumeCommand::Create { .. }
         | VolumeCommand::Mv { .. }
         | VolumeCommand::Protect { .. }
         | VolumeCommand::Rm { .. }

@@ -280,3 +280,51 @@ fn a_killed_restore_and_a_full_disk_leave_what_was_there() {
     }
     world.finish();
 }
+
+#[test]
+fn files_come_into_a_volume_and_out_of_it() {
+    let world = World::new("services: {}");
+    world.stack(&["volume", "create", "files"]).ok();
+    world.write("tree/inner/file", "content\n");
+    std::os::unix::fs::symlink("/etc", data(&world, "files").join("out")).unwrap();
+    world.stack(&["volume", "cp", "./tree", "files:/"]).ok();
+    let file = data(&world, "files").join("tree/inner/file");
+    assert_eq!(fs_err::read(&file).unwrap(), b"content\n");
+    world
+        .stack(&["volume", "cp", "files:/tree/inner/file", "./back"])
+        .ok();
+    assert_eq!(
+        fs_err::read(world.project().join("back")).unwrap(),
+        b"content\n"
+    );
+    let stream = world
+        .command(&["volume", "cp", "files:/tree/.", "-"])
+        .output()
+        .unwrap();
+    let mut archive = tar::Archive::new(&stream.stdout[..]);
+    let names = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().into_owned());
+    assert!(names.into_iter().any(|name| name.ends_with("inner/file")));
+    // A link in the volume leads nowhere out of it.
+    let passwd = world.stack(&["volume", "cp", "files:/out/passwd", "./stolen"]);
+    assert_ne!(passwd.code, 0);
+    for arguments in [
+        &["files", "./x"][..],
+        &["./a", "./b"],
+        &["files:/a", "files:/b"],
+    ] {
+        world
+            .stack(&[&["volume", "cp"], arguments].concat())
+            .fails(2);
+    }
+    world.stack(&["volume", "cp", "none:/a", "./x"]).fails(1);
+    let df = world.stack(&["volume", "df"]).ok();
+    assert!(
+        df.stdout.contains("PROJECT") && df.stdout.contains("files"),
+        "{df:#?}"
+    );
+    world.stack(&["volume", "rm", "files"]).ok();
+    world.finish();
+}

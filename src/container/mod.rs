@@ -9,6 +9,7 @@ mod files;
 mod link;
 mod live;
 pub mod logs;
+mod mount_points;
 mod spawn;
 mod step;
 

@@ -4,7 +4,7 @@
 mod env_files;
 mod hooks;
 
-use std::cell::RefCell;
+use std::{cell::RefCell, path::Path};
 
 use crate::{
     canonical::short,
@@ -40,11 +40,15 @@ pub(crate) fn normalize(
                 .help("remove it"),
         );
     }
-    top.set("name", Node::text(name.as_str(), span));
+    let written = top.get("name").and_then(Node::as_text).is_some_and(|text| !text.is_empty());
+    if passes.normalization || !passes.interpolation || !written || origin.is_named {
+        top.set("name", Node::text(name.as_str(), span));
+    }
     let mut default_wanted = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_mapping_mut) {
         for (_, entry) in services.iter_mut() {
-            defaults(&mut entry.value, origin, &context.paths);
+            default_context(&mut entry.value, &origin.directory, &context.paths);
+            default_targets(&mut entry.value);
             if passes.normalization {
                 default_wanted |= service(&mut entry.value);
             }
@@ -87,21 +91,30 @@ fn add_default_network(top: &mut Mapping, span: Span) {
     }
 }
 
-/// Fills in what Compose fills in also without normalization: the context of a build and the targets of secrets.
-fn defaults(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) {
-    let span = node.span;
-    let Some(service) = node.as_mapping_mut() else {
+/// Builds in the directory of the project, also without normalization. An included project has its own.
+pub(crate) fn default_context(
+    service: &mut Node,
+    directory: &Path,
+    paths: &RefCell<paths::Written>,
+) {
+    let span = service.span;
+    let Some(service) = service.as_mapping_mut() else {
         return;
     };
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut)
         && build.get("context").is_none()
     {
-        let directory = origin.directory.to_string_lossy();
-        paths
-            .borrow_mut()
-            .note(span, &directory, ".", &origin.directory);
-        build.set("context", Node::text(&*directory, span));
+        let text = directory.to_string_lossy();
+        paths.borrow_mut().note(span, &text, Some("."));
+        build.set("context", Node::text(&*text, span));
     }
+}
+
+/// Gives secrets the target that they have by default, also without normalization.
+fn default_targets(service: &mut Node) {
+    let Some(service) = service.as_mapping_mut() else {
+        return;
+    };
     if let Some(Value::Sequence(grants)) = service.get_mut("secrets").map(|node| &mut node.value) {
         for grant in grants {
             let source = grant.text_at("source").unwrap_or_default().to_owned();

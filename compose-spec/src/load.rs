@@ -117,6 +117,7 @@ pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read>
     } else {
         profiles::Selection::default()
     };
+    validate::always(&tree, &mut context.sink);
     if passes.consistency && passes.interpolation {
         validate::validate(&tree, &selection, &mut context.sink);
     }

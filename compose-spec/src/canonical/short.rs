@@ -235,34 +235,17 @@ fn bare(address: &str) -> &str {
 /// `gpus: all`
 pub(crate) fn gpus(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
-    let is_model = reader.is_model();
-    let mut node = match node.value {
-        Value::Sequence(_) => node,
-        _ if node.as_text() == Some("all") => {
-            Node::new(Value::Sequence(vec![mapping(span, [])]), span)
-        }
+    match node.value {
+        Value::Sequence(_) => Some(node),
+        _ if node.as_text() == Some("all") => Some(Node::new(
+            Value::Sequence(vec![mapping(span, [])]),
+            span,
+        )),
         _ if reader.is_model() && node.as_text().is_some_and(|text| text.contains('$')) => {
-            return Some(node);
+            Some(node)
         }
-        _ => return reader.wrong_form(&node, "`all` or a list"),
-    };
-    if let Value::Sequence(items) = &mut node.value {
-        for item in items.iter_mut() {
-            let span = item.span;
-            if let Some(request) = item.as_mapping_mut()
-                && request.get("count").is_none()
-                && request.get("device_ids").is_none()
-            {
-                let all = if is_model {
-                    Value::Text("all".into())
-                } else {
-                    Value::Int(-1)
-                };
-                request.set("count", Node::new(all, span));
-            }
-        }
+        _ => reader.wrong_form(&node, "`all` or a list"),
     }
-    Some(node)
 }
 
 /// `count: all`

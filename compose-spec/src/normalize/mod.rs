@@ -49,8 +49,9 @@ pub(crate) fn normalize(
         for (_, entry) in services.iter_mut() {
             default_context(&mut entry.value, &origin.directory, &context.paths);
             default_targets(&mut entry.value);
+            default_counts(&mut entry.value, !passes.interpolation);
             if passes.normalization {
-                default_wanted |= service(&mut entry.value);
+                default_wanted |= service(&mut entry.value, !passes.interpolation);
             }
         }
         hooks::inherit(services, context);
@@ -128,8 +129,40 @@ fn default_targets(service: &mut Node) {
     }
 }
 
+/// Requests all devices where neither their number nor their names are given.
+fn default_counts(service: &mut Node, is_model: bool) {
+    let all = if is_model {
+        Value::Text("all".into())
+    } else {
+        Value::Int(-1)
+    };
+    let complete = |requests: Option<&mut Node>| {
+        let Some(Value::Sequence(items)) = requests.map(|node| &mut node.value) else {
+            return;
+        };
+        for item in items {
+            let span = item.span;
+            if let Some(request) = item.as_mapping_mut()
+                && request.get("count").is_none()
+                && request.get("device_ids").is_none()
+            {
+                request.set("count", Node::new(all.clone(), span));
+            }
+        }
+    };
+    let Some(service) = service.as_mapping_mut() else {
+        return;
+    };
+    complete(service.get_mut("gpus"));
+    let mut inner = service.get_mut("deploy");
+    for key in ["resources", "reservations", "devices"] {
+        inner = inner.and_then(Node::as_mapping_mut).and_then(|outer| outer.get_mut(key));
+    }
+    complete(inner);
+}
+
 /// Completes one service; returns whether it is on the network `default`, which needs no definition.
-fn service(node: &mut Node) -> bool {
+fn service(node: &mut Node, is_model: bool) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
     let Some(service) = node.as_mapping_mut() else {
@@ -161,11 +194,17 @@ fn service(node: &mut Node) -> bool {
             build.set("dockerfile", Node::text("Dockerfile", span));
         }
         // An argument that the environment does not set is left to the Dockerfile.
-        if let Some(args) = build.get_mut("args").and_then(Node::as_mapping_mut) {
-            args.retain(|_, entry| !entry.value.is_null());
+        match build.get_mut("args").map(|args| &mut args.value) {
+            Some(Value::Mapping(args)) => args.retain(|_, entry| !entry.value.is_null()),
+            Some(Value::Sequence(args)) => {
+                args.retain(|arg| arg.as_text().is_some_and(|text| text.contains('=')));
+            }
+            _ => {}
         }
     }
-    if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value) {
+    if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value)
+        && !is_model
+    {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     }
     on_default

@@ -19,6 +19,14 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                 undefined_service(tree, name, dependency, entry.key_span, selection, sink);
             }
         }
+        let mode = service.get("network_mode");
+        if let Some(owner) = mode.and_then(|mode| mode.as_text()?.strip_prefix("service:"))
+            && !is_defined(tree, "services", owner)
+            && !service.entries_at("depends_on").any(|(dependency, _)| &**dependency == owner)
+        {
+            let span = mode.map_or(entry.key_span, |mode| mode.span);
+            undefined_service(tree, name, owner, span, selection, sink);
+        }
         contexts(tree, name, service, selection, sink);
         container(tree, name, service, sink);
         for hook in service.items_at("pre_start") {

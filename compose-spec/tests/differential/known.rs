@@ -4,11 +4,14 @@
 
 use serde_json::Value;
 
-use crate::{generate::Case, oracle::Refusal};
+use crate::generate::Case;
 
 /// Returns whether docker compose may refuse what is accepted here as `ours`.
 pub(crate) fn compose_may_refuse(case: &Case, message: &str, ours: &Value) -> bool {
-    later_files_complete(case, message) || quoted_numbers(message, ours)
+    later_files_complete(case, message)
+        || quoted_numbers(message, ours)
+        || one_or_many(case, message, ours)
+        || is_empty_ssh(message, ours)
 }
 
 /// R1: a file may lack a required key that a later one adds; docker compose judges after each document.
@@ -37,9 +40,21 @@ fn quoted_numbers(message: &str, ours: &Value) -> bool {
     }
 }
 
-/// Returns whether an error may be one that docker compose does not have.
-pub(crate) fn may_refuse(_found: &Refusal) -> bool {
-    false
+/// R4: a single text and a list of one are the same also where one is laid over the other.
+fn one_or_many(case: &Case, message: &str, ours: &Value) -> bool {
+    let Some(path) = message.trim().strip_prefix("cannot override ") else {
+        return false;
+    };
+    let found = path.split('.').try_fold(ours, |value, key| value.get(key));
+    let known = ["gpus", "build.ssh", "build.cache_from", "build.no_cache_filter"];
+    case.is_merged() && known.iter().any(|key| path.ends_with(key)) && found.is_some_and(Value::is_array)
+}
+
+/// R3: it cannot print `build.ssh` with a path as JSON.
+fn is_empty_ssh(message: &str, ours: &Value) -> bool {
+    let services = ours["services"].as_object();
+    let has_path = |service: &Value| service["build"]["ssh"].is_array();
+    message.contains("error calling MarshalJSON for type types.SSHKey") && services.is_some_and(|all| all.values().any(has_path))
 }
 
 /// Returns whether two values at a place may be printed.
@@ -55,12 +70,101 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         ["services", _, .., "ulimits", _, "soft" | "hard"] => json && *ours == 0 && theirs.is_null(),
         // J6: it shows the content of secrets and configs in a model.
         ["secrets" | "configs", _, "x-#value"] => case.pass == "--no-interpolate" && ours.is_null(),
+        // J8: it reads the label files of services that are named on the command line, and of init containers, too late.
+        ["services", _, "labels"] => !case.services.is_empty() && theirs.is_null(),
+        ["services", _, "pre_start"] => is_like_inherited(ours, theirs),
+        // L2: it tells a secret from one with the same place written in full.
+        ["services", _, "secrets" | "configs"] => *ours == one_per_target(theirs, keys[2]),
+        ["secrets" | "configs", _] => ours.is_null() && case.files.iter().any(|(_, text)| text.contains("/run/secrets/") || text.contains("target: s")),
         // J7: it completes anonymous volumes when it has read a second document.
         ["services", _, "volumes"] => case.is_merged() && *ours == bare_volumes(theirs),
+        // J9: two forms of one port are two ports to it.
+        ["services", _, "ports"] => case.is_merged() && *ours == without_repeats(theirs),
+        // J10: in a model it makes a list of pairs that two documents have, of which one is a mapping.
+        ["services", _, "environment" | "labels" | "annotations" | "sysctls"]
+        | ["services", _, "build", "args" | "labels"]
+        | ["services", _, "deploy", "labels"]
+        | ["networks" | "volumes", _, "labels"] => case.pass == "--no-interpolate" && case.is_merged() && *ours == pairs(theirs),
         // S1: a text is the text that was written.
         ["services", _, "environment" | "labels" | "annotations", _] | ["services", _, "build", "args" | "labels", _] => is_rendered(ours, theirs),
         _ => false,
     }
+}
+
+/// Returns grants without those whose target a later one has.
+fn one_per_target(grants: &Value, kind: &str) -> Value {
+    let directory = if kind == "secrets" { "/run/secrets/" } else { "/" };
+    let mut kept: Vec<(String, Value)> = Vec::new();
+    for grant in grants.as_array().into_iter().flatten() {
+        let target = grant["target"].as_str().or(grant["source"].as_str()).unwrap_or_default();
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("{directory}{target}") };
+        match kept.iter_mut().find(|(known, _)| *known == target) {
+            Some((_, place)) => *place = grant.clone(),
+            None => kept.push((target, grant.clone())),
+        }
+    }
+    kept.into_iter().map(|(_, grant)| grant).collect()
+}
+
+/// J4: docker compose leaves the files of init containers (`env_file`, `label_file`) unread, gives their secrets no
+/// target, lists a device twice whose target the service has too, and keeps networks beside a `network_mode`.
+fn is_like_inherited(ours: &Value, theirs: &Value) -> bool {
+    let (Some(ours), Some(theirs)) = (ours.as_array(), theirs.as_array()) else {
+        return false;
+    };
+    let both = ours.iter().zip(theirs);
+    ours.len() == theirs.len() && both.into_iter().all(|(ours, theirs)| hook(ours, theirs))
+}
+
+fn hook(ours: &Value, theirs: &Value) -> bool {
+    let (Some(ours), Some(theirs)) = (ours.as_object(), theirs.as_object()) else {
+        return false;
+    };
+    let none = Value::Null;
+    let keys = ours.keys().chain(theirs.keys());
+    keys.into_iter().all(|key| {
+        let (a, b) = (ours.get(key).unwrap_or(&none), theirs.get(key).unwrap_or(&none));
+        a == b
+            || match key.as_str() {
+                "env_file" => a.is_null() && b.is_array(),
+                "environment" => theirs.contains_key("env_file") && includes(a, b),
+                "labels" => theirs.contains_key("label_file") && includes(a, b) || renders(a, b),
+                "secrets" | "configs" => *a == targeted(b, key),
+                "devices" => *a == one_per_target(b, "devices"),
+                "networks" => a.is_null() && theirs.contains_key("network_mode"),
+                "annotations" => renders(a, b),
+                "blkio_config" => blkio(a) == blkio(b),
+                _ => false,
+            }
+    })
+}
+
+fn blkio(value: &Value) -> Value {
+    let entries = value.as_object().into_iter().flatten();
+    Value::Object(entries.map(|(key, value)| (key.clone(), lower_keys(value))).collect())
+}
+
+/// Returns whether `ours` has all that `theirs` has, or what replaces nothing.
+fn includes(ours: &Value, theirs: &Value) -> bool {
+    let entries = theirs.as_object().into_iter().flatten();
+    entries.into_iter().all(|(key, value)| value.is_null() || ours.get(key).is_some_and(|own| own == value || is_rendered(own, value)))
+}
+
+fn renders(ours: &Value, theirs: &Value) -> bool {
+    let len = |value: &Value| value.as_object().map(serde_json::Map::len);
+    len(ours) == len(theirs) && includes(ours, theirs)
+}
+
+fn targeted(grants: &Value, kind: &str) -> Value {
+    let mut grants = grants.clone();
+    for grant in grants.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if kind == "secrets" && !grant.contains_key("target") {
+            let source = grant["source"].as_str().unwrap_or_default();
+            let target = format!("/run/secrets/{source}");
+            grant.insert("target".to_owned(), target.into());
+        }
+    }
+    one_per_target(&grants, kind)
 }
 
 fn lower_keys(value: &Value) -> Value {
@@ -69,6 +173,26 @@ fn lower_keys(value: &Value) -> Value {
         Value::Object(map) => map.iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect(),
         _ => value.clone(),
     }
+}
+
+fn without_repeats(value: &Value) -> Value {
+    let mut kept: Vec<&Value> = Vec::new();
+    for item in value.as_array().into_iter().flatten() {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept.into_iter().cloned().collect()
+}
+
+/// Returns a list of `key=value` as a mapping, with the types that YAML gives to the values.
+fn pairs(value: &Value) -> Value {
+    let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let pair = |item: &str| match item.split_once('=') {
+        Some((key, value)) => (key.to_owned(), serde_yaml::from_str(value).unwrap_or_else(|_| value.into())),
+        None => (item.to_owned(), Value::Null),
+    };
+    Value::Object(items.map(pair).collect())
 }
 
 fn bare_volumes(value: &Value) -> Value {

@@ -20,6 +20,7 @@ mod fragments;
 mod generate;
 mod known;
 mod oracle;
+mod refused;
 mod text;
 
 use proptest::{
@@ -91,8 +92,8 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
             let message = &why[0].message;
             (!known::compose_may_refuse(case, message, &ours)).then(|| format!("compose refuses: {message}"))
         }
-        (Answer::Refused(why), Answer::Accepted(_)) => {
-            let unknown = why.iter().filter(|found| !known::may_refuse(found));
+        (Answer::Refused(why), Answer::Accepted(theirs)) => {
+            let unknown = why.iter().filter(|found| !refused::may_refuse(case, found, &theirs));
             let told: Vec<String> = unknown.map(|found| format!("stack refuses: {} {} [{}]", found.code, found.message, found.text)).collect();
             (!told.is_empty()).then(|| told.join("\n"))
         }

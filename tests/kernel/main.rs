@@ -20,6 +20,7 @@ mod files;
 mod lifecycle;
 mod network;
 mod registry;
+mod supply;
 mod support;
 mod survival;
 mod volumes;

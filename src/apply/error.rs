@@ -184,6 +184,18 @@ pub enum ApplyError {
         #[source]
         source: runtime::cgroup::CgroupError,
     },
+    /// A hook failed.
+    #[error("{path} of container `{name}` {reason}")]
+    Hook {
+        /// Where it is written: `services.web.post_start[0]`.
+        path: String,
+        /// Name of the container.
+        name: String,
+        /// `exited with status 3`.
+        reason: String,
+        /// The last lines that it wrote.
+        log: Vec<String>,
+    },
     /// The container still runs.
     #[error("container `{name}` still runs")]
     StillRunning {
@@ -284,6 +296,11 @@ impl ApplyError {
         }
     }
 
+    /// Whether a hook of the user's said that a container must not be stopped.
+    pub fn is_veto(&self) -> bool {
+        matches!(self, Self::Hook { path, .. } if path.contains(".pre_stop["))
+    }
+
     fn kind(&self) -> FailureKind {
         match self {
             Self::Pull(_)
@@ -316,6 +333,11 @@ impl ApplyError {
             } => {
                 vec![format!("look at {}", log.display())]
             }
+            Self::Hook { .. } if self.is_veto() => {
+                vec![
+                    "the container goes on; `--timeout` gives its hooks more time, `stack kill` ends it without them".to_owned(),
+                ]
+            }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
             Self::Pull(error) => error.hints(),
             Self::VolumeChange(error) => error.hints(),
@@ -327,7 +349,8 @@ impl ApplyError {
         match self {
             Self::DependencyExited { log, .. }
             | Self::Unhealthy { log, .. }
-            | Self::NotCompleted { log, .. } => log.clone(),
+            | Self::NotCompleted { log, .. }
+            | Self::Hook { log, .. } => log.clone(),
             Self::Build { source, .. } => source.last_output().to_vec(),
             _ => Vec::new(),
         }
@@ -346,7 +369,7 @@ impl ApplyError {
     fn config_path(&self) -> Option<String> {
         match self {
             Self::Lower { sources, .. } => sources.first().map(|error| error.path.clone()),
-            Self::Bind { path, .. } => Some(path.clone()),
+            Self::Bind { path, .. } | Self::Hook { path, .. } => Some(path.clone()),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use petgraph::{Direction, visit::EdgeRef};
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
-use super::{ApplyError, Context, Failure, Job, container, image, storage, wait};
+use super::{ApplyError, Context, Failure, Job, container, hooks, image, storage, wait};
 use crate::{
     model::{ContainerId, Subject},
     plan::{Action, ContainerRef, Edge, Plan, Step, StepId},
@@ -236,6 +236,9 @@ async fn act(
         }
         Action::StartContainer { container } => {
             container::start(context, job, subject, &resolve(container, made)).await
+        }
+        Action::PostStart { container } => {
+            hooks::post_start(context, job, subject, &resolve(container, made)).await
         }
         Action::StopContainer { id, grace_ms } => {
             container::stop(context, job, subject, id, *grace_ms).await

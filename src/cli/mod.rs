@@ -15,6 +15,7 @@ mod cp;
 mod disk;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod explain;
 mod failure;
@@ -102,6 +103,7 @@ enum Command {
     Create(up::CreateArguments),
     Doctor(doctor::Arguments),
     Down(down::Arguments),
+    Events(events::Arguments),
     Exec(exec::Arguments),
     Explain(explain::Arguments),
     Export(commit::ExportArguments),
@@ -243,6 +245,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
+        Command::Events(arguments) => events::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
         Command::Explain(arguments) => explain::run(session, arguments),
         Command::Export(arguments) => commit::export(session, arguments),

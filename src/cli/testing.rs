@@ -90,6 +90,7 @@ pub(crate) fn container(
         state,
         restarts: 0,
         network_intact: true,
+        hooks_pending: false,
     }
 }
 

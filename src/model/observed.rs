@@ -44,6 +44,9 @@ pub struct ObservedContainer {
     pub restarts: u32,
     /// Whether its kernel-side network (netns, endpoints) is as recorded.
     pub network_intact: bool,
+    /// Its start is not complete: it runs, and `post_start` hooks are still to be run.
+    #[serde(default)]
+    pub hooks_pending: bool,
 }
 
 /// A volume and who has it.

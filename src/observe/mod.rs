@@ -10,6 +10,7 @@ mod packages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, MountSource, Project, ProjectName, Service};
+use runtime::spec::ContainerState;
 
 use crate::{
     build::{self, HousekeepingError},
@@ -132,11 +133,14 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
+    let hooks_pending = matches!(state, ContainerState::Running { .. })
+        && container::hooks_pending(root, &record)?;
     Ok(ObservedContainer {
         record,
         state,
         restarts,
         network_intact: true,
+        hooks_pending,
     })
 }
 

@@ -104,7 +104,12 @@ pub enum Action {
         /// Which.
         container: ContainerRef,
     },
-    /// Stop it by its policy.
+    /// Run the `post_start` hooks that were not run since its start.
+    PostStart {
+        /// Which; it runs.
+        container: ContainerRef,
+    },
+    /// Stop it by its policy, after its `pre_stop` hooks.
     StopContainer {
         /// Which.
         id: ContainerId,

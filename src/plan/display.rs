@@ -104,6 +104,7 @@ fn verb(step: &Step) -> &'static str {
         Action::RemoveImage { .. } => "remove image",
         Action::CreateContainer(_) => "create container",
         Action::StartContainer { .. } => "start container",
+        Action::PostStart { .. } => "run the post_start hooks of container",
         Action::StopContainer { .. } => "stop container",
         Action::KillContainer { .. } => "kill container",
         Action::PauseContainer { .. } => "pause container",

@@ -35,9 +35,9 @@ const FIRST: &[Field] = &[
         .keep()
         .no_effect("`up` refuses the service: providers are not run yet"),
     Field::new("container_name", Kind::Checked(&check::CONTAINER_NAME)),
-    Field::new("pre_start", Kind::List(&PRE_START)).no_effect(LATER),
-    Field::new("post_start", Kind::List(&POST_START)).no_effect(LATER),
-    Field::new("pre_stop", Kind::List(&POST_START)).no_effect(LATER),
+    Field::new("pre_start", Kind::List(&PRE_START)),
+    Field::new("post_start", Kind::List(&POST_START)),
+    Field::new("pre_stop", Kind::List(&POST_START)),
 ];
 
 const LAST: &[Field] = &[

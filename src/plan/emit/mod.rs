@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 use compose_spec::model::ServiceName;
 
 use self::service::Emission;
+use crate::model::ContainerRole;
+
 use super::{
     Inputs, Mode, PlanError, RunSteps,
     create::Design,
@@ -48,10 +50,21 @@ pub(super) fn all<'a>(
     if !errors.is_empty() {
         return Err(errors);
     }
+    one_off_hooks(inputs, draft);
     if inputs.options.wait && inputs.options.mode == Mode::Up && !inputs.options.no_start {
         ready(&finals, &decisions.selected, draft);
     }
     Ok(finals)
+}
+
+/// Runs the hooks of one-offs: such a container runs only once its client has attached, so that its own plan could not.
+fn one_off_hooks(inputs: &Inputs<'_>, draft: &mut Draft) {
+    for container in &inputs.observed.containers {
+        let is_one_off = matches!(container.record.role, ContainerRole::OneOff { .. });
+        if is_one_off && !draft.removes.contains_key(&container.record.id) {
+            draft.post_start(container);
+        }
+    }
 }
 
 /// Makes the steps of a one-off; its service must be allowed to start.
@@ -82,16 +95,16 @@ pub(super) fn one_off<'a>(
 fn ready(finals: &Finals<'_>, selected: &BTreeSet<ServiceName>, draft: &mut Draft) {
     for (service, containers) in finals.iter().filter(|(name, _)| selected.contains(*name)) {
         for last in containers {
-            if last.start.is_none() && last.observed.is_some_and(is_ready) {
+            if last.started.is_none() && last.observed.is_some_and(is_ready) {
                 continue;
             }
-            if last.start.is_none() && last.observed.is_none() {
+            if last.started.is_none() && last.observed.is_none() {
                 // Made but not yet started: a later plan starts it and waits.
                 continue;
             }
             let step = draft.wait_ready((&last.name, service), last.container.clone());
-            if let Some(start) = last.start {
-                draft.needs(step, start);
+            if let Some(started) = last.started {
+                draft.needs(step, started);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use compose_spec::model::ServiceName;
 
 use crate::{
-    model::{ObservedContainer, SubjectKind},
+    model::{ContainerRole, ObservedContainer, SubjectKind},
     plan::{
         Action, ContainerRef, ImageInput, Inputs, Joins, Mode, NamespaceOwner, PlanError, StepId,
         create::Design,
@@ -61,6 +61,7 @@ impl<'a> Emission<'_, 'a> {
         let id = container.record.id.clone();
         let subject = (SubjectKind::Container, container.record.name.as_str());
         let reference = ContainerRef::Existing(id.clone());
+        let has_hooks = !container.record.wanted.post_start.is_empty();
         let start = match &member.verdict {
             Verdict::Start(cause) | Verdict::Restart(cause) => {
                 let action = Action::StartContainer {
@@ -79,12 +80,21 @@ impl<'a> Emission<'_, 'a> {
             }
             Verdict::Keep | Verdict::Recreate(_) | Verdict::Remove(_) => None,
         };
+        let started = match (start, &member.verdict) {
+            (Some(start), Verdict::Start(_) | Verdict::Restart(_)) => {
+                let name = &container.record.name;
+                Some(draft.started(name, reference.clone(), (start, has_hooks)))
+            }
+            (Some(thaw), _) => Some(thaw),
+            (None, _) => draft.post_start(container),
+        };
         Final {
             container: reference,
             name: container.record.name.clone(),
             observed: Some(container),
             create: None,
             start,
+            started,
         }
     }
 
@@ -133,6 +143,9 @@ impl<'a> Emission<'_, 'a> {
                 .filter_map(|name| draft.volumes.get(name).copied()),
         );
         needs.extend(&self.work.mounted);
+        // A one-off's process begins when its client attaches: its hooks are run by the loop, which sees that.
+        let has_hooks = !new.service.post_start.is_empty()
+            && matches!(new.role, ContainerRole::Replica(_));
         let (cause, starts) = self.reason(replaces, &name);
         let subject = (SubjectKind::Container, name.as_str());
         let create = draft.step(
@@ -165,12 +178,15 @@ impl<'a> Emission<'_, 'a> {
                 draft.needs(stop, step);
             }
         }
+        let started = start
+            .map(|start| draft.started(&name, ContainerRef::New(create), (start, has_hooks)));
         Final {
             container: ContainerRef::New(create),
             name,
             observed: None,
             create: Some(create),
             start,
+            started,
         }
     }
 

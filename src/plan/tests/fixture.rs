@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use compose_spec::model::{
-    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource, Mount,
+    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, Hook, ImageSource, Mount,
     MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort, Service,
     ServiceName, Volume,
 };
@@ -38,6 +38,7 @@ pub(in crate::plan) trait With: Sized {
     fn built(self) -> Self;
     fn on(self, networks: &[&str]) -> Self;
     fn env(self, name: &str, value: &str) -> Self;
+    fn hooked(self) -> Self;
 }
 
 impl With for Service {
@@ -64,6 +65,17 @@ impl With for Service {
             .with(|service| {
                 service.depends_on.get_mut(other).unwrap().restart = true;
             })
+    }
+
+    fn hooked(self) -> Self {
+        let hook = |word: &str| Hook {
+            command: vec![word.to_owned()],
+            ..Hook::default()
+        };
+        self.with(|service| {
+            service.post_start = vec![hook("warm-up")];
+            service.pre_stop = vec![hook("drain")];
+        })
     }
 
     fn probed(self) -> Self {

@@ -30,6 +30,7 @@ pub(super) struct Part {
     joins: Option<(usize, bool)>,
     fixed_address: bool,
     level: u8,
+    hooked: bool,
 }
 
 fn part() -> impl Strategy<Value = Part> {
@@ -39,9 +40,10 @@ fn part() -> impl Strategy<Value = Part> {
         (any::<bool>(), 0..3_u32, any::<bool>(), any::<bool>()),
         (any::<bool>(), 0..3_u8, any::<bool>(), 0..3_u8),
         prop::option::weighted(0.15, (0..4_usize, any::<bool>())),
+        prop::bool::weighted(0.3),
     )
         .prop_map(
-            |(depends, networks, (port, replicas, volume, built), rest, joins)| Part {
+            |(depends, networks, (port, replicas, volume, built), rest, joins, hooked)| Part {
                 depends,
                 networks,
                 port,
@@ -53,6 +55,7 @@ fn part() -> impl Strategy<Value = Part> {
                 fixed_address: rest.2,
                 level: rest.3,
                 joins,
+                hooked,
             },
         )
 }
@@ -66,6 +69,9 @@ pub(super) fn build(parts: &[Part]) -> Project {
         }
         if part.probed {
             made = made.probed();
+        }
+        if part.hooked {
+            made = made.hooked();
         }
         if part.volume {
             made = made.mounts(&format!("v{}", at % 2), "/data");

@@ -49,6 +49,7 @@ impl World {
         }
         let places = lower::Places {
             container: "/c".into(),
+            mount_points: "/mount-points".into(),
             volumes: "/volumes".into(),
             files: "/c/files".into(),
             netns: format!("/run/netns/{id}").into(),
@@ -91,6 +92,7 @@ impl World {
             state: State::Created,
             restarts: 0,
             network_intact: true,
+            hooks_pending: false,
         }
     }
 
@@ -108,7 +110,7 @@ impl World {
                 .iter()
                 .filter(|c| c.record.service == *name && !self.removing.contains(&c.record.id));
             assert!(
-                owners.all(|c| is_reached(&c.state, dependency.condition))
+                owners.all(|c| is_reached(&c.state, dependency.condition) && !c.hooks_pending)
                     || !project.services.contains_key(name),
                 "{} starts before {name} is {:?}",
                 container.record.name,
@@ -137,6 +139,7 @@ impl World {
             Health::None
         };
         container.network_intact = true;
+        container.hooks_pending = !container.record.wanted.post_start.is_empty();
         container.state = State::Running {
             pid,
             since_ms,

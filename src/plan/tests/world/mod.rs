@@ -205,6 +205,17 @@ impl World {
                 let id = find(container, made);
                 self.start(project, &id);
             }
+            Action::PostStart { container } => {
+                let id = find(container, made);
+                let container = self.container(&id);
+                assert!(
+                    matches!(container.state, State::Running { .. }),
+                    "hooks in {:?}",
+                    container.state
+                );
+                assert!(container.hooks_pending, "hooks twice");
+                container.hooks_pending = false;
+            }
             Action::StopContainer { id, .. } => self.exit(id, 137, true),
             Action::KillContainer { id, .. } => self.exit(id, 137, true),
             Action::PauseContainer { id } => {

@@ -1,0 +1,69 @@
+//! Hooks in plans: a step of their own between a start and what waits for it.
+
+use compose_spec::model::Condition;
+
+use super::{
+    fixture::{With, project, service},
+    scene::{planned, settled},
+    world::World,
+};
+use crate::plan::{LifecycleAction, LifecycleInputs, Mode, UpOptions, display, lifecycle};
+
+fn hooked_db() -> compose_spec::model::Project {
+    project([
+        service("web").needs("db", Condition::ServiceStarted),
+        service("db").hooked(),
+    ])
+}
+
+#[test]
+fn dependents_wait_for_the_hooks_of_what_they_need() {
+    let project = hooked_db();
+    insta::assert_snapshot!(planned(&mut World::new(), &project, UpOptions::default()), @r"
+    1 ensure network shop_default 10.201.137.0/24 (not there)
+    2 pull image db:1 (not in the store)
+    3 pull image web:1 (not in the store)
+    4 create container shop-db-1 shop_default=10.201.137.24 (not there) needs 1,2
+    5 start container shop-db-1 (not there) needs 4
+    6 run the post_start hooks of container shop-db-1 needs 5
+    7 create container shop-web-1 shop_default=10.201.137.68 (not there) needs 1,3
+    8 await shop-db-1 started (others need it started) needs 6
+    9 start container shop-web-1 (not there) needs 7,8
+    ");
+}
+
+#[test]
+fn hooks_that_a_killed_supervisor_did_not_run_are_run_by_the_next_one() {
+    let project = hooked_db();
+    let mut world = settled(&project);
+    world.by_name("shop-db-1").hooks_pending = true;
+    for mode in [Mode::Up, Mode::Enforce] {
+        world.options.mode = mode;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(display(&world.plan(&project)), @"1 run the post_start hooks of container shop-db-1 (its start was cut off)");
+        }
+    }
+    // One that has ended runs nothing.
+    let id = world.by_name("shop-db-1").record.id.clone();
+    world.exit(&id, 1, false);
+    assert!(!display(&world.plan(&project)).contains("its start was cut off"));
+}
+
+#[test]
+fn a_restart_runs_the_hooks_again() {
+    let project = hooked_db();
+    let world = settled(&project);
+    let inputs = LifecycleInputs {
+        observed: &world.observed,
+        services: &[],
+        action: &LifecycleAction::Restart { grace_ms: None },
+    };
+    insta::assert_snapshot!(display(&lifecycle(&inputs).unwrap()), @r"
+    1 stop container shop-web-1 (restart)
+    2 stop container shop-db-1 (restart) after 1
+    3 start container shop-db-1 (restart) needs 2
+    4 run the post_start hooks of container shop-db-1 needs 3
+    5 await shop-db-1 started (others need it started) needs 4
+    6 start container shop-web-1 (restart) needs 1,5
+    ");
+}

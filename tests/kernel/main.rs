@@ -23,6 +23,7 @@ mod images;
 mod lifecycle;
 mod network;
 mod registry;
+mod supply;
 mod support;
 mod survival;
 mod volumes;

@@ -150,6 +150,12 @@ pub enum ApplyError {
         /// Short id.
         id: String,
     },
+    /// Another container is named whose namespaces or mounts are wanted, and there is none.
+    #[error("there is no container `{name}`, whose namespaces or mounts are asked for")]
+    OwnerMissing {
+        /// As written.
+        name: String,
+    },
     /// A bind mount's source is missing or cannot be made.
     #[error("bind mount of `{name}`")]
     Bind {
@@ -337,6 +343,11 @@ impl ApplyError {
                 vec![
                     "the container goes on; `--timeout` gives its hooks more time, `stack kill` ends it without them".to_owned(),
                 ]
+            }
+            Self::Hook { path, name, .. } if path.contains(".pre_start[") => {
+                vec![format!(
+                    "`{name}` is kept for inspection until the next start"
+                )]
             }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
             Self::Pull(error) => error.hints(),

@@ -27,7 +27,9 @@ pub use access::{
 };
 pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
 pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
-pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
+pub use container::{
+    ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress, SharedMounts,
+};
 pub use failure::{FailureKind, chain};
 pub use hooks::HookRecord;
 pub use host::{HostFacts, UserRange};

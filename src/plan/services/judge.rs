@@ -95,6 +95,17 @@ fn must_recreate(
             return Some(format!("{field}: service {owner} is replaced"));
         }
     }
+    for owner in drift::mount_owners(work.service) {
+        let is_replaced = |owner: &Work<'_>| {
+            let first = owner.members.first();
+            first.is_some_and(|first| {
+                matches!(first.verdict, Verdict::Recreate(_) | Verdict::Remove(_))
+            })
+        };
+        if context.works.get(owner).is_some_and(is_replaced) {
+            return Some(format!("volumes_from: service {owner} is replaced"));
+        }
+    }
     let joins = joins(context, work.service);
     if let Some(change) = drift::stale_join(record, &joins, &context.inputs.observed.containers) {
         return Some(change.text);

@@ -67,3 +67,36 @@ fn a_restart_runs_the_hooks_again() {
     6 start container shop-web-1 (restart) needs 1,5
     ");
 }
+
+#[test]
+fn init_containers_run_one_after_the_other_before_the_first_replica() {
+    let web = || {
+        service("web")
+            .needs("db", Condition::ServiceHealthy)
+            .with(|web| web.replicas = 2)
+            .inits(&[false, true])
+    };
+    let project = project([web(), service("db").probed()]);
+    let mut world = World::new();
+    insta::assert_snapshot!(planned(&mut world, &project, UpOptions::default()), @"");
+    world.up(&project, UpOptions::default());
+    // Beside a replica that runs, only what each replica needs.
+    let id = world.by_name("shop-web-2").record.id.clone();
+    world.exit(&id, 1, false);
+    insta::assert_snapshot!(planned(&mut world, &project, UpOptions::default()), @"");
+}
+
+#[test]
+fn an_init_container_that_failed_stays_until_the_next_up_and_one_that_runs_is_awaited() {
+    let project = project([service("web").inits(&[false, false])]);
+    let mut world = settled(&project);
+    let web = world.by_name("shop-web-1").record.id.clone();
+    world.exit(&web, 1, true);
+    let first = world.init(&project, "web", 0);
+    insta::assert_snapshot!(display(&world.plan(&project)), @"");
+    world.exit(&first, 1, false);
+    insta::assert_snapshot!(display(&world.plan(&project)), @"");
+    insta::assert_snapshot!(planned(&mut world, &project, UpOptions::default()), @"");
+    world.exit(&first, 0, false);
+    insta::assert_snapshot!(planned(&mut world, &project, UpOptions::default()), @"");
+}

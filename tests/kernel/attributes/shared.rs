@@ -49,7 +49,11 @@ configs: {{ note: {{ content: text }} }}
         shell(&world, "app", "ls /hidden /bind /far && cat /data/seed"),
         "/bind:\nbind\n\n/far:\nfar\n\n/hidden:\nown\nfrom the image"
     );
-    shell(&world, "app", "echo hello > /anonymous/file; test ! -e /scratch; test ! -e /note");
+    shell(
+        &world,
+        "app",
+        "echo hello > /anonymous/file; test ! -e /scratch; test ! -e /note",
+    );
     assert_eq!(shell(&world, "data", "cat /anonymous/file"), "hello");
     for path in ["/bind/x", "/far/x"] {
         let refused = world.stack(&["exec", "-T", "app", "touch", path]).fails(1);
@@ -117,11 +121,29 @@ services:
         assert_eq!(of(a), of(b), "{kind}");
     }
     let read = world
-        .stack(&["-p", "stack-test-joined", "-f", "other.yaml", "exec", "-T", "b", "cat", "/share/file"])
+        .stack(&[
+            "-p",
+            "stack-test-joined",
+            "-f",
+            "other.yaml",
+            "exec",
+            "-T",
+            "b",
+            "cat",
+            "/share/file",
+        ])
         .ok();
     assert_eq!(read.stdout, "shared");
     world
-        .stack(&["-p", "stack-test-joined", "-f", "other.yaml", "down", "-t", "0"])
+        .stack(&[
+            "-p",
+            "stack-test-joined",
+            "-f",
+            "other.yaml",
+            "down",
+            "-t",
+            "0",
+        ])
         .ok();
     world.finish();
 }
@@ -170,7 +192,9 @@ services:
     world.stack(&["up", "-d", "app"]).ok();
     for name in ["db", "database"] {
         let url = format!("http://{name}/seed");
-        let seed = world.stack(&["exec", "-T", "app", "wget", "-qO-", &url]).ok();
+        let seed = world
+            .stack(&["exec", "-T", "app", "wget", "-qO-", &url])
+            .ok();
         assert_eq!(seed.stdout, "from the image\n", "{name}");
     }
     world.finish();

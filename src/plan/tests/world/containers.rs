@@ -7,7 +7,7 @@ use runtime::spec::{ContainerState as State, Health};
 
 use super::World;
 use crate::{
-    model::{ContainerId, ObservedContainer, Timestamp},
+    model::{ContainerId, ContainerRole, ObservedContainer, Timestamp},
     plan::{
         ContainerRef, ImageInput, NamespaceOwner, NewContainer, StepId, depends::is_reached, lower,
     },
@@ -59,6 +59,7 @@ impl World {
                 network_files: network.map(|_| "/c/other".into()),
                 pid,
                 ipc: None,
+                mounts: Vec::new(),
             },
         };
         let lowered = lower::lower(&lower::LowerInput {
@@ -93,6 +94,37 @@ impl World {
             network_intact: true,
             hooks_pending: false,
         }
+    }
+
+    /// An init container of the first replica that runs, as a killed supervisor leaves it.
+    pub(in crate::plan::tests) fn init(
+        &mut self,
+        project: &Project,
+        service: &str,
+        entry: usize,
+    ) -> ContainerId {
+        let mut container = self.by_name(&format!("shop-{service}-1")).clone();
+        self.ids += 1;
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&self.ids.to_be_bytes());
+        let record = &mut container.record;
+        record.id = ContainerId::from_bytes(bytes);
+        record.name = format!("shop-{service}-1-pre-start-{entry}");
+        record.role = ContainerRole::Init {
+            entry: u32::try_from(entry).unwrap(),
+            replica: 1,
+        };
+        record.endpoints.clear();
+        record.published.clear();
+        record.wanted = (*project.services[service].pre_start[entry].container).clone();
+        container.state = State::Running {
+            pid: 1,
+            since_ms: self.now,
+            health: Health::None,
+        };
+        let id = container.record.id.clone();
+        self.observed.containers.push(container);
+        id
     }
 
     pub(super) fn start(&mut self, project: &Project, id: &ContainerId) {

@@ -205,6 +205,26 @@ impl World {
                 let id = find(container, made);
                 self.start(project, &id);
             }
+            Action::RunInit { new, replica } => {
+                let container = self.create(project, new, made);
+                let replica = find(replica, made);
+                let service = &self.container(&replica).record.service.clone();
+                let of_service = |c: &&ObservedContainer| c.record.service == *service;
+                let hook = project.services[service].pre_start.iter();
+                let runs_once = hook.clone().all(|hook| !hook.per_replica);
+                let mut others = self.observed.containers.iter().filter(of_service);
+                assert!(
+                    !runs_once || others.all(|c| !c.state.is_live()),
+                    "init beside a replica"
+                );
+                let id = container.record.id.clone();
+                self.observed.containers.push(container);
+                self.check(plan);
+                self.observed.containers.retain(|c| c.record.id != id);
+            }
+            Action::AwaitInit { id } => {
+                self.observed.containers.retain(|c| c.record.id != *id);
+            }
             Action::PostStart { container } => {
                 let id = find(container, made);
                 let container = self.container(&id);

@@ -110,6 +110,7 @@ pub(super) async fn start(
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;
     }
+    files::write_links(context, &record, &networks)?;
     let mut sockets = Vec::new();
     if !record.endpoints.is_empty() {
         let attached = context.fabric.attach(&record).await.map_err(wire)?;

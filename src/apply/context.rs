@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::BuildNetwork;
 use crate::{
     build::Engine,
     container::{Live, Steps, journal::Journal},
@@ -34,6 +35,8 @@ pub struct Context {
     pub steps: Steps,
     /// What builds share.
     pub engine: Engine,
+    /// The network of build steps.
+    pub build_network: BuildNetwork,
     /// The `stack` program, for monitors.
     pub program: PathBuf,
     /// Command line that starts a supervisor, for monitors.

@@ -156,6 +156,16 @@ pub enum ApplyError {
         /// As written.
         name: String,
     },
+    /// A container outside of the project cannot be linked.
+    #[error("{path}: link `{name}`: {reason}")]
+    Link {
+        /// Where it is written: `services.web.external_links[0]`.
+        path: String,
+        /// Name of the container.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A bind mount's source is missing or cannot be made.
     #[error("bind mount of `{name}`")]
     Bind {
@@ -380,7 +390,9 @@ impl ApplyError {
     fn config_path(&self) -> Option<String> {
         match self {
             Self::Lower { sources, .. } => sources.first().map(|error| error.path.clone()),
-            Self::Bind { path, .. } | Self::Hook { path, .. } => Some(path.clone()),
+            Self::Bind { path, .. } | Self::Hook { path, .. } | Self::Link { path, .. } => {
+                Some(path.clone())
+            }
             _ => None,
         }
     }

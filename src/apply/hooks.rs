@@ -61,6 +61,7 @@ pub(super) async fn post_start(
         let ended = run(context, job, (&place, hook), (job.cancel.cancelled(), late));
         if let Err(error) = ended.await {
             progress.post_start_over = true;
+            progress.post_start_failed = true;
             write(context, &record, &progress)?;
             return Err(error);
         }

@@ -91,7 +91,7 @@ pub(crate) fn container(
         state,
         restarts: 0,
         network_intact: true,
-        hooks_pending: false,
+        post_start: crate::model::PostStart::Over,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One layer from compressed bytes to files, on two threads: one reads and inflates, one hashes and unpacks.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     os::fd::AsFd,
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -12,7 +12,8 @@ use fs_err as fs;
 use super::{
     decode::Decoder,
     digest::Hashing,
-    unpack::{Limits, UnpackError, Unpacked, unpack},
+    store::RECORD,
+    unpack::{Limits, Recording, TarError, UnpackError, Unpacked, unpack},
 };
 use crate::model::Digest;
 
@@ -56,15 +57,32 @@ pub(super) fn unpack_layer(
     compressed_bytes: u64,
     directory: &Path,
 ) -> Result<(Digest, Unpacked), LayerError> {
-    unpack_layer_recording(source, compressed_bytes, directory, None)
+    run(source, compressed_bytes, directory, None)
 }
 
-/// As [`unpack_layer`], and writes the record from which the layer's stream can be made again out of its files.
+/// As [`unpack_layer`], into `fs` of a layer's directory, and writes the record beside it, from which the layer's stream
+/// can be made again out of its files.
 pub(super) fn unpack_layer_recording(
     source: &mut dyn Read,
     compressed_bytes: u64,
+    layer: &Path,
+) -> Result<(Digest, Unpacked), LayerError> {
+    let keep = |error| LayerError::Unpack(TarError::Record(error).into());
+    let beside = fs::File::open(layer).map_err(keep)?;
+    let mut out = fs::File::create(layer.join(RECORD)).map_err(keep)?;
+    let recording = Recording {
+        out: &mut out,
+        beside: beside.as_fd(),
+    };
+    let directory = layer.join("fs");
+    run(source, compressed_bytes, &directory, Some(recording))
+}
+
+fn run(
+    source: &mut dyn Read,
+    compressed_bytes: u64,
     directory: &Path,
-    record: Option<&mut (dyn Write + Send)>,
+    recording: Option<Recording<'_>>,
 ) -> Result<(Digest, Unpacked), LayerError> {
     let root = fs::File::open(directory).map_err(LayerError::Read)?;
     let limits = Limits::for_compressed(compressed_bytes);
@@ -76,7 +94,7 @@ pub(super) fn unpack_layer_recording(
                 chunk: Vec::new(),
                 at: 0,
             });
-            let mut unpacked = unpack(&mut stream, root.as_fd(), &limits, record)?;
+            let mut unpacked = unpack(&mut stream, root.as_fd(), &limits, recording)?;
             let (diff_id, stream_bytes, _) = stream.finish();
             unpacked.stream_bytes = stream_bytes;
             Ok::<_, UnpackError>((diff_id, unpacked))

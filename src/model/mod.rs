@@ -31,7 +31,7 @@ pub use container::{
     ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress, SharedMounts,
 };
 pub use failure::{FailureKind, chain};
-pub use hooks::HookRecord;
+pub use hooks::{HookRecord, PostStart};
 pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{

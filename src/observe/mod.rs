@@ -5,6 +5,7 @@
 mod cdi;
 mod disk;
 mod host;
+mod packages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +16,10 @@ use crate::{
     build::{self, HousekeepingError},
     container::{self, ContainerError},
     image::{ImageError, ImageStore},
+    inventory::InventoryError,
     model::{
         BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, ObservedVolume, PortUse, Timestamp, VolumeRecord,
+        Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -27,6 +29,7 @@ use crate::{
 pub use crate::build::sizes as build_cache_sizes;
 pub use disk::{DiskUse, disk_use, export_container, image, save_images};
 pub use host::{files_digests, host_facts};
+pub use packages::packages;
 
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// The files of an image.
+    #[error("read the packages of the image")]
+    Packages(#[source] InventoryError),
     /// The build cache.
     #[error("read the build cache")]
     BuildCache(#[source] HousekeepingError),
@@ -127,14 +133,16 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
-    let hooks_pending =
-        matches!(state, ContainerState::Running { .. }) && container::hooks_pending(root, &record)?;
+    let post_start = match state {
+        ContainerState::Running { .. } => container::post_start(root, &record)?,
+        _ => PostStart::Over,
+    };
     Ok(ObservedContainer {
         record,
         state,
         restarts,
         network_intact: true,
-        hooks_pending,
+        post_start,
     })
 }
 

@@ -35,7 +35,7 @@ use tracing::{error, info, warn};
 
 use self::registry::Registry;
 use crate::{
-    apply::{Context, Engine},
+    apply::{BuildNetwork, Context, Engine},
     container::{self, Change, Live, Steps, journal::Journal},
     image::ImageStore,
     model::chain,
@@ -123,9 +123,11 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let sealed = runtime::process::seal::own_executable();
     let program = sealed_program(&sealed, arguments.program);
     let (changes, mut changed) = mpsc::channel(CHANGES_WAITING_MAX);
+    let fabric = Fabric::open(&root).await.map_err(StartError::Network)?;
     let context = Context {
         images: ImageStore::open(&root),
-        fabric: Fabric::open(&root).await.map_err(StartError::Network)?,
+        build_network: BuildNetwork::new(root.clone(), fabric.clone()),
+        fabric,
         live: Live::new(root.clone(), changes),
         journal: Journal::open(&root, has_containers(&root)),
         steps: Steps::new(

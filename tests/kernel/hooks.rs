@@ -138,6 +138,9 @@ services:
         assert!(failed.stderr.contains(text), "{text}: {failed:#?}");
     }
     assert_eq!(world.row("app").unwrap()["State"], "running");
+    // Nor does the loop start it: it looks at the project as often as something happens to it.
+    world.stack(&["pause", "app"]).ok();
+    world.stack(&["unpause", "app"]).ok();
     assert_ne!(world.row("web").unwrap()["State"], "running");
     // Not run again behind the user's back, by the loop or by an `up` that starts nothing.
     world.stack(&["up", "-d"]).ok();

@@ -180,7 +180,12 @@ services:
     });
     client.kill().unwrap();
     client.wait().unwrap();
-    kill(Pid::from_raw(world.supervisors()[0]), Signal::SIGKILL).unwrap();
+    let killed = world.supervisors();
+    kill(Pid::from_raw(killed[0]), Signal::SIGKILL).unwrap();
+    eventually("another supervisor", SOON, || match world.supervisors() {
+        now if now.len() == 1 && now != killed => Ok(()),
+        now => Err(now),
+    });
     world.write("log/go", "");
     eventually("the next supervisor goes on", SOON, || match log(&world) {
         all if all == "first, second, start" => Ok(()),

@@ -76,6 +76,7 @@ impl Monitor {
         if self.connections.sweep(now) {
             self.supervisor.lost(now);
         }
+        self.end_freezes();
         match &self.phase {
             Phase::Awaiting { until } if due(Some(*until)) => self.give_up_waiting(),
             Phase::Pausing { until, .. } if due(Some(*until)) => self.start_again(),

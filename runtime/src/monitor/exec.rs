@@ -123,8 +123,13 @@ impl Monitor {
         let (Phase::Running(run), Some(cgroup)) = (&self.phase, &self.cgroup) else {
             return Err(failed("the container does not run".to_owned(), 125));
         };
-        if run.paused {
-            return Err(failed("the container is paused".to_owned(), 125));
+        if run.is_still() {
+            let text = if run.paused {
+                "the container is paused"
+            } else {
+                "the container is frozen while its files are read: try again"
+            };
+            return Err(failed(text.to_owned(), 125));
         }
         let join = cgroup
             .join_files()

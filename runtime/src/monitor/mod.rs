@@ -26,6 +26,7 @@ mod client;
 mod connections;
 mod event_loop;
 mod exec;
+mod freeze;
 mod health;
 mod lifecycle;
 mod log;
@@ -167,7 +168,10 @@ struct Run {
     log_pipes: Vec<u64>,
     oom: OomWatch,
     health: Option<HealthRun>,
+    /// Somebody paused it.
     paused: bool,
+    /// Clients for whose time it is frozen, once for each time that they asked.
+    freezers: Vec<u32>,
 }
 
 /// Who can reap a run's process.

@@ -43,6 +43,8 @@ pub enum Request {
     Pause,
     /// Thaw. Answer: `Done`.
     Resume,
+    /// Freeze for as long as this connection is open; the state does not become `Paused`. Answer: `Done`.
+    Freeze,
     /// Run another process in the container. Without `tty` the client's stdin, stdout and stderr are attached to this message and become the
     /// process's own. Answer: `ExecStarted` (with the pty master attached when `tty`), later `ExecExited` on the same connection.
     Exec {

@@ -199,8 +199,9 @@ impl Found {
             ));
         }
         lines.push(format!(
-            "  {} {kind} images: about {}",
+            "  {} {kind} image{}: about {}",
             self.images,
+            if self.images == 1 { "" } else { "s" },
             human::size(self.images_bytes)
         ));
         lines.push(format!(

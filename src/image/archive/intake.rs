@@ -14,7 +14,7 @@ use crate::{
         decode::Format,
         digest::Hashing,
         pipeline::{LayerError, unpack_layer_recording},
-        store::{ImageError, ImageStore, LayerMeta, RECORD, Staged, Workspace, stage},
+        store::{ImageError, ImageStore, LayerMeta, Staged, Workspace, stage},
     },
     model::Digest,
 };
@@ -127,20 +127,14 @@ impl<'a> Intake<'a> {
         stream: &mut dyn Read,
         size: u64,
     ) -> Result<Result<Content, LayerError>, LoadError> {
-        let (directory, fs_path) = stage(self.workspace)?;
-        let keeping = ImageError::io("keep the form of a layer");
-        let path = directory.join(RECORD);
-        let mut record = fs::File::create(&path).map_err(&keeping)?;
-        let unpacked = unpack_layer_recording(stream, size, &fs_path, Some(&mut record));
+        let (directory, _) = stage(self.workspace)?;
+        let unpacked = unpack_layer_recording(stream, size, &directory);
         let (diff_id, unpacked) = match self.finish(stream, unpacked)? {
             Ok(unpacked) => unpacked,
             Err(error) => return Ok(Err(error)),
         };
         for note in &unpacked.notes {
             tracing::warn!(note, "unpacked with a difference");
-        }
-        if unpacked.replaced {
-            fs::remove_file(&path).map_err(keeping)?;
         }
         let meta = LayerMeta::new(diff_id.clone(), &unpacked);
         let staged = Some(Staged {

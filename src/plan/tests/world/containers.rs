@@ -7,7 +7,7 @@ use runtime::spec::{ContainerState as State, Health};
 
 use super::World;
 use crate::{
-    model::{ContainerId, ContainerRole, ObservedContainer, Timestamp},
+    model::{ContainerId, ContainerRole, ObservedContainer, PostStart, Timestamp},
     plan::{
         ContainerRef, ImageInput, NamespaceOwner, NewContainer, StepId, depends::is_reached, lower,
     },
@@ -92,7 +92,7 @@ impl World {
             state: State::Created,
             restarts: 0,
             network_intact: true,
-            hooks_pending: false,
+            post_start: PostStart::Over,
         }
     }
 
@@ -141,7 +141,8 @@ impl World {
                 .iter()
                 .filter(|c| c.record.service == *name && !self.removing.contains(&c.record.id));
             assert!(
-                owners.all(|c| is_reached(&c.state, dependency.condition) && !c.hooks_pending)
+                owners.all(|c| is_reached(&c.state, dependency.condition)
+                    && c.post_start == PostStart::Over)
                     || !project.services.contains_key(name),
                 "{} starts before {name} is {:?}",
                 container.record.name,
@@ -170,7 +171,11 @@ impl World {
             Health::None
         };
         container.network_intact = true;
-        container.hooks_pending = !container.record.wanted.post_start.is_empty();
+        container.post_start = if container.record.wanted.post_start.is_empty() {
+            PostStart::Over
+        } else {
+            PostStart::Pending
+        };
         container.state = State::Running {
             pid,
             since_ms,

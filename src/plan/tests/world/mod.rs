@@ -10,7 +10,7 @@ use runtime::spec::{ContainerState as State, ExitStatus, Health};
 
 use super::fixture::image;
 use crate::{
-    model::{ContainerId, Observed, ObservedContainer, Timestamp},
+    model::{ContainerId, Observed, ObservedContainer, PostStart, Timestamp},
     plan::{
         Action, ContainerRef, HostFacts, Inputs, Mode, Plan, StepId, Stopped, UpOptions,
         depends::is_reached, display, plan,
@@ -233,8 +233,8 @@ impl World {
                     "hooks in {:?}",
                     container.state
                 );
-                assert!(container.hooks_pending, "hooks twice");
-                container.hooks_pending = false;
+                assert_eq!(container.post_start, PostStart::Pending, "hooks twice");
+                container.post_start = PostStart::Over;
             }
             Action::StopContainer { id, .. } => self.exit(id, 137, true),
             Action::KillContainer { id, .. } => self.exit(id, 137, true),

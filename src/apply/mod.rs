@@ -14,6 +14,7 @@ mod files;
 mod freeze;
 mod hooks;
 mod image;
+mod init;
 mod mounts;
 mod places;
 mod queue;

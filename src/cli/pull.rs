@@ -117,19 +117,22 @@ fn images(
         let Some(service) = project.services.get(&name) else {
             continue;
         };
-        let own = match &service.image {
-            ImageSource::Pull { image } => Some(image.as_str()),
-            ImageSource::Build {
-                image: Some(image), ..
-            } if !arguments.ignore_buildable => Some(image.as_str()),
-            ImageSource::Build { .. } | ImageSource::Provider(_) => None,
-        };
-        let mounted = mounted_references(service).into_iter();
-        let mounted = mounted.filter(|reference| !is_built(project, reference));
-        for reference in own.into_iter().chain(mounted) {
-            let image = (reference.to_owned(), service.platform.clone());
-            if !images.contains(&image) {
-                images.push(image);
+        let inits = service.pre_start.iter().map(|hook| &*hook.container);
+        for container in std::iter::once(service).chain(inits) {
+            let own = match &container.image {
+                ImageSource::Pull { image } => Some(image.as_str()),
+                ImageSource::Build {
+                    image: Some(image), ..
+                } if !arguments.ignore_buildable => Some(image.as_str()),
+                ImageSource::Build { .. } | ImageSource::Provider(_) => None,
+            };
+            let mounted = mounted_references(container).into_iter();
+            let mounted = mounted.filter(|reference| !is_built(project, reference));
+            for reference in own.into_iter().chain(mounted) {
+                let image = (reference.to_owned(), container.platform.clone());
+                if !images.contains(&image) {
+                    images.push(image);
+                }
             }
         }
     }

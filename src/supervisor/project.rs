@@ -91,6 +91,7 @@ impl Task {
             apply::settle_mounts(&self.context).await;
             again = match settled {
                 Ok(Settled::Quiet) => {
+                    // What came before this is still carried out here; what comes later is for the next task, which waits for this one.
                     self.inbox.close();
                     if self.inbox.is_empty() {
                         return;

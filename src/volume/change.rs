@@ -156,7 +156,10 @@ mod tests {
     #[test]
     fn what_somebody_reads_is_not_changed_and_not_waited_for() {
         let (_directory, volumes) = bed();
-        let (first, second) = (volumes.hold("other").unwrap(), volumes.hold("other").unwrap());
+        let (first, second) = (
+            volumes.hold("other").unwrap(),
+            volumes.hold("other").unwrap(),
+        );
         let busy = |result| matches!(result, Err(VolumeError::Busy { .. }));
         drop(first);
         assert!(busy(volumes.remove("other")));

@@ -73,7 +73,9 @@ pub enum VolumeError {
         name: String,
     },
     /// Somebody reads it: a backup or a copy.
-    #[error("{intent} volume `{name}`: it is being backed up or copied; try again when that has ended")]
+    #[error(
+        "{intent} volume `{name}`: it is being backed up or copied; try again when that has ended"
+    )]
     Busy {
         /// `remove`, `rename`, ….
         intent: &'static str,

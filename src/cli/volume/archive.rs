@@ -127,12 +127,11 @@ pub(super) fn restore(session: &Session<'_>, arguments: &RestoreArguments) -> Re
     session.refuse_dry_run("volume restore")?;
     let input = (arguments.file != Path::new("-"))
         .then(|| session.settings.working_dir.join(&arguments.file));
-    let (path, pipe) = match input {
-        Some(path) => (path, None),
-        None => {
-            let pipe = pipe(session)?;
-            (pipe.path().to_owned(), Some(pipe))
-        }
+    let (path, pipe) = if let Some(path) = input {
+        (path, None)
+    } else {
+        let pipe = pipe(session)?;
+        (pipe.path().to_owned(), Some(pipe))
     };
     let request = Request::Volume(VolumeRequest::Restore {
         path,

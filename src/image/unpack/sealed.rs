@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_newest_block_is_not_hashed_however_it_came() {
-        let bytes: Vec<u8> = (0..5 * BLOCK + 7).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..251).cycle().take(5 * BLOCK + 7).collect();
         let expected = Sha256::digest(&bytes[..bytes.len() - BLOCK]);
         for step in [1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, bytes.len()] {
             let mut trailing = Trailing::new(&bytes[..]);

@@ -63,11 +63,13 @@ pub(in crate::volume) fn parts(
 /// Writes the map that stands before the data (GNU's PAX sparse format 1.0): decimal lines, padded to a block. The last part is empty
 /// and lies at the end of the file, so that a reader makes it as long as it was.
 pub(super) fn map(parts: &[Part], size: u64) -> Vec<u8> {
-    let mut text = format!("{}\n", parts.len() + 1);
-    for (offset, length) in parts.iter().copied().chain([(size, 0)]) {
-        text.push_str(&format!("{offset}\n{length}\n"));
-    }
-    let mut map = text.into_bytes();
+    let all = parts.iter().copied().chain([(size, 0)]);
+    let lines = all.map(|(offset, length)| format!("{offset}\n{length}\n"));
+    let text: Vec<String> = [format!("{}\n", parts.len() + 1)]
+        .into_iter()
+        .chain(lines)
+        .collect();
+    let mut map = text.concat().into_bytes();
     map.resize(map.len().next_multiple_of(TAR_BLOCK), 0);
     map
 }

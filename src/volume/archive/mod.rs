@@ -361,8 +361,11 @@ fn fields<'a>(stat: &Stat, path: &'a [u8], kind: u8) -> TarMember<'a> {
     }
 }
 
+/// Extended attributes: names and values.
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Reads all extended attributes of what a descriptor names.
-fn attributes(fd: std::os::fd::BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+fn attributes(fd: std::os::fd::BorrowedFd<'_>) -> Result<Xattrs, Errno> {
     let path = proc_path(fd);
     let mut names = vec![0; XATTR_BYTES_MAX];
     let length = match listxattr(&path, &mut names[..]) {

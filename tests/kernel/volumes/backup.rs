@@ -97,7 +97,7 @@ fn a_backup_is_of_one_moment_and_comes_back() {
     assert!(from_stdin.status.success(), "{from_stdin:?}");
     assert!(!data(&world, "counted").join("c").exists());
     assert_eq!(number(&data(&world, "counted").join("a")), a);
-    assert_eq!(unfinished(&world), [PathBuf::new(); 0]);
+    assert!(unfinished(&world).is_empty(), "{:?}", unfinished(&world));
     // The container that was there before starts with what was restored.
     world.stack(&["start"]).ok();
     world

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, build_network::Seats};
 use crate::{
-    build::{RunnerError, StepNetwork, StepNetworkError, StepRunner, Write},
+    build::{RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner, Write},
     container::{SpawnError, Steps, StepsError},
     image::{DownloadError, Downloaded, Registries, download},
     model::chain,
+    observe,
+    plan::lower::named_devices,
 };
 
 /// Runs RUN steps as containers, and fetches what ADD names.
@@ -38,6 +40,16 @@ impl StepContainers {
 impl StepRunner for StepContainers {
     fn network(&self, insecure: bool) -> Result<StepNetwork, StepNetworkError> {
         self.seats.lend(insecure)
+    }
+
+    fn device(&self, name: &str) -> Result<StepDevice, String> {
+        let found = named_devices(&observe::host_facts().cdi, [name])?;
+        Ok(StepDevice {
+            nodes: found.nodes,
+            mounts: found.mounts,
+            env: found.env,
+            groups: found.groups,
+        })
     }
 
     fn run(

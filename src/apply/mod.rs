@@ -3,6 +3,8 @@
 //! A ready queue over the plan's graph: a step starts once everything before it has ended, and is skipped when something it needs has failed.
 //! A step that makes kernel objects always runs to its end; only waiting is cancelled.
 
+mod build;
+mod build_cache;
 mod build_network;
 mod build_rows;
 mod builder;
@@ -18,10 +20,11 @@ mod volumes;
 mod wait;
 
 pub use crate::build::Engine;
+pub use build::check;
 pub use build_network::BuildNetwork;
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
-pub use image::{check, pinned, registries};
+pub use image::{pinned, registries};
 pub use queue::{Report, apply};
 pub use volumes::{VolumeChangeError, VolumeChanges, change_volumes};
 

@@ -2,7 +2,12 @@
 //!
 //! The repository is fetched by the host's own `git`, the one program beside our own that a build starts, and only where a Dockerfile or
 //! a context names a repository. It sees none of the host's configuration, asks nobody for passwords, and may speak http, https, ssh and
-//! git only: `ext::` and `file://` would run programs or read files of the host.
+//! git only: `ext::` and `file://` would run programs or read files of the host. It runs no hook and no filter: those would come from
+//! configuration or templates, and there are none; commands in `.gitmodules` git itself refuses.
+//!
+//! Why not a client of our own: fetching by HTTP alone would be some 800 lines of protocol, packs and deltas, but repositories of companies
+//! come by ssh, with submodules, and by a commit's short name, so the program would be needed all the same; and git's own reading of hostile
+//! packs has had twenty years of attention. Where it is missing the error says so, and nothing else of a build needs it.
 
 use std::{
     io,
@@ -348,7 +353,9 @@ impl Git<'_> {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("LC_ALL", "C")
-            .env("HOME", self.directory)
+            // Nobody's: a repository's own `.netrc` or `.config/git` must not become ours.
+            .env("HOME", "/nonexistent")
+            .env("GIT_TEMPLATE_DIR", "")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")

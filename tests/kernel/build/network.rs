@@ -29,7 +29,8 @@ fn serve(listener: TcpListener) {
 }
 
 /// Puts 192.0.2.1 behind an uplink of this thread's network namespace, where it is 192.0.2.2, and serves there.
-fn outside(port: u16) {
+/// The outside ends when what is returned is dropped.
+fn outside(port: u16) -> mpsc::Sender<()> {
     run_tool(
         "ip",
         &["link", "add", "up0", "type", "veth", "peer", "name", "up1"],
@@ -54,7 +55,7 @@ fn outside(port: u16) {
     run_tool("ip", &["link", "set", "up0", "up"]);
     moved.send(()).unwrap();
     done.recv().unwrap();
-    std::mem::forget(moved);
+    moved
 }
 
 fn links() -> String {
@@ -78,7 +79,7 @@ fn steps_reach_the_outside_and_not_the_loopback_of_the_host() {
         "context: .\n      extra_hosts: [\"host.test:host-gateway\"]",
     );
     let world = World::new(&text);
-    outside(9001);
+    let _outside = outside(9001);
     serve(TcpListener::bind("127.0.0.1:9002").unwrap());
     // Only the host itself answers on the gateway's address.
     serve(TcpListener::bind("0.0.0.0:9003").unwrap());

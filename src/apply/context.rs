@@ -10,7 +10,7 @@ use tracing::debug;
 use super::BuildNetwork;
 use crate::{
     build::Engine,
-    container::{Live, Steps},
+    container::{Live, Steps, journal::Journal},
     image::ImageStore,
     model::{RegistryAccess, Subject},
     network::Fabric,
@@ -29,6 +29,8 @@ pub struct Context {
     pub fabric: Fabric,
     /// Connections to monitors.
     pub live: Live,
+    /// What happens, for `stack events`.
+    pub journal: Journal,
     /// Runs build steps.
     pub steps: Steps,
     /// What builds share.

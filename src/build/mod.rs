@@ -25,6 +25,7 @@ mod exchange;
 mod explain;
 mod fetch;
 mod files;
+pub mod fuzzing;
 mod git;
 mod housekeeping;
 mod ignore;

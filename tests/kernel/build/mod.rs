@@ -2,6 +2,8 @@
 
 mod caches;
 mod contexts;
+mod hostile;
+mod killed;
 mod network;
 mod platforms;
 

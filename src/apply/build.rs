@@ -13,7 +13,7 @@ use super::{
 use crate::{
     build::{
         self, BuildError, BuildHost, BuildInput, Built, FetchedContexts, LayersError, NamedContext,
-        StepRunner, StoreLayers, Surroundings,
+        StoreLayers, Surroundings,
     },
     image::{self, ImageStore, PullEvent, Registries},
     model::{ImageRecord, Subject},
@@ -77,9 +77,8 @@ impl Work {
         let context = &self.context;
         let pull = |reference: &str, platform: &str| self.pull(reference, platform);
         let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
-        let runner =
-            StepContainers::new(context, Arc::clone(&self.registries), self.handle.clone());
-        let _fetched = match prepare(context, &mut input, &runner) {
+        let runner = StepContainers::new(context, &self.job, Arc::clone(&self.registries));
+        let _fetched = match self.prepare(&mut input, &runner) {
             Ok(fetched) => fetched,
             Err(error) => return Ok(Err(error)),
         };
@@ -142,6 +141,16 @@ impl Work {
         build::build(input, host)
     }
 
+    /// Brings what a build reads into the form that the builder takes; the result must outlive the build.
+    fn prepare(
+        &self,
+        input: &mut BuildInput,
+        runner: &StepContainers,
+    ) -> Result<Option<FetchedContexts>, BuildError> {
+        load_layouts(&self.context.images, input)?;
+        input.fetch_contexts(&self.context.root, runner, &self.job.cancel)
+    }
+
     fn pull(&self, reference: &str, platform: &str) -> Result<ImageRecord, LayersError> {
         let images = &self.context.images;
         let tell = |event| self.tell_pull(event);
@@ -195,16 +204,6 @@ fn input(
     )
 }
 
-/// Brings what a build reads into the form that the builder takes; the result must outlive the build.
-fn prepare(
-    context: &Context,
-    input: &mut BuildInput,
-    runner: &dyn StepRunner,
-) -> Result<Option<FetchedContexts>, BuildError> {
-    load_layouts(&context.images, input)?;
-    input.fetch_contexts(&context.root, runner)
-}
-
 /// Loads the layout directories that a build names, and puts images of the store in their place.
 fn load_layouts(store: &ImageStore, input: &mut BuildInput) -> Result<(), BuildError> {
     for context in input.additional_contexts.values_mut() {
@@ -233,13 +232,14 @@ pub async fn check(
     };
     let mut input = input(Some(project), service, "").map_err(failed)?;
     let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
-    let runner = StepContainers::new(context, Arc::new(registries), Handle::current());
+    let runner = StepContainers::new(context, job, Arc::new(registries));
+    let cancel = job.cancel.clone();
     let (images, root) = (context.images.clone(), context.root.clone());
     let findings = spawn_blocking(move || {
         let pull = |_: &str, _: &str| Err(LayersError::new("checks fetch nothing"));
         let layers = StoreLayers::open(&images, &pull).map_err(ApplyError::Image)?;
         Ok(input
-            .fetch_contexts(&root, &runner)
+            .fetch_contexts(&root, &runner, &cancel)
             .and_then(|_fetched| build::check(&input, &layers)))
     })
     .await

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     error::BuildError,
     files::Tree,
@@ -87,6 +89,7 @@ impl BuildInput {
         &mut self,
         root: &Root,
         runner: &dyn StepRunner,
+        cancel: &CancellationToken,
     ) -> Result<Option<FetchedContexts>, BuildError> {
         let context = match &self.remote {
             Some(_) => None,
@@ -108,6 +111,7 @@ impl BuildInput {
             workspace: &workspace,
             rooms: &mut rooms,
             runner,
+            cancel,
         };
         if let Some(text) = self.remote.clone() {
             match fetch.address(self, &text)? {
@@ -155,6 +159,7 @@ struct Fetch<'a> {
     workspace: &'a Workspace,
     rooms: &'a mut Vec<StepRoom>,
     runner: &'a dyn StepRunner,
+    cancel: &'a CancellationToken,
 }
 
 impl Fetch<'_> {
@@ -175,7 +180,7 @@ impl Fetch<'_> {
                     .get(KEEP_GIT_DIR)
                     .is_some_and(|value| value == "1");
                 let keep = source.keep_git_dir.unwrap_or(keep);
-                let checkout = source.checkout(&directory, keep, &git_options(input));
+                let checkout = source.checkout(&directory, keep, &git_options(input, self.cancel));
                 let checkout = checkout.map_err(|source| BuildError::Repository {
                     address: text.to_owned(),
                     source,
@@ -262,7 +267,7 @@ pub(super) fn read_context_file(
 }
 
 /// Returns how repositories are fetched: with the secrets `GIT_AUTH_TOKEN` or `GIT_AUTH_HEADER`, and the default ssh agent.
-pub(super) fn git_options(input: &BuildInput) -> GitOptions {
+pub(super) fn git_options(input: &BuildInput, cancel: &CancellationToken) -> GitOptions {
     let proxy =
         |(name, value): (&String, &String)| is_proxy(name).then(|| (name.clone(), value.clone()));
     let token = || Some(format!("Bearer {}", secret_text(input, "GIT_AUTH_TOKEN")?));
@@ -270,6 +275,7 @@ pub(super) fn git_options(input: &BuildInput) -> GitOptions {
         authorization: secret_text(input, "GIT_AUTH_HEADER").or_else(token),
         ssh_agent: input.ssh.get("default").cloned(),
         proxies: input.args.iter().filter_map(proxy).collect(),
+        cancel: cancel.clone(),
     }
 }
 

@@ -2,12 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    dockerfile,
-    exchange::steps_of,
-    git::GitSource,
-    ignore::Ignore,
-};
+use super::{dockerfile, exchange::steps_of, git::GitSource, ignore::Ignore};
 
 /// Parses a Dockerfile and, when it is one, expands every word of it.
 pub fn parse_dockerfile(bytes: &[u8]) {
@@ -20,7 +15,11 @@ pub fn parse_dockerfile(bytes: &[u8]) {
     match dockerfile::parse("Dockerfile", bytes) {
         Ok(parsed) => {
             for instruction in parsed.stages.iter().flat_map(|stage| &stage.instructions) {
-                drop(dockerfile::expand(&instruction.text, parsed.escape(), &Names));
+                drop(dockerfile::expand(
+                    &instruction.text,
+                    parsed.escape(),
+                    &Names,
+                ));
             }
         }
         Err(errors) => {

@@ -91,7 +91,7 @@ impl StageRun<'_> {
                     };
                     let keep = add.keep_git_dir.or(repository.keep_git_dir);
                     let keep = keep.unwrap_or(false);
-                    let options = git_options(self.builder.input);
+                    let options = git_options(self.builder.input, self.builder.cancel);
                     let checkout = repository.checkout(&directory, keep, &options)?;
                     parts.push(whole(&checkout.path, &exclude)?);
                 }

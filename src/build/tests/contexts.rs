@@ -11,7 +11,7 @@ fn build(fixture: &Fixture, change: impl FnOnce(&mut BuildInput)) -> Result<Buil
     let mut input = fixture.input();
     change(&mut input);
     let fetched = input
-        .fetch_contexts(&fixture.root(), &fixture.runner)
+        .fetch_contexts(&fixture.root(), &fixture.runner, &fixture.cancel)
         .map_err(|error| chain(&error))?;
     let built = fixture.try_build_input(&input);
     drop(fetched);

@@ -9,12 +9,12 @@ use super::{SOON, compose, no_litter};
 use crate::support::{World, eventually};
 
 /// Moments, counted in lines of progress.
-const MOMENTS: usize = 16;
+const MOMENTS: usize = 8;
 
 /// `number` makes every step another one.
 fn dockerfile(number: usize) -> String {
     format!(
-        "FROM busybox AS make\nENV N={number}\nWORKDIR /w{number}\nCOPY files /files\nRUN busybox dd if=/dev/zero of=/big bs=64k count=64 2>/dev/null; echo $N >/made\nFROM busybox\nENV N={number}\nCOPY --from=make /made /big /files /got/\nRUN busybox rm /got/big; echo $N >/last\n"
+        "FROM busybox AS make\nENV N={number}\nWORKDIR /w{number}\nCOPY files /files\nRUN busybox dd if=/dev/zero of=/big bs=64k count=16 2>/dev/null; echo $N >/made\nFROM busybox\nENV N={number}\nCOPY --from=make /made /big /files /got/\nRUN busybox rm /got/big; echo $N >/last\n"
     )
 }
 
@@ -48,7 +48,7 @@ fn a_build_that_is_killed_at_any_moment_leaves_what_the_next_can_use() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(client.stderr.take().unwrap()).lines();
-        let seen = lines.take(moment + 1).count();
+        let seen = lines.take(2 * moment + 1).count();
         for pid in world.supervisors() {
             let pid = nix::unistd::Pid::from_raw(pid);
             // It may have ended by itself.

@@ -34,6 +34,8 @@ fn quoted_numbers(message: &str, ours: &Value) -> bool {
         value => value.get(key),
     });
     match found {
+        // In a model the text is a variable still.
+        Some(Value::String(text)) => text.contains('$') && !wanted.starts_with("string"),
         Some(Value::Bool(_)) => wanted.starts_with("boolean"),
         Some(Value::Number(_)) => ["number", "integer", "uint16"].iter().any(|kind| wanted.starts_with(kind)),
         _ => false,
@@ -47,7 +49,7 @@ fn one_or_many(case: &Case, message: &str, ours: &Value) -> bool {
     };
     let found = path.split('.').try_fold(ours, |value, key| value.get(key));
     let known = ["gpus", "build.ssh", "build.cache_from", "build.no_cache_filter"];
-    case.is_merged() && known.iter().any(|key| path.ends_with(key)) && found.is_some_and(Value::is_array)
+    case.is_merged() && known.iter().any(|key| path.ends_with(key)) && found.is_none_or(Value::is_array)
 }
 
 /// R3: it cannot print `build.ssh` with a path as JSON.
@@ -70,14 +72,19 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         ["services", _, .., "ulimits", _, "soft" | "hard"] => json && *ours == 0 && theirs.is_null(),
         // J6: it shows the content of secrets and configs in a model.
         ["secrets" | "configs", _, "x-#value"] => case.pass == "--no-interpolate" && ours.is_null(),
+        // R7: it looks for what `!reset` names among the keys of a mapping only, not among `KEY=value`.
+        ["services", _, "environment" | "labels" | "annotations" | "sysctls", key] if ours.is_null() => case.is_merged() && case.has(&format!("{key}: !reset")),
+        ["services", _, attribute @ ("labels" | "environment")] if ours.is_null() && case.has(&format!("{attribute}: {{")) && case.has(": !reset") => case.is_merged(),
         // J8: it reads the label files of services that are named on the command line, and of init containers, too late.
-        ["services", _, "labels"] => !case.services.is_empty() && theirs.is_null(),
+        ["services", _, "labels"] if case.has("label_file") => !case.services.is_empty() && theirs.is_null(),
         ["services", _, "pre_start"] => is_like_inherited(ours, theirs),
         // L2: it tells a secret from one with the same place written in full.
         ["services", _, "secrets" | "configs"] => *ours == one_per_target(theirs, keys[2]),
-        ["secrets" | "configs", _] => ours.is_null() && case.files.iter().any(|(_, text)| text.contains("/run/secrets/") || text.contains("target: s")),
-        // J7: it completes anonymous volumes when it has read a second document.
-        ["services", _, "volumes"] => case.is_merged() && *ours == bare_volumes(theirs),
+        ["secrets" | "configs", _] => ours.is_null() && (case.has("/run/secrets/") || case.has("target: s")),
+        // J7: it completes some short anonymous volumes, and others not.
+        ["services", _, "volumes"] => *ours == bare_volumes(theirs),
+        // J3: it lists what two documents say twice.
+        ["services", _, "extra_hosts"] | ["services", _, "develop", "watch"] => case.is_merged() && *ours == without_repeats(theirs),
         // J9: two forms of one port are two ports to it.
         ["services", _, "ports"] => case.is_merged() && *ours == without_repeats(theirs),
         // J10: in a model it makes a list of pairs that two documents have, of which one is a mapping.

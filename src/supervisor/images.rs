@@ -10,7 +10,6 @@ use super::{captures, project::absorb, prune, registries, volumes};
 use crate::{
     apply::{self, Context, Job},
     build::{cached_layers, prune as prune_build_cache},
-    container,
     image::{self, ImageError, Kept, LoadError, LoadProgress},
     model::{BuildCacheEntry, BuildCachePrune, ImageId, RegistryAccess, Subject, SubjectKind},
     plan::{Action, Edge, Plan, Step, base_services, image_reference},
@@ -321,7 +320,7 @@ async fn builder_prune(context: &Context, options: BuildCachePrune) -> Outcome {
 
 fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
     let mut outcome = Outcome::default();
-    let containers = match container::read_all(&context.root) {
+    let containers = match prune::users_of_images(&context.root) {
         Ok(records) => records,
         Err(error) => {
             return Outcome {

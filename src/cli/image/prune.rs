@@ -111,7 +111,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let bytes = disk.images.bytes_of(&unused);
     let kind = if filter.all { "unused" } else { "dangling" };
     let question = format!(
-        "This removes {count} {kind} images: about {}.",
+        "This removes {count} {kind} image{}: about {}.",
+        if count == 1 { "" } else { "s" },
         human::size(bytes)
     );
     if !confirm(session, arguments.force, &[question])? {

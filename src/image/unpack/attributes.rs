@@ -154,10 +154,6 @@ pub(crate) fn copy_attributes(
 ) -> Result<(), Errno> {
     let stat = statat(from.0.as_fd(), from.1, AtFlags::SYMLINK_NOFOLLOW)?;
     let is_symlink = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink();
-    let mtime = Time {
-        seconds: stat.st_mtime,
-        nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-    };
     let attributes = Attributes {
         uid: stat.st_uid,
         gid: stat.st_gid,
@@ -166,5 +162,17 @@ pub(crate) fn copy_attributes(
     apply_owner_and_mode(to.0, to.1, &attributes, is_symlink)?;
     // What the lower layer carries was accepted by this file system before.
     apply_xattrs(to.0, to.1, &read_xattrs(from.0, from.1)?)?;
-    apply_time(to.0, to.1, mtime)
+    apply_time(to.0, to.1, time_of(&stat))
+}
+
+/// Sets the time of a directory as it was when it was looked at.
+pub(crate) fn set_time_of(directory: BorrowedFd<'_>, stat: &rustix::fs::Stat) -> Result<(), Errno> {
+    apply_time(directory, b".", time_of(stat))
+}
+
+fn time_of(stat: &rustix::fs::Stat) -> Time {
+    Time {
+        seconds: stat.st_mtime,
+        nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+    }
 }

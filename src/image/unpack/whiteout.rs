@@ -10,8 +10,10 @@ use rustix::{
 use super::{
     UnpackError,
     attributes::{self, OPAQUE},
+    kernel, kernel_at,
     reader::Entry,
-    writer::{Writer, kernel, kernel_at, refuse},
+    refuse,
+    writer::Writer,
 };
 
 impl Writer<'_> {

@@ -16,11 +16,13 @@ use rustix::{
 use super::{
     Limits, UnpackError, Unpacked, Whiteouts,
     attributes::{self, Attributes},
-    display,
     files::{CHUNK, is_whiteout, is_whiteout_stat, remove_any, write_at},
+    kernel, kernel_at,
     parents::{Parents, Path, clean},
     pending::{Links, Times, within},
     reader::{Entry, Kind, TarReader},
+    refuse,
+    replaced::Aside,
 };
 
 /// Notes kept; more say nothing new.
@@ -33,17 +35,20 @@ pub(super) struct Writer<'a> {
     /// Directories get their time last, since every entry put into one changes it.
     pub(super) times: Times,
     links: Links,
+    /// Keeps the content of what is replaced; `None` when no record is made of the stream.
+    aside: Option<Aside<'a>>,
     pub(super) unpacked: Unpacked,
     buffer: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, limits: Limits) -> Self {
+    pub(super) fn new(root: BorrowedFd<'a>, limits: Limits, aside: Option<Aside<'a>>) -> Self {
         Self {
             limits,
             parents: Parents::new(root),
             times: Times::default(),
             links: Links::default(),
+            aside,
             unpacked: Unpacked::default(),
             buffer: vec![0; CHUNK],
         }
@@ -104,6 +109,8 @@ impl<'a> Writer<'a> {
             implied,
             self.limits.remembered,
         )?;
+        let replaced = self.aside.as_ref().map_or(0, Aside::len);
+        within("replaced entries", replaced, self.limits.remembered)?;
         self.keep_time(parent, &directory)
             .map_err(kernel(entry, "look at its directory"))?;
         self.links.drop_at(&path.0, entry.kind != Kind::Directory);
@@ -122,7 +129,11 @@ impl<'a> Writer<'a> {
         }
         self.set_times()?;
         self.unpacked.external_links = self.links.take();
-        self.unpacked.implied = self.parents.implied.into_iter().collect();
+        self.unpacked.replaced = self.aside.map(Aside::take).unwrap_or_default();
+        self.unpacked.implied = self
+            .parents
+            .take_implied()
+            .map_err(kernel_at(b"", "look at its directories"))?;
         Ok(self.unpacked)
     }
 
@@ -184,7 +195,13 @@ impl<'a> Writer<'a> {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let make = || openat(directory, name, flags, Mode::from_raw_mode(0o600));
         let file = self.replacing(entry, directory, name, make, "make a file")?;
-        self.write_data((entry, path), reader, &file)?;
+        let recorded = match &mut self.aside {
+            Some(aside) => aside
+                .place(path, directory)
+                .map_err(kernel(entry, "find its place"))?,
+            None => Vec::new(),
+        };
+        self.write_data((entry, &recorded), reader, &file)?;
         drop(file);
         self.set_attributes(entry, directory.as_fd(), name)?;
         attributes::apply_time(directory.as_fd(), name, entry.mtime)
@@ -193,7 +210,7 @@ impl<'a> Writer<'a> {
 
     fn write_data<R: Read>(
         &mut self,
-        (entry, path): (&Entry, &Path),
+        (entry, recorded): (&Entry, &[u8]),
         reader: &mut TarReader<'_, R>,
         file: &OwnedFd,
     ) -> Result<(), UnpackError> {
@@ -201,7 +218,10 @@ impl<'a> Writer<'a> {
         let segments = entry.segments.as_deref().unwrap_or(&whole);
         for (offset, length) in segments {
             let (mut at, mut left) = (*offset, *length);
-            reader.begin_content(&path.0, at, left)?;
+            if let Some(aside) = &mut self.aside {
+                aside.count(left);
+                reader.begin_content(recorded, at, left)?;
+            }
             while left > 0 {
                 let most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
                 let count = reader.read_data(&mut self.buffer[..most])?;
@@ -299,7 +319,7 @@ impl<'a> Writer<'a> {
             }) if matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice) => {
                 self.note(format!(
                     "device `{}` was left out: not permitted",
-                    display(&entry.path)
+                    super::display(&entry.path)
                 ));
                 return Ok(());
             }
@@ -331,12 +351,10 @@ impl<'a> Writer<'a> {
 
     fn clear(&mut self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         self.parents.forget();
-        if statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| !is_whiteout_stat(&stat))
-        {
-            self.unpacked.replaced = true;
+        match &mut self.aside {
+            Some(aside) => aside.keep(directory, name),
+            None => remove_any(directory.as_fd(), name),
         }
-        remove_any(directory.as_fd(), name)
     }
 
     fn set_attributes(
@@ -358,7 +376,7 @@ impl<'a> Writer<'a> {
         for (key, errno) in refused {
             self.note(format!(
                 "attribute {key} of `{}` was left out: {errno}",
-                display(&entry.path)
+                super::display(&entry.path)
             ));
         }
         Ok(())
@@ -374,20 +392,4 @@ impl<'a> Writer<'a> {
 fn existing(directory: &OwnedFd, name: &[u8]) -> Result<FileType, Errno> {
     statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
         .map(|stat| FileType::from_raw_mode(stat.st_mode))
-}
-
-pub(super) fn refuse(entry: &Entry, rule: &'static str) -> UnpackError {
-    UnpackError::Refused {
-        entry: display(&entry.path),
-        rule,
-    }
-}
-
-pub(super) fn kernel(entry: &Entry, step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
-    kernel_at(&entry.path, step)
-}
-
-pub(super) fn kernel_at(path: &[u8], step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
-    let entry = display(path);
-    move |errno| UnpackError::Kernel { entry, step, errno }
 }

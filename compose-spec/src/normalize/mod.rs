@@ -40,7 +40,10 @@ pub(crate) fn normalize(
                 .help("remove it"),
         );
     }
-    let written = top.get("name").and_then(Node::as_text).is_some_and(|text| !text.is_empty());
+    let written = top
+        .get("name")
+        .and_then(Node::as_text)
+        .is_some_and(|text| !text.is_empty());
     if passes.normalization || !passes.interpolation || !written || origin.is_named {
         top.set("name", Node::text(name.as_str(), span));
     }
@@ -133,7 +136,9 @@ fn default_targets(service: &mut Node) {
 
 /// Writes `scale` also where `deploy` has its place, as Compose does once it knows that the two agree.
 pub(crate) fn scale_deploys(tree: &mut Node) {
-    let services = tree.as_mapping_mut().and_then(|top| top.get_mut("services"));
+    let services = tree
+        .as_mapping_mut()
+        .and_then(|top| top.get_mut("services"));
     for (_, entry) in services
         .and_then(Node::as_mapping_mut)
         .into_iter()
@@ -177,7 +182,9 @@ fn default_counts(service: &mut Node, is_model: bool) {
     complete(service.get_mut("gpus"));
     let mut inner = service.get_mut("deploy");
     for key in ["resources", "reservations", "devices"] {
-        inner = inner.and_then(Node::as_mapping_mut).and_then(|outer| outer.get_mut(key));
+        inner = inner
+            .and_then(Node::as_mapping_mut)
+            .and_then(|outer| outer.get_mut(key));
     }
     complete(inner);
 }

@@ -95,7 +95,8 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
                 Answer::Accepted(all) => all,
                 Answer::Refused(_) => ours,
             };
-            (!known::compose_may_refuse(case, message, &all)).then(|| format!("compose refuses: {message}"))
+            (!known::compose_may_refuse(case, message, &all))
+                .then(|| format!("compose refuses: {message}"))
         }
         (Answer::Refused(why), Answer::Accepted(theirs)) => {
             let all = match oracle.ask(directory.path(), &case.of_all_services()) {
@@ -103,9 +104,19 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
                 // It judges only the services that are asked for.
                 Answer::Refused(_) => return None,
             };
-            let is_known = |found: &&oracle::Refusal| all.iter().any(|theirs| refused::may_refuse(case, found, theirs));
+            let is_known = |found: &&oracle::Refusal| {
+                all.iter()
+                    .any(|theirs| refused::may_refuse(case, found, theirs))
+            };
             let unknown = why.iter().filter(|found| !is_known(found));
-            let told: Vec<String> = unknown.map(|found| format!("stack refuses: {} {} [{}]", found.code, found.message, found.text)).collect();
+            let told: Vec<String> = unknown
+                .map(|found| {
+                    format!(
+                        "stack refuses: {} {} [{}]",
+                        found.code, found.message, found.text
+                    )
+                })
+                .collect();
             (!told.is_empty()).then(|| told.join("\n"))
         }
         (Answer::Accepted(ours), Answer::Accepted(theirs)) => {

@@ -1,5 +1,6 @@
 //! Tests of the whole pipeline, on files in memory.
 
+mod agreement;
 mod compose;
 mod discovery;
 mod elements;

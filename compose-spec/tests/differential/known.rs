@@ -151,7 +151,7 @@ fn one_per_target(grants: &Value, kind: &str) -> Value {
     for grant in grants.as_array().into_iter().flatten() {
         let target = grant["target"]
             .as_str()
-            .or(grant["source"].as_str())
+            .or_else(|| grant["source"].as_str())
             .unwrap_or_default();
         let target = if target.starts_with('/') {
             target.to_owned()
@@ -311,7 +311,7 @@ fn is_rendered(ours: &Value, theirs: &Value) -> bool {
     let digits = ours.replace('_', "");
     let (sign, digits) = digits
         .strip_prefix('-')
-        .map_or((1, digits.trim_start_matches('+')), |rest| (-1, rest));
+        .map_or_else(|| (1, digits.trim_start_matches('+')), |rest| (-1, rest));
     let whole = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8), ("", 10)];
     let whole = whole
         .iter()

@@ -11,6 +11,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a test that lays files out"
 )]

@@ -68,7 +68,7 @@ const RULES: &[Rule] = &[
     Rule {
         code: "S0312",
         attribute: "cpu_quota",
-        is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota != -1.0),
+        is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota > -1.0),
     },
     Rule {
         code: "S0312",

@@ -7,8 +7,7 @@ use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
-    hooks,
-    places,
+    hooks, places,
     queue::Done,
     storage, volumes,
 };

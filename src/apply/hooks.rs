@@ -58,12 +58,7 @@ pub(super) async fn post_start(
         };
         // Waiting for it ends with the call; what it has begun cannot be taken back, so it counts as failed.
         let late = || "was killed, because the command was interrupted".to_owned();
-        let ended = run(
-            context,
-            job,
-            (&place, hook),
-            (job.cancel.cancelled(), late),
-        );
+        let ended = run(context, job, (&place, hook), (job.cancel.cancelled(), late));
         if let Err(error) = ended.await {
             progress.post_start_over = true;
             write(context, &record, &progress)?;

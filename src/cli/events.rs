@@ -235,10 +235,7 @@ mod tests {
     fn the_end_is_when_its_time_has_come() {
         let until = LogTime::parse(TIME.as_bytes()).unwrap();
         let now: jiff::Timestamp = "2026-01-02T03:04:04.123456789Z".parse().unwrap();
-        assert_eq!(
-            time_left(until, now).unwrap(),
-            Some(Duration::from_secs(1))
-        );
+        assert_eq!(time_left(until, now).unwrap(), Some(Duration::from_secs(1)));
         let now: jiff::Timestamp = TIME.parse().unwrap();
         assert_eq!(time_left(until, now).unwrap(), None);
         let now: jiff::Timestamp = "2027-01-02T03:04:05Z".parse().unwrap();

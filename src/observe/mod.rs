@@ -133,8 +133,8 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
-    let hooks_pending = matches!(state, ContainerState::Running { .. })
-        && container::hooks_pending(root, &record)?;
+    let hooks_pending =
+        matches!(state, ContainerState::Running { .. }) && container::hooks_pending(root, &record)?;
     Ok(ObservedContainer {
         record,
         state,

@@ -69,7 +69,9 @@ fn everything_that_happens_is_told_in_order_and_later_again() {
         "{first}"
     );
     wait_for(&world, &["app"], "app health_status: healthy");
-    world.stack(&["exec", "-T", "app", "touch", "/tmp/sick"]).ok();
+    world
+        .stack(&["exec", "-T", "app", "touch", "/tmp/sick"])
+        .ok();
     wait_for(&world, &["app"], "app health_status: unhealthy");
     world.stack(&["pause"]).ok();
     world.stack(&["unpause"]).ok();
@@ -101,9 +103,12 @@ fn everything_that_happens_is_told_in_order_and_later_again() {
             "app destroy",
         ]
     );
-    let read = lines.map(Result::unwrap).take_while(|line| !line.contains("container destroy"));
+    let read = lines
+        .map(Result::unwrap)
+        .take_while(|line| !line.contains("container destroy"));
     assert_eq!(
-        read.filter(|line| line.contains(" container start ")).count(),
+        read.filter(|line| line.contains(" container start "))
+            .count(),
         2
     );
     live.kill().unwrap();
@@ -113,8 +118,17 @@ fn everything_that_happens_is_told_in_order_and_later_again() {
     world.stack(&["up", "-d", "job"]).ok();
     world.stack(&["run", "--rm", "-T", "app", "true"]).ok();
     wait_for(&world, &["job"], "job die 1");
-    assert_eq!(told(&world, &["job"]), ["job create", "job start", "job die 1"]);
-    assert_eq!(told(&world, &[]).iter().filter(|event| *event == "app create").count(), 1);
+    assert_eq!(
+        told(&world, &["job"]),
+        ["job create", "job start", "job die 1"]
+    );
+    assert_eq!(
+        told(&world, &[])
+            .iter()
+            .filter(|event| *event == "app create")
+            .count(),
+        1
+    );
     world.finish();
 }
 
@@ -140,9 +154,6 @@ fn events_go_on_over_a_killed_supervisor() {
     });
     let after = told(&world, &["app"]);
     assert_eq!(after[..before.len()], before, "nothing is told twice");
-    assert!(
-        after[before.len()].starts_with("app die"),
-        "{after:?}"
-    );
+    assert!(after[before.len()].starts_with("app die"), "{after:?}");
     world.finish();
 }

@@ -159,7 +159,12 @@ fn a_pre_stop_that_fails_or_takes_too_long_keeps_the_container_and_its_data() {
     world.write("log/broken", "");
     for command in [&["stop"][..], &["down", "-v"], &["restart"]] {
         let failed = world.stack(command).fails(1);
-        for text in ["pre_stop[0]", "exited with status 9", "no backup", "stack kill"] {
+        for text in [
+            "pre_stop[0]",
+            "exited with status 9",
+            "no backup",
+            "stack kill",
+        ] {
             assert!(failed.stderr.contains(text), "{text}: {failed:#?}");
         }
         assert_eq!(world.pids("app"), pids);

@@ -153,7 +153,9 @@ impl Monitor {
             return Err("a terminal that is left behind is one descriptor".to_owned());
         };
         if self.terminals.len() >= TERMINALS_MAX {
-            return Err(format!("{TERMINALS_MAX} terminals were left behind already"));
+            return Err(format!(
+                "{TERMINALS_MAX} terminals were left behind already"
+            ));
         }
         ioctl_fionbio(&master, true).map_err(|errno| format!("keep the terminal: {errno}"))?;
         self.terminals.push(master);

@@ -182,11 +182,7 @@ struct Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
-    fn open(
-        session: &'a Session<'a>,
-        directory: &'a Path,
-        name: &'a str,
-    ) -> Result<Self, Failure> {
+    fn open(session: &'a Session<'a>, directory: &'a Path, name: &'a str) -> Result<Self, Failure> {
         let monitor = Client::connect(directory)
             .map_err(|error| Failure::intent(format!("exec in `{name}`"), &error))?;
         let signals = Signals::take().map_err(|error| Failure::intent("take signals", &error))?;

@@ -155,14 +155,14 @@ fn object(inventory: &Inventory, about: &About) -> serde_json::Value {
 }
 
 fn summary(inventory: &Inventory) -> String {
-    let mut text = match inventory.packages.len() {
+    let count = match inventory.packages.len() {
         1 => "1 package".to_owned(),
         count => format!("{count} packages"),
     };
-    if let Some(distro) = &inventory.distro {
-        text.push_str(&format!(", {}", distro.name));
+    match &inventory.distro {
+        Some(distro) => format!("{count}, {}", distro.name),
+        None => count,
     }
-    text
 }
 
 /// Tells what could not be seen.

@@ -64,7 +64,11 @@ impl Tracker {
                     ..Told::default()
                 }
             }
-            "die" => told.end = entry.ended_ms.map_or(End::Between, |at_ms| End::At(Some(at_ms))),
+            "die" => {
+                told.end = entry
+                    .ended_ms
+                    .map_or(End::Between, |at_ms| End::At(Some(at_ms)))
+            }
             "pause" => told.paused = true,
             "unpause" => told.paused = false,
             action => {

@@ -144,8 +144,8 @@ impl<'a> Emission<'_, 'a> {
         );
         needs.extend(&self.work.mounted);
         // A one-off's process begins when its client attaches: its hooks are run by the loop, which sees that.
-        let has_hooks = !new.service.post_start.is_empty()
-            && matches!(new.role, ContainerRole::Replica(_));
+        let has_hooks =
+            !new.service.post_start.is_empty() && matches!(new.role, ContainerRole::Replica(_));
         let (cause, starts) = self.reason(replaces, &name);
         let subject = (SubjectKind::Container, name.as_str());
         let create = draft.step(
@@ -178,8 +178,8 @@ impl<'a> Emission<'_, 'a> {
                 draft.needs(stop, step);
             }
         }
-        let started = start
-            .map(|start| draft.started(&name, ContainerRef::New(create), (start, has_hooks)));
+        let started =
+            start.map(|start| draft.started(&name, ContainerRef::New(create), (start, has_hooks)));
         Final {
             container: ContainerRef::New(create),
             name,

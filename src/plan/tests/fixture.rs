@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use compose_spec::model::{
-    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, Hook, ImageSource, Mount,
-    MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort, Service,
+    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, Hook, ImageSource,
+    Mount, MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort, Service,
     ServiceName, Volume,
 };
 use indexmap::IndexMap;

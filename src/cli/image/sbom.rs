@@ -48,6 +48,9 @@ enum Form {
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.output.is_some() {
+        session.refuse_dry_run("image sbom -o")?;
+    }
     let time = time(session)?;
     let (details, inventory) = observe::packages(&session.settings.root, &arguments.image)
         .map_err(|error| Failure::error(&error))?;

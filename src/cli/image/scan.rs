@@ -95,6 +95,9 @@ impl std::str::FromStr for FailOn {
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.output.is_some() {
+        session.refuse_dry_run("image scan -o")?;
+    }
     let ignored = ignore_list(session, arguments)?;
     let database = database(session, arguments)?;
     let (details, inventory) = observe::packages(&session.settings.root, &arguments.image)

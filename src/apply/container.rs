@@ -100,11 +100,17 @@ pub(super) async fn start(
         service: service.clone(),
         source,
     };
+    if places::rejoin(context, &mut record)? {
+        let directory = context.root.container(id);
+        store::write_json(&directory.join("spec.json"), &record.spec).map_err(ApplyError::Store)?;
+        store::write_json(&directory.join("record.json"), &record).map_err(ApplyError::Store)?;
+    }
     hooks::begin(context, &record)?;
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;
     }
+    files::write_links(context, &record, &networks)?;
     let mut sockets = Vec::new();
     if !record.endpoints.is_empty() {
         let attached = context.fabric.attach(&record).await.map_err(wire)?;
@@ -120,7 +126,12 @@ pub(super) async fn start(
             for warning in warnings {
                 job.warn(format!("{}: {warning}", record.name)).await;
             }
-            Ok(Done::text("started"))
+            // With hooks it counts as started once they have been run.
+            Ok(if record.wanted.post_start.is_empty() {
+                Done::text("started")
+            } else {
+                Done::default()
+            })
         }
         Err(error) => {
             if let Err(undo) = context.fabric.detach(id).await {
@@ -141,7 +152,12 @@ async fn start_monitor(
     let start = Start {
         program: context.program.clone(),
         directory: context.root.container(&record.id),
-        await_attach: job.attach_one_offs && matches!(record.role, ContainerRole::OneOff { .. }),
+        await_attach: match record.role {
+            ContainerRole::Replica(_) => false,
+            ContainerRole::OneOff { .. } => job.attach_one_offs,
+            // Its output is what tells why it fails.
+            ContainerRole::Init { .. } => true,
+        },
         supervisor: context.supervisor.clone(),
     };
     let started = container::spawn_monitor(&start)

@@ -150,6 +150,22 @@ pub enum ApplyError {
         /// Short id.
         id: String,
     },
+    /// Another container is named whose namespaces or mounts are wanted, and there is none.
+    #[error("there is no container `{name}`, whose namespaces or mounts are asked for")]
+    OwnerMissing {
+        /// As written.
+        name: String,
+    },
+    /// A container outside of the project cannot be linked.
+    #[error("{path}: link `{name}`: {reason}")]
+    Link {
+        /// Where it is written: `services.web.external_links[0]`.
+        path: String,
+        /// Name of the container.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A bind mount's source is missing or cannot be made.
     #[error("bind mount of `{name}`")]
     Bind {
@@ -338,6 +354,11 @@ impl ApplyError {
                     "the container goes on; `--timeout` gives its hooks more time, `stack kill` ends it without them".to_owned(),
                 ]
             }
+            Self::Hook { path, name, .. } if path.contains(".pre_start[") => {
+                vec![format!(
+                    "`{name}` is kept for inspection until the next start"
+                )]
+            }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
             Self::Pull(error) => error.hints(),
             Self::VolumeChange(error) => error.hints(),
@@ -369,7 +390,9 @@ impl ApplyError {
     fn config_path(&self) -> Option<String> {
         match self {
             Self::Lower { sources, .. } => sources.first().map(|error| error.path.clone()),
-            Self::Bind { path, .. } | Self::Hook { path, .. } => Some(path.clone()),
+            Self::Bind { path, .. } | Self::Hook { path, .. } | Self::Link { path, .. } => {
+                Some(path.clone())
+            }
             _ => None,
         }
     }

@@ -61,6 +61,7 @@ pub(super) async fn post_start(
         let ended = run(context, job, (&place, hook), (job.cancel.cancelled(), late));
         if let Err(error) = ended.await {
             progress.post_start_over = true;
+            progress.post_start_failed = true;
             write(context, &record, &progress)?;
             return Err(error);
         }
@@ -217,7 +218,7 @@ fn process(record: &ContainerRecord, hook: &Hook) -> Process {
 }
 
 /// Output of a hook by lines: told as they come, and the last ones kept for an error.
-struct Lines {
+pub(super) struct Lines {
     events: mpsc::Sender<Event>,
     source: String,
     out: Stream,
@@ -234,7 +235,7 @@ struct Stream {
 }
 
 impl Lines {
-    fn new(record: &ContainerRecord, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(record: &ContainerRecord, events: mpsc::Sender<Event>) -> Self {
         let prefix = format!("{}-", record.project);
         let name = record.name.strip_prefix(&prefix).unwrap_or(&record.name);
         Self {
@@ -246,7 +247,7 @@ impl Lines {
         }
     }
 
-    fn take(&mut self, output: HookOutput<'_>) {
+    pub(super) fn take(&mut self, output: HookOutput<'_>) {
         let (is_error, bytes) = match output {
             HookOutput::Out(bytes) => (false, bytes),
             HookOutput::Error(bytes) => (true, bytes),
@@ -277,7 +278,7 @@ impl Lines {
     }
 
     /// Says lines without an end too, and returns the last lines: those of standard error, which has the reason, unless it is empty.
-    fn end(mut self) -> Vec<String> {
+    pub(super) fn end(mut self) -> Vec<String> {
         for stream in [&mut self.out, &mut self.error] {
             let line = (!stream.rest.is_empty()).then(|| stream.line());
             if let Some(line) = line {

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod hooks;
 mod image;
+mod init;
 mod places;
 mod queue;
 mod storage;

@@ -18,7 +18,7 @@ use tokio::{io::AsyncReadExt, net::unix::pipe};
 
 use super::{ContainerError, Link, LinkError};
 use crate::{
-    model::{ContainerId, ContainerRecord, HookRecord},
+    model::{ContainerId, ContainerRecord, HookRecord, PostStart},
     store::{self, Root},
 };
 
@@ -177,11 +177,14 @@ pub fn write_hooks(
     })
 }
 
-/// Tells whether hooks of `post_start` are still to be run for the start that the container is in.
-pub fn hooks_pending(root: &Root, record: &ContainerRecord) -> Result<bool, ContainerError> {
+/// Tells how far the `post_start` hooks have come for the start that the container is in.
+pub fn post_start(root: &Root, record: &ContainerRecord) -> Result<PostStart, ContainerError> {
     if record.wanted.post_start.is_empty() {
-        return Ok(false);
+        return Ok(PostStart::Over);
     }
-    let hooks = read_hooks(root, &record.id)?;
-    Ok(hooks.is_some_and(|hooks| !hooks.post_start_over))
+    Ok(match read_hooks(root, &record.id)? {
+        Some(hooks) if !hooks.post_start_over => PostStart::Pending,
+        Some(hooks) if hooks.post_start_failed => PostStart::Failed,
+        _ => PostStart::Over,
+    })
 }

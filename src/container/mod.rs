@@ -17,7 +17,7 @@ mod step;
 
 pub use directory::{ContainerError, boot_id, create, read_all, read_record, read_state, remove};
 pub use files::{FileSpec, object_content, write_files};
-pub use hook::{HookOutput, HookRun, hooks_pending, read_hooks, run_hook, write_hooks};
+pub use hook::{HookOutput, HookRun, post_start, read_hooks, run_hook, write_hooks};
 pub use link::{Link, LinkError};
 pub use live::{Change, Frozen, Live, Status};
 pub use spawn::{SpawnError, Start, Started, spawn_monitor};

@@ -13,6 +13,9 @@ pub struct HookRecord {
     pub post_start_begun: usize,
     /// All of them ended well, or one did not: none is run any more.
     pub post_start_over: bool,
+    /// One of them failed.
+    #[serde(default)]
+    pub post_start_failed: bool,
     /// Hooks of `pre_stop` that ended well since the stop in work began.
     pub pre_stop_done: usize,
 }
@@ -29,4 +32,17 @@ impl HookRecord {
             ..Self::default()
         }
     }
+}
+
+/// How far the `post_start` hooks of a container's start have come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostStart {
+    /// They were run, or there are none.
+    #[default]
+    Over,
+    /// They are still to be run: the start is not complete.
+    Pending,
+    /// One failed: for the loop nothing that needs the container may start. The next command that starts something does not look at it.
+    Failed,
 }

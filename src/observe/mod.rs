@@ -19,7 +19,7 @@ use crate::{
     inventory::InventoryError,
     model::{
         BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, ObservedVolume, PortUse, Timestamp, VolumeRecord,
+        Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -133,14 +133,16 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
-    let hooks_pending =
-        matches!(state, ContainerState::Running { .. }) && container::hooks_pending(root, &record)?;
+    let post_start = match state {
+        ContainerState::Running { .. } => container::post_start(root, &record)?,
+        _ => PostStart::Over,
+    };
     Ok(ObservedContainer {
         record,
         state,
         restarts,
         network_intact: true,
-        hooks_pending,
+        post_start,
     })
 }
 
@@ -223,20 +225,18 @@ fn image_references(project: &Project) -> BTreeSet<String> {
         }
         ImageSource::Provider(_) => None,
     };
-    let mounts = project
-        .services
-        .values()
-        .flat_map(|service| &service.mounts);
+    let services = || {
+        project.services.values().flat_map(|service| {
+            let inits = service.pre_start.iter().map(|hook| &*hook.container);
+            std::iter::once(service).chain(inits)
+        })
+    };
+    let mounts = services().flat_map(|service| &service.mounts);
     let mounted = mounts.filter_map(|mount| match &mount.source {
         MountSource::Image { image, .. } => Some(image.clone()),
         _ => None,
     });
-    project
-        .services
-        .values()
-        .filter_map(own)
-        .chain(mounted)
-        .collect()
+    services().filter_map(own).chain(mounted).collect()
 }
 
 fn host_use(
@@ -287,11 +287,7 @@ fn volume_users<'a>(
 ) -> BTreeMap<String, Vec<String>> {
     let mut users = BTreeMap::<String, Vec<String>>::new();
     for record in records {
-        for volume in record
-            .volumes
-            .iter()
-            .chain(record.anonymous_volumes.values())
-        {
+        for volume in record.used_volumes() {
             users
                 .entry(volume.clone())
                 .or_default()

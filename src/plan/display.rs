@@ -103,6 +103,8 @@ fn verb(step: &Step) -> &'static str {
         Action::RemoveVolume { .. } => "remove volume",
         Action::RemoveImage { .. } => "remove image",
         Action::CreateContainer(_) => "create container",
+        Action::RunInit { .. } => "run init container",
+        Action::AwaitInit { .. } => "await init container",
         Action::StartContainer { .. } => "start container",
         Action::PostStart { .. } => "run the post_start hooks of container",
         Action::StopContainer { .. } => "stop container",

@@ -6,7 +6,7 @@ use compose_spec::model::{Condition, ServiceName};
 use runtime::spec::ContainerState as State;
 
 use super::{Action, ContainerRef, Edge, Plan, Step, StepId};
-use crate::model::{ContainerId, ObservedContainer, Subject, SubjectKind};
+use crate::model::{ContainerId, ObservedContainer, PostStart, Subject, SubjectKind};
 
 /// A plan in the making: steps are added once for each thing, edges once for each pair.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl Draft {
     /// Runs the `post_start` hooks of a container whose start was cut off before them.
     pub(super) fn post_start(&mut self, container: &ObservedContainer) -> Option<StepId> {
         let is_running = matches!(container.state, State::Running { .. });
-        (is_running && container.hooks_pending).then(|| {
+        (is_running && container.post_start == PostStart::Pending).then(|| {
             let action = Action::PostStart {
                 container: ContainerRef::Existing(container.record.id.clone()),
             };

@@ -17,7 +17,7 @@ use crate::model::{ContainerRole, ObservedContainer, SubjectKind};
 
 /// Plans one of the calls.
 pub(super) fn plan(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    // One-offs are nobody's replicas: they are stopped, killed and removed with the rest, but never started again.
+    // One-offs and init containers are nobody's replicas: they are stopped, killed and removed with the rest, but never started again.
     let one_offs = matches!(
         inputs.action,
         LifecycleAction::Stop { .. }

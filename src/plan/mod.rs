@@ -16,6 +16,7 @@ mod emit;
 mod error;
 mod graph;
 mod images;
+mod init;
 mod inputs;
 mod lifecycle;
 pub mod lower;

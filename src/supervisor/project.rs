@@ -88,6 +88,7 @@ impl Task {
             }
             again = match self.enforce().await {
                 Ok(Settled::Quiet) => {
+                    // What came before this is still carried out here; what comes later is for the next task, which waits for this one.
                     self.inbox.close();
                     if self.inbox.is_empty() {
                         return;

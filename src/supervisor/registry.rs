@@ -58,6 +58,8 @@ struct Handle {
     messages: mpsc::Sender<Message>,
     /// What the task's current call waits under; cancelled when a newer call comes.
     current: Current,
+    /// Held by the task that works for the project: one that ends may have a last message to carry out when its successor is made already.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Registry {
@@ -129,16 +131,16 @@ impl Registry {
 
     fn project(&self, name: &ProjectName) -> Handle {
         let mut projects = self.inner.projects();
-        if let Some(handle) = projects.get(name)
-            && !handle.messages.is_closed()
-        {
-            return handle.clone();
-        }
+        let (current, turn) = match projects.get(name) {
+            Some(handle) if !handle.messages.is_closed() => return handle.clone(),
+            Some(ended) => (Arc::clone(&ended.current), Arc::clone(&ended.turn)),
+            None => (Current::default(), Arc::default()),
+        };
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let current = Current::default();
         let handle = Handle {
             messages,
             current: Arc::clone(&current),
+            turn: Arc::clone(&turn),
         };
         projects.insert(name.clone(), handle.clone());
         let busy = self.inner.presence.busy();
@@ -151,7 +153,9 @@ impl Registry {
             access: None,
         };
         drop(self.inner.tasks.spawn(async move {
+            let turn = turn.lock_owned().await;
             task.run().await;
+            drop(turn);
             drop(busy);
         }));
         handle

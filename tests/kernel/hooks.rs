@@ -29,19 +29,22 @@ services:
 
 fn world(more: &str) -> World {
     let world = World::new(&hooked(more));
-    let log = world.project().join("log");
-    fs_err::create_dir(&log).unwrap();
-    std::os::unix::fs::chown(&log, Some(1000), Some(1000)).unwrap();
+    // Hooks of several users write to it.
+    world.write("log/all", "");
+    for name in ["log", "log/all"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs_err::set_permissions(world.project().join(name), mode).unwrap();
+    }
     world
 }
 
 fn log(world: &World) -> String {
-    let text = fs_err::read_to_string(world.project().join("log/all")).unwrap_or_default();
+    let text = fs_err::read_to_string(world.project().join("log/all")).unwrap();
     text.lines().collect::<Vec<_>>().join(" ")
 }
 
 fn clear(world: &World) {
-    fs_err::remove_file(world.project().join("log/all")).unwrap();
+    world.write("log/all", "");
 }
 
 #[test]
@@ -135,6 +138,9 @@ services:
         assert!(failed.stderr.contains(text), "{text}: {failed:#?}");
     }
     assert_eq!(world.row("app").unwrap()["State"], "running");
+    // Nor does the loop start it: it looks at the project as often as something happens to it.
+    world.stack(&["pause", "app"]).ok();
+    world.stack(&["unpause", "app"]).ok();
     assert_ne!(world.row("web").unwrap()["State"], "running");
     // Not run again behind the user's back, by the loop or by an `up` that starts nothing.
     world.stack(&["up", "-d"]).ok();

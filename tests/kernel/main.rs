@@ -20,6 +20,7 @@ mod events;
 mod files;
 mod hooks;
 mod images;
+mod init;
 mod lifecycle;
 mod network;
 mod registry;

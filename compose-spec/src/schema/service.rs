@@ -26,8 +26,7 @@ const FIRST: &[Field] = &[
     Field::new("develop", DEVELOP_KIND).keep().no_effect(LATER),
     Field::new("restart", Kind::Checked(&check::RESTART)),
     Field::new("attach", Kind::Flag).keep(),
-    Field::new("external_links", TEXTS_REFUSING_TWICE)
-        .no_effect("containers outside of the project are not linked"),
+    Field::new("external_links", TEXTS_REFUSING_TWICE),
     Field::new("extends", EXTENDS),
     Field::new("links", TEXTS),
     Field::new("scale", COUNT).keep(),
@@ -86,7 +85,7 @@ static DEPENDENCY: Section = Section {
         )
         .required(),
         Field::new("restart", Kind::Flag),
-        Field::new("required", Kind::StrictFlag).keep(),
+        Field::new("required", Kind::Flag).keep(),
     ],
     extensions: true,
 };

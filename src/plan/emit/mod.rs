@@ -4,6 +4,7 @@
 //! follow the dependencies of services in one direction. The only way back is a *gate* (a container that is replaced keeps running
 //! until what the new one needs is there); a service gets none when something waits for its containers to be gone.
 
+mod init;
 mod service;
 mod teardown;
 
@@ -35,8 +36,10 @@ pub(super) fn all<'a>(
     let mut finals = Finals::new();
     let mut errors = Vec::new();
     let mut designs = std::mem::take(&mut decisions.designs);
+    let mut inits = std::mem::take(&mut decisions.inits);
     for name in &decisions.order {
         let designs = designs.remove(*name).unwrap_or_default();
+        let inits = inits.remove(*name).unwrap_or_default();
         let service = Emission {
             inputs,
             works: &decisions.works,
@@ -44,7 +47,7 @@ pub(super) fn all<'a>(
             work: &decisions.works[*name],
             gated: !ungated.contains(*name),
         };
-        let made = service.emit(designs, &finals, draft, &mut errors);
+        let made = service.emit((designs, inits), &finals, draft, &mut errors);
         finals.insert((*name).clone(), made);
     }
     if !errors.is_empty() {
@@ -82,7 +85,7 @@ pub(super) fn one_off<'a>(
         work,
         gated: false,
     };
-    let made = emission.emit(vec![design], finals, draft, &mut errors);
+    let made = emission.emit((vec![design], Vec::new()), finals, draft, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }

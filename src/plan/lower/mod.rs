@@ -22,7 +22,7 @@ mod users;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use compose_spec::model::{FileSource, Project};
-use runtime::spec::{ContainerSpec, Rootfs, Stdio};
+use runtime::spec::{ContainerSpec, Mount, Rootfs, Stdio};
 
 use self::error::Checks;
 use super::{HostFacts, NewContainer};
@@ -32,6 +32,7 @@ use crate::model::{
 
 pub use error::{LowerError, Refusal};
 pub(super) use health::is_probed;
+pub use mounts::takeable;
 pub use signal::signal_number;
 
 /// Size of /dev/shm without `shm_size`, as in Docker.
@@ -90,6 +91,19 @@ pub struct JoinedPlaces {
     pub pid: Option<PathBuf>,
     /// `/proc/<pid>/ns/ipc` of the owner.
     pub ipc: Option<PathBuf>,
+    /// Mounts of other containers, in the order of `volumes_from`.
+    pub mounts: Vec<TakenMounts>,
+}
+
+/// Mounts of a container that another one takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenMounts {
+    /// Whose they are.
+    pub from: ContainerId,
+    /// The mounts as they are there.
+    pub mounts: Vec<Mount>,
+    /// No writes, whatever they are there.
+    pub read_only: bool,
 }
 
 /// A container ready to be made, and what must be there before it runs.
@@ -244,6 +258,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         published: new.published.clone(),
         anonymous_volumes: mounts.anonymous,
         volumes: mounts.named,
+        shared_mounts: mounts.shared,
         mounted_images: input
             .mounted
             .values()
@@ -296,6 +311,7 @@ pub(super) fn check(
             network_files: somewhere(),
             pid: somewhere(),
             ipc: somewhere(),
+            mounts: Vec::new(),
         },
     };
     // A cleared command is the image's business only when it has an entrypoint, which is not known here.

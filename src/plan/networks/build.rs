@@ -105,6 +105,7 @@ pub fn build_seat(
         published: Vec::new(),
         anonymous_volumes: IndexMap::new(),
         volumes: Vec::new(),
+        shared_mounts: Vec::new(),
         mounted_images: Vec::new(),
         labels: IndexMap::new(),
         created: Timestamp(0),

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use compose_spec::model::{
     Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, Hook, ImageSource,
-    Mount, MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort, Service,
-    ServiceName, Volume,
+    InitHook, Mount, MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort,
+    Service, ServiceName, Volume,
 };
 use indexmap::IndexMap;
 
@@ -39,6 +39,7 @@ pub(in crate::plan) trait With: Sized {
     fn on(self, networks: &[&str]) -> Self;
     fn env(self, name: &str, value: &str) -> Self;
     fn hooked(self) -> Self;
+    fn inits(self, per_replica: &[bool]) -> Self;
 }
 
 impl With for Service {
@@ -65,6 +66,27 @@ impl With for Service {
             .with(|service| {
                 service.depends_on.get_mut(other).unwrap().restart = true;
             })
+    }
+
+    fn inits(self, per_replica: &[bool]) -> Self {
+        let networks = self.network.clone();
+        let entry = |per_replica: &bool| InitHook {
+            container: Box::new(Service {
+                image: self.image.clone(),
+                command: Some(vec!["migrate".to_owned()]),
+                network: networks.clone(),
+                mounts: self.mounts.clone(),
+                ..Service::new(
+                    self.name.clone(),
+                    ImageSource::Pull {
+                        image: String::new(),
+                    },
+                )
+            }),
+            per_replica: *per_replica,
+        };
+        let entries = per_replica.iter().map(entry).collect();
+        self.with(|service| service.pre_start = entries)
     }
 
     fn hooked(self) -> Self {

@@ -49,7 +49,11 @@ configs: {{ note: {{ content: text }} }}
         shell(&world, "app", "ls /hidden /bind /far && cat /data/seed"),
         "/bind:\nbind\n\n/far:\nfar\n\n/hidden:\nown\nfrom the image"
     );
-    shell(&world, "app", "echo hello > /anonymous/file; test ! -e /scratch; test ! -e /note");
+    shell(
+        &world,
+        "app",
+        "echo hello > /anonymous/file; test ! -e /scratch; test ! -e /note",
+    );
     assert_eq!(shell(&world, "data", "cat /anonymous/file"), "hello");
     for path in ["/bind/x", "/far/x"] {
         let refused = world.stack(&["exec", "-T", "app", "touch", path]).fails(1);
@@ -117,11 +121,29 @@ services:
         assert_eq!(of(a), of(b), "{kind}");
     }
     let read = world
-        .stack(&["-p", "stack-test-joined", "-f", "other.yaml", "exec", "-T", "b", "cat", "/share/file"])
+        .stack(&[
+            "-p",
+            "stack-test-joined",
+            "-f",
+            "other.yaml",
+            "exec",
+            "-T",
+            "b",
+            "cat",
+            "/share/file",
+        ])
         .ok();
     assert_eq!(read.stdout, "shared");
     world
-        .stack(&["-p", "stack-test-joined", "-f", "other.yaml", "down", "-t", "0"])
+        .stack(&[
+            "-p",
+            "stack-test-joined",
+            "-f",
+            "other.yaml",
+            "down",
+            "-t",
+            "0",
+        ])
         .ok();
     world.finish();
 }
@@ -170,8 +192,61 @@ services:
     world.stack(&["up", "-d", "app"]).ok();
     for name in ["db", "database"] {
         let url = format!("http://{name}/seed");
-        let seed = world.stack(&["exec", "-T", "app", "wget", "-qO-", &url]).ok();
+        let seed = world
+            .stack(&["exec", "-T", "app", "wget", "-qO-", &url])
+            .ok();
         assert_eq!(seed.stdout, "from the image\n", "{name}");
     }
+    world.finish();
+}
+
+#[test]
+fn external_links_name_a_container_of_another_project_on_a_shared_network() {
+    let world = World::new(
+        r#"
+services:
+  db: { image: busybox, command: httpd -f -p 80 -h /data, init: true, container_name: stack-test-external }
+networks: { default: { name: stack-test-shared } }
+"#,
+    );
+    let compose = |network: &str, link: &str| {
+        format!(
+            r#"
+services:
+  app: {{ image: busybox, command: sleep 1000, init: true, external_links: [ "{link}" ], networks: [ {network} ] }}
+networks: {{ shared: {{ name: stack-test-shared, external: true }}, own: }}
+"#
+        )
+    };
+    let other = |arguments: &[&str]| {
+        let mut all = vec!["-p", "stack-test-linked", "-f", "other.yaml"];
+        all.extend(arguments);
+        world.stack(&all)
+    };
+    world.stack(&["up", "-d"]).ok();
+    for (network, link, reason) in [
+        ("shared", "stack-test-nobody", "there is no such container"),
+        (
+            "own",
+            "stack-test-external",
+            "none of the service's networks",
+        ),
+    ] {
+        world.write("other.yaml", &compose(network, link));
+        let refused = other(&["up", "-d"]).fails(1);
+        assert!(
+            refused.stderr.contains(reason) && refused.stderr.contains("external_links[0]"),
+            "{refused:?}"
+        );
+    }
+    world.write(
+        "other.yaml",
+        &compose("shared", "stack-test-external:database"),
+    );
+    let up = other(&["up", "-d"]).ok();
+    assert!(!up.stderr.contains("warning"), "{up:?}");
+    let seed = other(&["exec", "-T", "app", "wget", "-qO-", "http://database/seed"]).ok();
+    assert_eq!(seed.stdout, "from the image\n");
+    other(&["down", "-t", "0"]).ok();
     world.finish();
 }

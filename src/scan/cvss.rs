@@ -24,7 +24,12 @@ pub(super) fn base_score(kind: &str, vector: &str) -> Option<f64> {
 /// respects, on the way from the worst vector of its group to the next group.
 fn version4(metrics: &Metrics<'_>) -> Option<f64> {
     let levels = |names: [&str; 3], values: &str| {
-        let level = |name| values.find(*metrics.get(name)?).map(|at| at as u8);
+        let level = |name| {
+            let value: &str = metrics.get(name)?;
+            let known = values.char_indices().zip(0..);
+            let mut found = known.filter(|((at, c), _)| values[*at..*at + c.len_utf8()] == *value);
+            found.next().map(|(_, level)| level)
+        };
         Some([level(names[0])?, level(names[1])?, level(names[2])?])
     };
     let access = levels(["AV", "AV", "AV"], "NALP")?[0];
@@ -279,7 +284,13 @@ mod tests {
             let vector = format!("CVSS:4.0/{vector}");
             assert_eq!(base_score("CVSS_V4", &vector), Some(expected), "{vector}");
         }
-        assert_eq!(base_score("CVSS_V4", "CVSS:4.0/AV:N/AC:L"), None);
+        for odd in [
+            "CVSS:4.0/AV:N/AC:L",
+            "CVSS:4.0/AV:/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H",
+            "CVSS:4.0/AV:NA/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H",
+        ] {
+            assert_eq!(base_score("CVSS_V4", odd), None, "{odd}");
+        }
         assert_eq!(
             base_score("CVSS_V2", "AV:N/AC:L/Au:N/C:C/I:C/A:C"),
             Some(10.0)

@@ -214,20 +214,19 @@ fn containers_files(
 ) -> Result<Vec<(PathBuf, DockerConfig)>, FileError> {
     let text = |name: &str| environment.get(name).filter(|text| !text.is_empty());
     let path = |name: &str| text(name).map(PathBuf::from);
+    let own = || {
+        let user = rustix::process::getuid().as_raw();
+        PathBuf::from(format!("/run/containers/{user}"))
+    };
     let session = || match path("XDG_RUNTIME_DIR") {
         Some(directory) => directory.join("containers/auth.json"),
-        None => {
-            let user = rustix::process::getuid().as_raw();
-            format!("/run/containers/{user}/auth.json").into()
-        }
+        None => own().join("auth.json"),
     };
     let config = || path("XDG_CONFIG_HOME").or_else(|| Some(path("HOME")?.join(".config")));
-    let paths = match path("REGISTRY_AUTH_FILE") {
+    let lasting = || config().map(|config| config.join("containers/auth.json"));
+    let paths: Vec<PathBuf> = match path("REGISTRY_AUTH_FILE") {
         Some(file) => vec![file],
-        None => {
-            let lasting = config().map(|config| config.join("containers/auth.json"));
-            std::iter::once(session()).chain(lasting).collect()
-        }
+        None => std::iter::once(session()).chain(lasting()).collect(),
     };
     let mut found = Vec::new();
     for path in paths {

@@ -7,9 +7,9 @@ use runtime::spec::{ContainerSpec, ExitStatus};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
+use super::{Context, build_network::Seats};
 use crate::{
-    build::{RunnerError, StepRunner, Write},
+    build::{RunnerError, StepNetwork, StepNetworkError, StepRunner, Write},
     container::{SpawnError, Steps, StepsError},
     image::{DownloadError, Downloaded, Registries, download},
     model::chain,
@@ -18,6 +18,7 @@ use crate::{
 /// Runs RUN steps as containers, and fetches what ADD names.
 pub(super) struct StepContainers {
     steps: Steps,
+    seats: Arc<Seats>,
     registries: Arc<Registries>,
     handle: Handle,
 }
@@ -27,6 +28,7 @@ impl StepContainers {
     pub(super) fn new(context: &Context, registries: Arc<Registries>, handle: Handle) -> Self {
         Self {
             steps: context.steps.clone(),
+            seats: Seats::new(context.build_network.clone(), handle.clone()),
             registries,
             handle,
         }
@@ -34,6 +36,10 @@ impl StepContainers {
 }
 
 impl StepRunner for StepContainers {
+    fn network(&self, insecure: bool) -> Result<StepNetwork, StepNetworkError> {
+        self.seats.lend(insecure)
+    }
+
     fn run(
         &self,
         spec: ContainerSpec,

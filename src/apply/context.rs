@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::BuildNetwork;
 use crate::{
     build::Engine,
-    container::{Live, Steps},
+    container::{Live, Steps, journal::Journal},
     image::ImageStore,
     model::{RegistryAccess, Subject},
     network::Fabric,
@@ -28,10 +29,14 @@ pub struct Context {
     pub fabric: Fabric,
     /// Connections to monitors.
     pub live: Live,
+    /// What happens, for `stack events`.
+    pub journal: Journal,
     /// Runs build steps.
     pub steps: Steps,
     /// What builds share.
     pub engine: Engine,
+    /// The network of build steps.
+    pub build_network: BuildNetwork,
     /// The `stack` program, for monitors.
     pub program: PathBuf,
     /// Command line that starts a supervisor, for monitors.

@@ -63,6 +63,11 @@ pub(super) async fn pull(
     let record = image::pull(&context.images, reference, platform, &registries, &tell)
         .await
         .map_err(ApplyError::Pull)?;
+    if let Some(project) = &job.project {
+        context
+            .journal
+            .did_to_image(&project.name, reference, "pull");
+    }
     Ok(Done {
         text: Some("pulled".to_owned()),
         name: Some(record.id.as_str().to_owned()),

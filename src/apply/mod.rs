@@ -3,13 +3,16 @@
 //! A ready queue over the plan's graph: a step starts once everything before it has ended, and is skipped when something it needs has failed.
 //! A step that makes kernel objects always runs to its end; only waiting is cancelled.
 
+mod build_network;
 mod build_rows;
 mod builder;
 mod container;
 mod context;
 mod error;
 mod files;
+mod hooks;
 mod image;
+mod init;
 mod places;
 mod queue;
 mod storage;
@@ -17,6 +20,7 @@ mod volumes;
 mod wait;
 
 pub use crate::build::Engine;
+pub use build_network::BuildNetwork;
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
 pub use image::{check, pinned, registries};

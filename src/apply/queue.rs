@@ -10,7 +10,7 @@ use petgraph::{Direction, visit::EdgeRef};
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
-use super::{ApplyError, Context, Failure, Job, container, image, storage, wait};
+use super::{ApplyError, Context, Failure, Job, container, hooks, image, init, storage, wait};
 use crate::{
     model::{ContainerId, Subject},
     plan::{Action, ContainerRef, Edge, Plan, Step, StepId},
@@ -234,8 +234,17 @@ async fn act(
         Action::CreateContainer(new) => {
             container::create(context, job, subject, new, |owner| resolve(owner, made)).await
         }
+        Action::RunInit { new, replica } => {
+            let owner = |owner: &ContainerRef| resolve(owner, made);
+            let replica = resolve(replica, made);
+            Box::pin(init::run(context, job, subject, (new, &replica), owner)).await
+        }
+        Action::AwaitInit { id } => init::follow(context, job, subject, id).await,
         Action::StartContainer { container } => {
             container::start(context, job, subject, &resolve(container, made)).await
+        }
+        Action::PostStart { container } => {
+            hooks::post_start(context, job, subject, &resolve(container, made)).await
         }
         Action::StopContainer { id, grace_ms } => {
             container::stop(context, job, subject, id, *grace_ms).await

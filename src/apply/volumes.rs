@@ -152,8 +152,7 @@ pub(super) async fn remove(root: &Root, name: &str) -> Result<(), VolumeChangeEr
 
 /// Tells whether a container has a volume, mounted or not.
 fn uses(container: &ContainerRecord, volume: &str) -> bool {
-    let mut anonymous = container.anonymous_volumes.values();
-    container.volumes.iter().any(|name| name == volume) || anonymous.any(|name| name == volume)
+    container.used_volumes().any(|name| name == volume)
 }
 
 fn each(

@@ -63,12 +63,15 @@ impl BuildInput {
             input.additional_contexts.insert(name.clone(), context);
         }
         input.network = match build.network.as_deref() {
-            None | Some("default" | "host" | "") => BuildNetwork::Host,
+            None | Some("default" | "") => BuildNetwork::Bridge,
             Some("none") => BuildNetwork::None,
+            Some("host") => BuildNetwork::Host,
             Some(other) => {
                 return Err(refused("network", other, "it is default, host or none"));
             }
         };
+        // Who gives the whole build the host's network gives it to every step.
+        input.allow_host_network = input.network == BuildNetwork::Host;
         input.tags.extend(around.tag.map(str::to_owned));
         input.tags.extend(build.tags.iter().cloned());
         input.target.clone_from(&build.target);
@@ -187,8 +190,7 @@ fn entitlements(build: &Build, input: &mut BuildInput) -> Result<(), BuildError>
     for entitlement in &build.entitlements {
         match entitlement.as_str() {
             "security.insecure" => input.allow_insecure = true,
-            // The host's network is what RUN has anyway.
-            "network.host" => {}
+            "network.host" => input.allow_host_network = true,
             other => {
                 let hint = "security.insecure and network.host are known";
                 return Err(refused("entitlements", other, hint));

@@ -12,7 +12,7 @@ use super::{
     ignore::IgnoreError,
     layers::LayersError,
     lint::{CheckOptionError, Finding},
-    runner::RunnerError,
+    runner::{RunnerError, StepNetworkError},
 };
 use crate::{
     image::{DownloadError, UnpackError},
@@ -164,6 +164,11 @@ pub enum StepFailure {
     /// The process could not be started.
     #[error("run the command")]
     Runner(#[source] RunnerError),
+    /// The network of the step could not be made.
+    #[error(
+        "make the network of the step (`--network=none` needs none, `network: host` is the host's)"
+    )]
+    Network(#[source] StepNetworkError),
     /// It is parsed, but the builder cannot do it yet.
     #[error("{0} is not supported yet")]
     Unsupported(String),

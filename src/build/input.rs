@@ -52,6 +52,8 @@ pub struct BuildInput {
     pub memory_bytes: Option<u64>,
     /// `RUN --security=insecure` is allowed.
     pub allow_insecure: bool,
+    /// `RUN --network=host` is allowed.
+    pub allow_host_network: bool,
     /// Every RUN has all rights.
     pub privileged: bool,
     /// Sockets of ssh agents by id.
@@ -72,20 +74,15 @@ pub enum DockerfileSource {
 }
 
 /// What RUN may reach.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BuildNetwork {
-    /// What the host reaches, in its own network namespace.
+    /// What lies outside of the host, through a network of its own; neither the host's loopback nor other steps.
     #[default]
-    Host,
+    Bridge,
     /// Loopback only.
     None,
-    /// A prepared namespace.
-    Namespace {
-        /// Where it is pinned.
-        path: PathBuf,
-        /// Text of /etc/resolv.conf there.
-        resolv_conf: String,
-    },
+    /// All that the host reaches, in its own network namespace.
+    Host,
 }
 
 /// A named context.
@@ -139,7 +136,7 @@ impl BuildInput {
             no_cache: false,
             no_cache_filter: Vec::new(),
             pull: false,
-            network: BuildNetwork::Host,
+            network: BuildNetwork::Bridge,
             extra_hosts: Vec::new(),
             shm_size_bytes: None,
             rlimits: Vec::new(),
@@ -147,6 +144,7 @@ impl BuildInput {
             secrets: BTreeMap::new(),
             memory_bytes: None,
             allow_insecure: false,
+            allow_host_network: false,
             privileged: false,
             ssh: BTreeMap::new(),
             notes: Vec::new(),

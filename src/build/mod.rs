@@ -55,7 +55,7 @@ pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret
 pub use layers::{Layer, Layers, LayersError};
 pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
-pub use runner::{RunnerError, StepRunner, Write};
+pub use runner::{RunnerError, StepNetwork, StepNetworkError, StepRunner, Write};
 pub use solve::{BuildHost, build};
 pub use store::{Pull, StoreLayers};
 pub use unpacked::UnpackedContext;

@@ -116,16 +116,19 @@ fn images(
         let Some(service) = project.services.get(&name) else {
             continue;
         };
-        let reference = match &service.image {
-            ImageSource::Pull { image } => image,
-            ImageSource::Build {
-                image: Some(image), ..
-            } if !arguments.ignore_buildable => image,
-            ImageSource::Build { .. } | ImageSource::Provider(_) => continue,
-        };
-        let image = (reference.clone(), service.platform.clone());
-        if !images.contains(&image) {
-            images.push(image);
+        let inits = service.pre_start.iter().map(|hook| &*hook.container);
+        for container in std::iter::once(service).chain(inits) {
+            let reference = match &container.image {
+                ImageSource::Pull { image } => image,
+                ImageSource::Build {
+                    image: Some(image), ..
+                } if !arguments.ignore_buildable => image,
+                ImageSource::Build { .. } | ImageSource::Provider(_) => continue,
+            };
+            let image = (reference.clone(), container.platform.clone());
+            if !images.contains(&image) {
+                images.push(image);
+            }
         }
     }
     images

@@ -10,6 +10,7 @@ mod cdi;
 mod container;
 pub mod docker_config;
 mod failure;
+mod hooks;
 mod host;
 mod id;
 mod image;
@@ -26,8 +27,11 @@ pub use access::{
 };
 pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
 pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
-pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
+pub use container::{
+    ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress, SharedMounts,
+};
 pub use failure::{FailureKind, chain};
+pub use hooks::{HookRecord, PostStart};
 pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{

@@ -69,11 +69,7 @@ pub fn disk_use(root: &Root) -> Result<DiskUse, ObserveError> {
 }
 
 fn uses(container: &ContainerRecord, volume: &str) -> bool {
-    container.volumes.iter().any(|name| name == volume)
-        || container
-            .anonymous_volumes
-            .values()
-            .any(|name| name == volume)
+    container.used_volumes().any(|name| name == volume)
 }
 
 fn measure(path: &Path) -> Result<u64, ObserveError> {

@@ -5,18 +5,21 @@
 mod cdi;
 mod disk;
 mod host;
+mod packages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, MountSource, Project, ProjectName, Service};
+use runtime::spec::ContainerState;
 
 use crate::{
     build::{self, HousekeepingError},
     container::{self, ContainerError},
     image::{ImageError, ImageStore},
+    inventory::InventoryError,
     model::{
         BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, ObservedVolume, PortUse, Timestamp, VolumeRecord,
+        Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -26,6 +29,7 @@ use crate::{
 pub use crate::build::sizes as build_cache_sizes;
 pub use disk::{DiskUse, disk_use, export_container, image, save_images};
 pub use host::{files_digests, host_facts};
+pub use packages::packages;
 
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// The files of an image.
+    #[error("read the packages of the image")]
+    Packages(#[source] InventoryError),
     /// The build cache.
     #[error("read the build cache")]
     BuildCache(#[source] HousekeepingError),
@@ -126,11 +133,16 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
+    let post_start = match state {
+        ContainerState::Running { .. } => container::post_start(root, &record)?,
+        _ => PostStart::Over,
+    };
     Ok(ObservedContainer {
         record,
         state,
         restarts,
         network_intact: true,
+        post_start,
     })
 }
 
@@ -213,20 +225,18 @@ fn image_references(project: &Project) -> BTreeSet<String> {
         }
         ImageSource::Provider(_) => None,
     };
-    let mounts = project
-        .services
-        .values()
-        .flat_map(|service| &service.mounts);
+    let services = || {
+        project.services.values().flat_map(|service| {
+            let inits = service.pre_start.iter().map(|hook| &*hook.container);
+            std::iter::once(service).chain(inits)
+        })
+    };
+    let mounts = services().flat_map(|service| &service.mounts);
     let mounted = mounts.filter_map(|mount| match &mount.source {
         MountSource::Image { image, .. } => Some(image.clone()),
         _ => None,
     });
-    project
-        .services
-        .values()
-        .filter_map(own)
-        .chain(mounted)
-        .collect()
+    services().filter_map(own).chain(mounted).collect()
 }
 
 fn host_use(
@@ -277,11 +287,7 @@ fn volume_users<'a>(
 ) -> BTreeMap<String, Vec<String>> {
     let mut users = BTreeMap::<String, Vec<String>>::new();
     for record in records {
-        for volume in record
-            .volumes
-            .iter()
-            .chain(record.anonymous_volumes.values())
-        {
+        for volume in record.used_volumes() {
             users
                 .entry(volume.clone())
                 .or_default()

@@ -39,6 +39,7 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     for record in records {
         let (state, _) =
             container::read_state(&context.root, &record.id).map_err(BootError::Containers)?;
+        context.journal.look(&record, &state);
         if state.is_live() {
             live.push(record);
         }

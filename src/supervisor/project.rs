@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{
     calls, desired,
-    registry::{Current, Message},
+    registry::{Current, Message, turn_all_away},
 };
 use crate::{
     apply::{self, Context, Job, Report},
@@ -58,8 +58,9 @@ impl Task {
         let mut again = false;
         loop {
             let message = tokio::select! {
+                biased;
+                () = self.leave.cancelled() => return turn_all_away(self.inbox).await,
                 message = self.inbox.recv() => message,
-                () = self.leave.cancelled() => return,
                 () = tokio::time::sleep(retry), if again => {
                     retry = (retry * 2).min(RETRY_MAX);
                     Some(Message::Look)
@@ -87,6 +88,7 @@ impl Task {
             }
             again = match self.enforce().await {
                 Ok(Settled::Quiet) => {
+                    // What came before this is still carried out here; what comes later is for the next task, which waits for this one.
                     self.inbox.close();
                     if self.inbox.is_empty() {
                         return;

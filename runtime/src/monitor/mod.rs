@@ -112,6 +112,8 @@ struct Monitor {
     restarts: Restarts,
     connections: Connections,
     execs: Vec<ExecChild>,
+    /// Terminals of processes whose clients left.
+    terminals: Vec<OwnedFd>,
     /// `Stop` or SIGKILL was asked for: no restart.
     stopping: Option<Stopping>,
     /// Named descriptors kept for the supervisor.

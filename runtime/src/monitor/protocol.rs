@@ -57,6 +57,9 @@ pub enum Request {
         /// All capabilities, no seccomp filter.
         privileged: bool,
     },
+    /// Keep the attached master of the terminal of a process that `Exec` started, because its client leaves: what it prints from now on is thrown away.
+    /// Answer: `Done`.
+    Detach,
     /// Connect to the first process's terminal or pipes: the connection then carries frames, the first of which is the present `State`.
     /// With `await_attach` the first `Attach` starts the program. Nothing is dropped for a client that reads slowly: the program waits
     /// for it. A client without input that reads nothing for 10 s is disconnected instead; the log has what it missed.

@@ -127,6 +127,7 @@ impl Monitor {
                 self.exec_for(id, wanted);
                 Ok(Answer::Later)
             }
+            Request::Detach => self.keep_terminal(descriptors),
             Request::Attach { stdin } => Ok(self.attach(id, stdin)),
             Request::Resize { rows, columns } => self.resize(rows, columns),
         }

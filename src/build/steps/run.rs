@@ -11,7 +11,7 @@ use super::{
 };
 use crate::build::{
     cache::Key,
-    dockerfile::{CommandLine, Heredoc, Run, RunNetwork},
+    dockerfile::{CommandLine, Heredoc, Run},
     emulation,
     error::StepFailure,
     event::BuildEvent,
@@ -50,15 +50,19 @@ impl StageRun<'_> {
         let command = self.command(run);
         let created_by = self.run_history(&command.argv);
         let mounts = self.prepare_mounts(context, run, origins)?;
-        let network = self.run_network(run.network);
-        let key = self.run_key(&command, &mounts, &network, insecure);
+        let network = self.run_network(run.network)?;
+        let key = self.run_key(&command, &mounts, network, insecure);
         if self.take_cached(context, &key, &created_by)?.is_some() {
             return Ok(());
         }
         emulation::require(&self.stage.platform)?;
         let (room, upper, work) = self.room(&self.state.layers)?;
         let ready = mounts.make(self, &room)?;
-        let mut mounts = self.files_mounts(&room, &network)?;
+        let sandbox = Sandbox {
+            network: self.reach(network, insecure)?,
+            insecure,
+        };
+        let mut mounts = self.files_mounts(&room, &sandbox.network)?;
         mounts.extend(script_mount(&room, command.script.as_ref())?);
         mounts.extend(ready.mounts.iter().cloned());
         let targets = targets(&mounts);
@@ -78,9 +82,9 @@ impl StageRun<'_> {
             mount_point: room.directory("root").map_err(StepFailure::Prepare)?,
         };
         let process = self.process(command.argv, env);
-        let spec = self.container(rootfs, process, mounts, Sandbox { network, insecure })?;
+        let spec = self.container(rootfs, process, mounts, &sandbox)?;
         self.execute(context, spec, last_output)?;
-        drop(ready);
+        drop((ready, sandbox));
         remove_stubs(&upper, &stubs)?;
         self.commit(context, &upper, &[&key], &created_by)
     }
@@ -176,26 +180,18 @@ impl StageRun<'_> {
         parts.join(" ")
     }
 
-    fn run_network(&self, network: RunNetwork) -> BuildNetwork {
-        match network {
-            RunNetwork::Default => self.builder.input.network.clone(),
-            RunNetwork::None => BuildNetwork::None,
-            RunNetwork::Host => BuildNetwork::Host,
-        }
-    }
-
     fn run_key(
         &self,
         command: &Command,
         mounts: &Prepared,
-        network: &BuildNetwork,
+        network: BuildNetwork,
         insecure: bool,
     ) -> Key {
         let input = self.builder.input;
         let network = match network {
             BuildNetwork::Host => "host",
             BuildNetwork::None => "none",
-            BuildNetwork::Namespace { .. } => "namespace",
+            BuildNetwork::Bridge => "bridge",
         };
         let hosts: Vec<[&str; 2]> = input
             .extra_hosts

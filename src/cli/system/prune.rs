@@ -133,9 +133,7 @@ fn find(
     let is_mounted = |name: &String| {
         disk.containers.iter().any(|(container, _)| {
             let record = &container.record;
-            !of_stopped(&record.project)
-                && (record.volumes.contains(name)
-                    || record.anonymous_volumes.values().any(|other| other == name))
+            !of_stopped(&record.project) && record.used_volumes().any(|other| other == name)
         })
     };
     let is_free = |volume: &VolumeRecord| {

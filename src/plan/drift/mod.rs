@@ -6,7 +6,7 @@
 mod change;
 mod compare;
 
-use compose_spec::model::{Namespace, NetworkMode, Service};
+use compose_spec::model::{MountOwner, Namespace, NetworkMode, Service};
 use runtime::spec;
 
 use super::{ContainerRef, Joins, NamespaceOwner};
@@ -114,6 +114,14 @@ pub(super) fn stale_join(
             return Some(stale("network_mode", owner));
         }
     }
+    for (shared, (owner, _)) in record.shared_mounts.iter().zip(&joins.mounts) {
+        if let NamespaceOwner::Container(ContainerRef::Existing(id)) = owner
+            && *id != shared.from
+        {
+            let owner = owners.iter().find(|container| container.record.id == *id);
+            return owner.map(|owner| stale("volumes_from", owner));
+        }
+    }
     for (field, owner, namespace) in [
         ("pid", &joins.pid, &namespaces.pid),
         ("ipc", &joins.ipc, &namespaces.ipc),
@@ -137,6 +145,19 @@ pub(super) fn stale_join(
 fn stale(field: &str, owner: &ObservedContainer) -> Change {
     let text = format!("{field}: container {} was replaced", owner.record.name);
     Change::new(field, text)
+}
+
+/// Returns the services whose mounts a service takes over.
+pub(super) fn mount_owners(
+    service: &Service,
+) -> impl Iterator<Item = &compose_spec::model::ServiceName> {
+    service
+        .volumes_from
+        .iter()
+        .filter_map(|entry| match &entry.from {
+            MountOwner::Service(owner) => Some(owner),
+            MountOwner::Container(_) => None,
+        })
 }
 
 /// Returns the services whose namespaces a service joins, with the field that says so.

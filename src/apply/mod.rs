@@ -13,6 +13,7 @@ mod image;
 mod places;
 mod queue;
 mod storage;
+mod users;
 mod volumes;
 mod wait;
 

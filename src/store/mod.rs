@@ -11,6 +11,7 @@
 //!   projects/<name>/desired.json
 //!   containers/<id>/{record.json,spec.json,state.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
 //!   logs/<project>/<service>-<n>/{current.log,1.log,…}
+//!   users/<project>.json       range of user ids of a project whose users are not the host's
 //!   tmp/                       everything unfinished; wiped when nobody holds it
 //! <run>/                       /run/stack, or <root>/run when the root was moved
 //!   supervisor.sock  supervisor.lock  supervisor.log
@@ -22,6 +23,7 @@ mod disk;
 mod file;
 mod networks;
 mod paths;
+mod users;
 
 pub use clock::now;
 pub use disk::Meter;
@@ -30,3 +32,4 @@ pub use file::{
 };
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;
+pub use users::{free_users, take_users};

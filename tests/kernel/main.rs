@@ -17,6 +17,7 @@ mod bad_input;
 mod build;
 mod build_cases;
 mod files;
+mod hostile;
 mod lifecycle;
 mod network;
 mod registry;

@@ -84,8 +84,13 @@ services:
     );
     world.stack(&["up", "-d"]).ok();
     let marker = world.project().join("ran");
-    let trojan = format!("#!/bin/sh\necho ran >{}\necho ran >/ran\n", marker.display());
-    for name in ["tar", "gzip", "unpigz", "pigz", "xz", "unxz", "zstd", "bzip2"] {
+    let trojan = format!(
+        "#!/bin/sh\necho ran >{}\necho ran >/ran\n",
+        marker.display()
+    );
+    for name in [
+        "tar", "gzip", "unpigz", "pigz", "xz", "unxz", "zstd", "bzip2",
+    ] {
         world.write(name, &trojan);
         executable(&world.project().join(name));
         let target = format!("app:/bin/{name}");
@@ -155,7 +160,10 @@ volumes: { data: }
     world.stack(&["cp", "-a", "app:/data/kept", "back"]).ok();
     world.stack(&["cp", "app:/data/kept", "own"]).ok();
     let metadata = |name: &str| fs_err::metadata(world.project().join(name)).unwrap();
-    assert_eq!((metadata("back").uid(), metadata("back").gid()), (1234, 1235));
+    assert_eq!(
+        (metadata("back").uid(), metadata("back").gid()),
+        (1234, 1235)
+    );
     assert_eq!(metadata("own").uid(), 0);
     // Stopped, it is the same.
     world.stack(&["stop", "-t", "0"]).ok();
@@ -199,13 +207,29 @@ services:
     world.stack(&["-p", "two", "up", "-d"]).ok();
     assert_eq!(ranges().len(), 2, "{text}");
     let map = |project: &str| {
-        let answer = world.stack(&["-p", project, "exec", "-T", "app", "cat", "/proc/self/uid_map"]);
-        answer.ok().stdout.split_whitespace().nth(1).unwrap().to_owned()
+        let answer = world.stack(&[
+            "-p",
+            project,
+            "exec",
+            "-T",
+            "app",
+            "cat",
+            "/proc/self/uid_map",
+        ]);
+        answer
+            .ok()
+            .stdout
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .to_owned()
     };
     assert_ne!(map("one"), map("two"));
     // It keeps its range over a recreation, and gives it back at the end.
     let before = map("one");
-    world.stack(&["-p", "one", "up", "-d", "--force-recreate"]).ok();
+    world
+        .stack(&["-p", "one", "up", "-d", "--force-recreate"])
+        .ok();
     assert_eq!(map("one"), before);
     world.stack(&["-p", "one", "down", "-t", "0"]).ok();
     assert!(!record.exists());

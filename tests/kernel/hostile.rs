@@ -55,7 +55,11 @@ done
         let copied = fs_err::read_to_string(world.project().join(&name)).ok();
         assert_eq!(copied.is_some(), answer.code == 0, "{answer:#?}");
         if let Some(copied) = copied {
-            assert_eq!(copied, "inside\n");
+            // What the container had, or what an earlier round gave it.
+            assert!(
+                ["inside\n", "given\n"].contains(&copied.as_str()),
+                "{copied}"
+            );
         }
         through.insert(answer.code);
         let answer = world.stack(&["cp", "mine", "app:/srv/d/file"]);
@@ -83,6 +87,7 @@ services:
 "#,
     );
     world.stack(&["up", "-d"]).ok();
+    world.stack(&["exec", "-T", "app", "mkdir", "/srv"]).ok();
     let marker = world.project().join("ran");
     let trojan = format!(
         "#!/bin/sh\necho ran >{}\necho ran >/ran\n",
@@ -136,6 +141,7 @@ volumes: { data: }
 "#,
     );
     world.stack(&["up", "-d"]).ok();
+    world.stack(&["exec", "-T", "app", "mkdir", "/srv"]).ok();
     world.write("mine", "given\n");
     world.write("tree/below", "given\n");
     let file = world.project().join("mine");

@@ -9,16 +9,18 @@ use super::{
     files::{self, Sources},
     hooks, mounts, places,
     queue::Done,
-    storage, volumes,
+    storage, users, volumes,
 };
 use crate::{
     container::{self, Start, read_record},
-    model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
+    model::{
+        ContainerId, ContainerRecord, ContainerRole, HostFacts, ImageRecord, NetworkRecord, Subject,
+    },
     network::HeldSocket,
     observe,
     plan::{
         ContainerRef, ImageInput, NewContainer,
-        lower::{LowerInput, lower},
+        lower::{LowerInput, lower as plan_lower},
     },
     store,
 };
@@ -40,23 +42,32 @@ pub(super) async fn create(
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
+    let mut host = observe::host_facts();
     // Boxed: a whole description would be part of every future around this one.
-    let mut lowered = Box::new(
-        lower(&LowerInput {
+    let lower = |host: &HostFacts| {
+        let input = LowerInput {
             project: job.project(),
             new,
             id: &id,
             image: &image,
             mounted: &mounted,
             places: &places,
-            host: &observe::host_facts(),
+            host,
             now: super::now(),
-        })
-        .map_err(|sources| ApplyError::Lower {
-            service: new.service.name.clone(),
-            sources,
-        })?,
-    );
+        };
+        plan_lower(&input)
+            .map(Box::new)
+            .map_err(|sources| ApplyError::Lower {
+                service: new.service.name.clone(),
+                sources,
+            })
+    };
+    let mut lowered = lower(&host)?;
+    if let Some(users) = &lowered.record.spec.users
+        && users::settle(context, &job.project().name, users, &mut host)?
+    {
+        lowered = lower(&host)?;
+    }
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }

@@ -22,6 +22,7 @@ mod places;
 mod queue;
 mod restore;
 mod storage;
+mod users;
 mod volumes;
 mod wait;
 

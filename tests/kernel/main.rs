@@ -19,6 +19,7 @@ mod build_cases;
 mod events;
 mod files;
 mod hooks;
+mod hostile;
 mod images;
 mod init;
 mod lifecycle;

@@ -15,6 +15,7 @@ mod image;
 mod init;
 mod places;
 mod queue;
+mod remove;
 mod storage;
 mod volumes;
 mod wait;

@@ -31,6 +31,7 @@ pub mod observe;
 pub mod oci;
 pub mod plan;
 pub mod protocol;
+pub mod scan;
 pub mod store;
 pub mod supervisor;
 pub mod ui;

@@ -4,6 +4,7 @@
 //! by the launch.
 
 mod error;
+mod exact;
 mod resources;
 
 use std::path::Path;
@@ -12,12 +13,10 @@ pub use error::CheckError;
 
 use crate::process::limits;
 use crate::process::user::{Id, UserSpec};
-use crate::rootfs::exact;
 use crate::rootfs::tmpfs::TmpfsOptions;
 use crate::security::{capabilities, seccomp};
 use crate::spec::{
-    CapabilitySets, ContainerSpec, ExactMount, ExactSource, MountKind, Namespace, Namespaces,
-    Process, Rootfs, Seccomp,
+    ContainerSpec, MountKind, Namespace, Namespaces, ProbeTest, Process, Rootfs, Seccomp,
 };
 
 /// A description that was checked.
@@ -38,6 +37,9 @@ impl Checked {
 
 /// Layers that overlayfs takes (`OVL_MAX_STACK`).
 const LAYERS_MAX: usize = 500;
+
+/// The last real-time signal (signal(7)).
+const SIGNAL_MAX: i32 = 64;
 
 /// Bytes that the kernel takes as host name.
 const HOST_NAME_BYTES_MAX: usize = 64;
@@ -69,7 +71,9 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     check_namespaces(&spec.namespaces)?;
     check_mounts(&spec)?;
     check_limits(&spec)?;
+    check_monitor(&spec)?;
     resources::check(&spec.resources)?;
+    exact::check_limits(&spec.resources.exact)?;
     resources::check_devices(&spec.devices)?;
     resources::check_users(&spec)?;
     if let Seccomp::Profile(profile) = &spec.security.seccomp {
@@ -78,21 +82,9 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     for (name, value) in &spec.sysctls {
         check_sysctl(name, value, &spec.namespaces)?;
     }
-    let mut sets = vec![&spec.security.capabilities];
-    if let Some(exact) = &spec.security.exact {
-        let CapabilitySets {
-            bounding,
-            permitted,
-            effective,
-            inheritable,
-            ambient,
-        } = &exact.capabilities;
-        sets.extend([bounding, permitted, effective, inheritable, ambient]);
-    }
-    for set in sets {
-        if let Err(name) = capabilities::Mask::of(set) {
-            return Err(CheckError::Capability(name.to_owned()));
-        }
+    check_capabilities(&spec.security.capabilities)?;
+    if let Some(security) = &spec.security.exact {
+        exact::check(security)?;
     }
     Ok(Checked(spec))
 }
@@ -204,7 +196,7 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
                     .iter()
                     .try_for_each(|path| no_nul("subpath", path))?;
             }
-            MountKind::Exact(exact) => check_exact(&mount.target, exact)?,
+            MountKind::Exact(mounted) => exact::check_mount(&mount.target, mounted)?,
             MountKind::Image { lowers, subpath } => {
                 if lowers.is_empty() || lowers.len() > LAYERS_MAX {
                     return Err(CheckError::Layers(lowers.len()));
@@ -214,7 +206,14 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
                     .iter()
                     .try_for_each(|path| no_nul("subpath", path))?;
             }
-            MountKind::Tmpfs { options, .. } => {
+            MountKind::Tmpfs { options, mode, .. } => {
+                if *mode > 0o7777 {
+                    return Err(CheckError::Range {
+                        what: "mode of a tmpfs",
+                        value: (*mode).into(),
+                        range: "0 to 4095 (07777)",
+                    });
+                }
                 TmpfsOptions::parse(options).map_err(|option| CheckError::TmpfsOption {
                     target: mount.target.clone(),
                     option: option.to_owned(),
@@ -225,27 +224,10 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), CheckError> {
     Ok(())
 }
 
-fn check_exact(target: &str, mount: &ExactMount) -> Result<(), CheckError> {
-    for names in [&mount.set, &mount.cleared, &mount.set_below] {
-        exact::flags(names).map_err(|flag| CheckError::MountFlag {
-            target: target.to_owned(),
-            flag: flag.to_owned(),
-        })?;
-    }
-    match &mount.source {
-        ExactSource::Bind { path, .. } => absolute("mount source", path),
-        ExactSource::Filesystem {
-            kind,
-            source,
-            options,
-        } => {
-            no_nul("filesystem type", kind)?;
-            no_nul("mount source", source)?;
-            options.iter().try_for_each(|(key, value)| {
-                no_nul("mount option", key)?;
-                no_nul("mount option", value)
-            })
-        }
+fn check_capabilities(names: &[String]) -> Result<(), CheckError> {
+    match capabilities::Mask::of(names) {
+        Ok(_mask) => Ok(()),
+        Err(name) => Err(CheckError::Capability(name.to_owned())),
     }
 }
 
@@ -263,6 +245,48 @@ fn check_limits(spec: &ContainerSpec) -> Result<(), CheckError> {
         Some(score) if !(-1000..=1000).contains(&score) => Err(CheckError::OomScore(score)),
         _ => Ok(()),
     }
+}
+
+/// Judges what only the monitor reads.
+fn check_monitor(spec: &ContainerSpec) -> Result<(), CheckError> {
+    let range = |what, value, is_good, range| {
+        if is_good {
+            Ok(())
+        } else {
+            Err(CheckError::Range { what, value, range })
+        }
+    };
+    if !(1..=SIGNAL_MAX).contains(&spec.stop.signal) {
+        return Err(CheckError::Signed {
+            what: "stop signal",
+            value: spec.stop.signal,
+            range: "1 to 64",
+        });
+    }
+    if let Some(probe) = &spec.probe {
+        let ProbeTest::Exec(argv) = &probe.test;
+        if argv.first().is_none_or(String::is_empty) {
+            return Err(CheckError::NoProbe);
+        }
+        argv.iter().try_for_each(|text| no_nul("probe", text))?;
+        let times = [
+            ("probe interval", probe.interval_ms),
+            ("probe timeout", probe.timeout_ms),
+            ("probe interval during the start", probe.start_interval_ms),
+        ];
+        for (what, value) in times {
+            range(what, value, value > 0, "1 ms or more")?;
+        }
+        let retries = probe.retries.into();
+        range("probe retries", retries, retries > 0, "1 or more")?;
+    }
+    if let Some(directory) = &spec.log.dir {
+        absolute("log directory", directory)?;
+        let (bytes, files) = (spec.log.file_bytes_max, spec.log.files_max);
+        range("log file size", bytes, bytes > 0, "1 byte or more")?;
+        range("number of log files", files.into(), files > 0, "1 or more")?;
+    }
+    Ok(())
 }
 
 /// Permits what belongs to a namespace that the container has for itself; anything else would change the host.

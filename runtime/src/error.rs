@@ -218,6 +218,14 @@ steps! {
     OomScore = "set OOM score adjustment",
     /// setrlimit(2).
     Rlimit = "set limit",
+    /// personality(2).
+    Personality = "take on personality",
+    /// sched_setattr(2).
+    Scheduler = "set scheduler",
+    /// ioprio_set(2).
+    IoPriority = "set I/O priority",
+    /// set_mempolicy(2).
+    MemoryPolicy = "set memory policy",
     /// Moving the standard streams into place.
     Stdio = "set up",
     /// A user that the container's passwd does not have.

@@ -29,7 +29,7 @@ pub(super) struct Written {
 impl Written {
     /// Returns the directory to move into the container.
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.path().join("files")
+        self.directory.path().to_owned()
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn write(
         .iter()
         .map(|file| generate(lowered, sources, file))
         .collect::<Result<Vec<_>, _>>()?;
-    container::write_files(&directory.path().join("files"), &files).map_err(io_error)?;
+    container::write_files(directory.path(), &files).map_err(io_error)?;
     Ok(Written { directory })
 }
 

@@ -36,6 +36,7 @@ pub(super) fn places(
     Places {
         files: directory.join("files"),
         container: directory,
+        mount_points: context.root.mount_points(),
         volumes: context.root.volumes(),
         netns: context.root.netns().join(id.as_str()),
         log: context

@@ -64,11 +64,10 @@ fn spawn(root: &Root) -> io::Result<std::process::Child> {
         .append(true)
         .open(root.supervisor_log())?;
     let command = supervisor_command(root);
-    // It makes itself the leader of a new session, see main.rs: that needs no code between fork and exec.
+    // It makes itself the leader of a new session and enters `/`, see main.rs: that needs no code between fork and exec.
     std::process::Command::new(&command[0])
         .args(&command[1..])
         .args(["--ready-fd", "1"])
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log.into_file())

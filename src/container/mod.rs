@@ -11,6 +11,7 @@ pub mod journal;
 mod link;
 mod live;
 pub mod logs;
+mod mount_points;
 mod spawn;
 mod step;
 

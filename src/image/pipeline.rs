@@ -57,7 +57,8 @@ pub(super) fn unpack_layer(
     compressed_bytes: u64,
     directory: &Path,
 ) -> Result<(Digest, Unpacked), LayerError> {
-    run(source, compressed_bytes, directory, None)
+    let (diff_id, unpacked) = run(source, compressed_bytes, directory, None, Sum::Wanted)?;
+    Ok((diff_id.expect("it was wanted"), unpacked))
 }
 
 /// As [`unpack_layer`], into `fs` of a layer's directory, and writes the record beside it, from which the layer's stream
@@ -67,6 +68,32 @@ pub(super) fn unpack_layer_recording(
     compressed_bytes: u64,
     layer: &Path,
 ) -> Result<(Digest, Unpacked), LayerError> {
+    let (diff_id, unpacked) = record(source, compressed_bytes, layer, Sum::Wanted)?;
+    Ok((diff_id.expect("it was wanted"), unpacked))
+}
+
+/// As [`unpack_layer_recording`], for a source that is not compressed and whose sum the caller takes: it is the diff id.
+pub(super) fn unpack_plain_recording(
+    source: &mut dyn Read,
+    bytes: u64,
+    layer: &Path,
+) -> Result<Unpacked, LayerError> {
+    Ok(record(source, bytes, layer, Sum::TakenElsewhere)?.1)
+}
+
+/// Who takes the sum of the plain stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sum {
+    Wanted,
+    TakenElsewhere,
+}
+
+fn record(
+    source: &mut dyn Read,
+    compressed_bytes: u64,
+    layer: &Path,
+    sum: Sum,
+) -> Result<(Option<Digest>, Unpacked), LayerError> {
     let keep = |error| LayerError::Unpack(TarError::Record(error).into());
     let beside = fs::File::open(layer).map_err(keep)?;
     let mut out = fs::File::create(layer.join(RECORD)).map_err(keep)?;
@@ -75,7 +102,7 @@ pub(super) fn unpack_layer_recording(
         beside: beside.as_fd(),
     };
     let directory = layer.join("fs");
-    run(source, compressed_bytes, &directory, Some(recording))
+    run(source, compressed_bytes, &directory, Some(recording), sum)
 }
 
 fn run(
@@ -83,20 +110,27 @@ fn run(
     compressed_bytes: u64,
     directory: &Path,
     recording: Option<Recording<'_>>,
-) -> Result<(Digest, Unpacked), LayerError> {
+    sum: Sum,
+) -> Result<(Option<Digest>, Unpacked), LayerError> {
     let root = fs::File::open(directory).map_err(LayerError::Read)?;
     let limits = Limits::for_compressed(compressed_bytes);
     let (sender, receiver) = sync_channel(WAITING_MAX);
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
-            let mut stream = Hashing::new(Chunks {
+            let mut chunks = Chunks {
                 receiver,
                 chunk: Vec::new(),
                 at: 0,
-            });
-            let mut unpacked = unpack(&mut stream, root.as_fd(), &limits, recording)?;
-            let (diff_id, stream_bytes, _) = stream.finish();
-            unpacked.stream_bytes = stream_bytes;
+                bytes: 0,
+            };
+            let (diff_id, mut unpacked) = if sum == Sum::Wanted {
+                let mut stream = Hashing::new(&mut chunks);
+                let unpacked = unpack(&mut stream, root.as_fd(), &limits, recording)?;
+                (Some(stream.finish().0), unpacked)
+            } else {
+                (None, unpack(&mut chunks, root.as_fd(), &limits, recording)?)
+            };
+            unpacked.stream_bytes = chunks.bytes;
             Ok::<_, UnpackError>((diff_id, unpacked))
         });
         let inflated = inflate(source, &sender);
@@ -144,6 +178,8 @@ struct Chunks {
     receiver: Receiver<Result<Vec<u8>, ()>>,
     chunk: Vec<u8>,
     at: usize,
+    /// Read so far.
+    bytes: u64,
 }
 
 impl Read for Chunks {
@@ -161,6 +197,7 @@ impl Read for Chunks {
         let count = buffer.len().min(self.chunk.len() - self.at);
         buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
         self.at += count;
+        self.bytes += count as u64;
         Ok(count)
     }
 }

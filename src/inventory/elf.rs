@@ -170,3 +170,6 @@ impl<'a> Elf<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

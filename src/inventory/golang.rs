@@ -15,6 +15,9 @@ use super::{
 const MAGIC: &[u8] = b"\xff Go buildinf:";
 const SECTION: &[u8] = b".go.buildinfo";
 
+/// The version of what was built from a checkout: not known.
+const DEVELOPMENT: &str = "(devel)";
+
 /// How much of a segment is searched, as Go's own reader does.
 const SEARCH_BYTES_MAX: u64 = 1 << 20;
 
@@ -131,18 +134,24 @@ fn packages(compiler: &[u8], list: &[u8]) -> Vec<Package> {
         let version = words.next().unwrap_or_default();
         match word {
             "mod" | "dep" => modules.push((path.to_owned(), version.to_owned())),
-            "=>" => {
+            // A directory in place of a module has no version: the module's own name says more.
+            "=>" if !version.is_empty() && version != DEVELOPMENT => {
                 drop(modules.pop());
                 modules.push((path.to_owned(), version.to_owned()));
             }
             _ => {}
         }
     }
-    // Built from a checkout, a program does not know its own version, and a replacement may be a directory.
-    modules
-        .into_iter()
-        .filter(|(path, version)| !path.is_empty() && !version.is_empty())
-        .map(|(path, version)| Package::new(Kind::Golang, path, version))
+    let named = modules.into_iter().filter(|(path, _)| !path.is_empty());
+    named
+        .map(|(path, version)| {
+            let version = if version == DEVELOPMENT {
+                String::new()
+            } else {
+                version
+            };
+            Package::new(Kind::Golang, path, version)
+        })
         .collect()
 }
 
@@ -152,7 +161,7 @@ mod tests {
 
     #[test]
     fn modules_and_replacements_are_read() {
-        let list = "0123456789abcdefpath\texample.org/x\nmod\texample.org/x\t(devel)\t\ndep\tgithub.com/a/b\tv1.2.3\th1:x=\ndep\tgithub.com/c/d\tv1.0.0\n=>\tgithub.com/e/d\tv1.0.1\th1:y=\nbuild\t-compiler=gc\n0123456789abcdef";
+        let list = "0123456789abcdefpath\texample.org/x\nmod\texample.org/x\t(devel)\t\ndep\tgithub.com/a/b\tv1.2.3\th1:x=\ndep\tgithub.com/c/d\tv1.0.0\n=>\tgithub.com/e/d\tv1.0.1\th1:y=\ndep\texample.org/f\tv0.1.0\n=>\t./f\t(devel)\nbuild\t-compiler=gc\n0123456789abcdef";
         let found: Vec<String> = packages(b"go1.22.1 X:rangefunc", list.as_bytes())
             .into_iter()
             .map(|package| format!("{}@{}", package.name, package.version))
@@ -161,9 +170,10 @@ mod tests {
             found,
             [
                 "stdlib@1.22.1",
-                "example.org/x@(devel)",
+                "example.org/x@",
                 "github.com/a/b@v1.2.3",
-                "github.com/e/d@v1.0.1"
+                "github.com/e/d@v1.0.1",
+                "example.org/f@v0.1.0"
             ]
         );
         assert!(packages(b"", b"short").is_empty());

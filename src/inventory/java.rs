@@ -179,4 +179,48 @@ mod tests {
         );
         assert_eq!(described("", "/a/lib.jar"), None);
     }
+
+    #[test]
+    fn archives_in_archives_are_read() {
+        use crate::inventory::zip::tests::archive;
+        let pom = b"groupId=org.a\nartifactId=b\nversion=1.2\n";
+        let inner = archive(&[("META-INF/maven/org.a/b/pom.properties", pom)]);
+        let named = archive(&[("x.class", b"")]);
+        let outer = archive(&[
+            ("META-INF/MANIFEST.MF", b"Implementation-Version: 7\n"),
+            ("WEB-INF/lib/b-1.2.jar", &inner),
+            ("WEB-INF/lib/c-3.jar", &named),
+            ("WEB-INF/lib/broken.jar", b"x"),
+        ]);
+        let mut reading = Reading {
+            place: "/app.war".to_owned(),
+            left: TOTAL_BYTES_MAX,
+            packages: Vec::new(),
+            unread: Vec::new(),
+        };
+        reading.archive(&outer, 0).unwrap();
+        let found: Vec<String> = (reading.packages.iter())
+            .map(|package| format!("{} {} {}", package.name, package.version, package.location))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "org.a:b 1.2 /app.war!/WEB-INF/lib/b-1.2.jar",
+                "c 3 /app.war!/WEB-INF/lib/c-3.jar",
+                "app 7 /app.war",
+            ]
+        );
+        assert_eq!(
+            reading.unread,
+            ["`WEB-INF/lib/broken.jar`: not a ZIP archive"]
+        );
+        // A bomb of archives ends at its limit.
+        reading.left = 10;
+        reading.unread.clear();
+        reading.archive(&outer, 0).unwrap();
+        assert_eq!(
+            reading.unread[0],
+            "`WEB-INF/lib/b-1.2.jar`: too many bytes in inner archives"
+        );
+    }
 }

@@ -36,6 +36,8 @@ pub use document::{About, cyclonedx, spdx};
 pub use purl::{of_image as image_purl, of_package as package_purl};
 pub(crate) use source::{ReadAt, ReadError, StoredFile};
 pub(crate) use zip::Archive;
+#[cfg(test)]
+pub(crate) use zip::tests::archive as zip_archive;
 
 /// A layer of an image, unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]

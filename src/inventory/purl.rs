@@ -100,12 +100,17 @@ fn write(
         text.push(if number == 0 { '?' } else { '&' });
         text.push_str(key);
         text.push('=');
-        encode(value, &mut text);
+        for (number, part) in value.split('/').enumerate() {
+            if number > 0 {
+                text.push('/');
+            }
+            encode(part, &mut text);
+        }
     }
     text
 }
 
-/// Everything but letters, digits, `.-_~` and `:` is percent-encoded.
+/// Everything but letters, digits, `.-_~` and `:` is percent-encoded; in qualifiers `/` stays too.
 fn encode(part: &str, text: &mut String) {
     for byte in part.bytes() {
         match byte {
@@ -188,7 +193,7 @@ mod tests {
         }
         let digest = Digest::from_sha256(&[0xab; 32]);
         let expected = format!(
-            "pkg:oci/redis@{digest}?arch=amd64&repository_url=docker.io%2Flibrary%2Fredis&tag=7"
+            "pkg:oci/redis@{digest}?arch=amd64&repository_url=docker.io/library/redis&tag=7"
         );
         assert_eq!(
             of_image("docker.io/library/redis", &digest, "amd64", Some("7")),

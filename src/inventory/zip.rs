@@ -218,3 +218,6 @@ fn large_numbers(entry: &mut Entry, extra: &[u8]) -> Result<(), ReadError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

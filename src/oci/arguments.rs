@@ -75,19 +75,14 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Id {
+    /// Name of the container
     pub(super) id: String,
 }
 
+/// Where a process's pid and terminal go, and which files it gets.
 #[derive(Debug, Args)]
-pub(super) struct Create {
-    pub(super) id: String,
-    /// The bundle's directory
-    #[arg(short, long, default_value = ".")]
-    pub(super) bundle: PathBuf,
-    /// Description in place of the bundle's config.json
-    #[arg(short = 'f', long)]
-    pub(super) config: Option<PathBuf>,
-    /// Write the pid of the first process to this file
+pub(super) struct Handover {
+    /// Write the pid of the process to this file
     #[arg(long)]
     pub(super) pid_file: Option<PathBuf>,
     /// Send the terminal to this socket
@@ -96,6 +91,34 @@ pub(super) struct Create {
     /// Hand on this many descriptors after the standard streams
     #[arg(long, default_value_t = 0)]
     pub(super) preserve_fds: u32,
+}
+
+/// How a list is printed.
+#[derive(Debug, Args)]
+pub(super) struct Form {
+    #[arg(short, long, value_parser = ["table", "json"], default_value = "table")]
+    pub(super) format: String,
+}
+
+/// A bundle's directory.
+#[derive(Debug, Args)]
+pub(super) struct BundleDirectory {
+    /// The bundle's directory
+    #[arg(short, long, default_value = ".")]
+    pub(super) bundle: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    pub(super) id: Id,
+    #[command(flatten)]
+    pub(super) directory: BundleDirectory,
+    /// Description in place of the bundle's config.json
+    #[arg(short = 'f', long)]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) handover: Handover,
     /// Accepted for callers: the root is always changed by pivot_root(2)
     #[arg(long)]
     pub(super) no_pivot: bool,
@@ -121,7 +144,8 @@ pub(super) struct Run {
 
 #[derive(Debug, Args)]
 pub(super) struct Delete {
-    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) id: Id,
     /// Kill it first; no error when it does not exist
     #[arg(short, long)]
     pub(super) force: bool,
@@ -129,7 +153,8 @@ pub(super) struct Delete {
 
 #[derive(Debug, Args)]
 pub(super) struct Kill {
-    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) id: Id,
     #[arg(default_value = "SIGTERM")]
     pub(super) signal: String,
     /// To every process of the container
@@ -139,8 +164,8 @@ pub(super) struct Kill {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    #[arg(short, long, value_parser = ["table", "json"], default_value = "table")]
-    pub(super) format: String,
+    #[command(flatten)]
+    pub(super) form: Form,
     /// Only ids
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -148,14 +173,16 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Ps {
-    pub(super) id: String,
-    #[arg(short, long, value_parser = ["table", "json"], default_value = "table")]
-    pub(super) format: String,
+    #[command(flatten)]
+    pub(super) id: Id,
+    #[command(flatten)]
+    pub(super) form: Form,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
-    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) id: Id,
     /// Description of the limits, `linux.resources` of config.json; `-` = standard input
     #[arg(short, long)]
     pub(super) resources: Option<PathBuf>,
@@ -188,9 +215,11 @@ pub(super) struct Update {
 
 #[derive(Debug, Args)]
 pub(super) struct Spec {
-    /// The bundle's directory
-    #[arg(short, long, default_value = ".")]
-    pub(super) bundle: PathBuf,
+    #[command(flatten)]
+    pub(super) directory: BundleDirectory,
+    /// For a user who is not root: users of its own, no limits
+    #[arg(long)]
+    pub(super) rootless: bool,
 }
 
 #[derive(Debug, Args)]
@@ -218,16 +247,16 @@ pub(super) struct Exec {
     pub(super) cap: Vec<String>,
     #[arg(long)]
     pub(super) no_new_privs: bool,
-    #[arg(long)]
-    pub(super) pid_file: Option<PathBuf>,
-    #[arg(long)]
-    pub(super) console_socket: Option<PathBuf>,
-    #[arg(long, default_value_t = 0)]
-    pub(super) preserve_fds: u32,
+    #[command(flatten)]
+    pub(super) handover: Handover,
     /// Also in a container that is frozen; it waits there
     #[arg(long)]
     pub(super) ignore_paused: bool,
-    pub(super) id: String,
+    /// Put the process into this group, which exists below the container's
+    #[arg(long)]
+    pub(super) cgroup: Option<String>,
+    #[command(flatten)]
+    pub(super) id: Id,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) arguments: Vec<String>,
 }

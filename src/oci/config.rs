@@ -205,11 +205,11 @@ pub(super) struct Resources {
     #[serde(rename = "blockIO", skip_serializing_if = "Option::is_none")]
     pub(super) block_io: Option<BlockIo>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) hugepage_limits: Vec<serde_json::Value>,
+    pub(super) hugepage_limits: Vec<HugepageLimit>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) network: Option<serde_json::Value>,
+    pub(super) network: Option<Network>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) rdma: BTreeMap<String, serde_json::Value>,
+    pub(super) rdma: BTreeMap<String, Rdma>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) unified: BTreeMap<String, String>,
 }
@@ -241,13 +241,13 @@ pub(super) struct IdMapping {
 pub(super) struct BlockIo {
     pub(super) weight: Option<u16>,
     pub(super) leaf_weight: Option<u16>,
-    pub(super) weight_device: Vec<serde_json::Value>,
-    pub(super) throttle_read_bps_device: Vec<serde_json::Value>,
-    pub(super) throttle_write_bps_device: Vec<serde_json::Value>,
+    pub(super) weight_device: Vec<DeviceWeight>,
+    pub(super) throttle_read_bps_device: Vec<DeviceThrottle>,
+    pub(super) throttle_write_bps_device: Vec<DeviceThrottle>,
     #[serde(rename = "throttleReadIOPSDevice")]
-    pub(super) throttle_read_iops_device: Vec<serde_json::Value>,
+    pub(super) throttle_read_iops_device: Vec<DeviceThrottle>,
     #[serde(rename = "throttleWriteIOPSDevice")]
-    pub(super) throttle_write_iops_device: Vec<serde_json::Value>,
+    pub(super) throttle_write_iops_device: Vec<DeviceThrottle>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -281,4 +281,55 @@ pub(super) struct Cpu {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pids {
     pub(super) limit: Option<i64>,
+}
+
+/// A weight on one block device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeviceWeight {
+    pub(super) major: i64,
+    pub(super) minor: i64,
+    #[serde(default)]
+    pub(super) weight: Option<u16>,
+    #[serde(default)]
+    pub(super) leaf_weight: Option<u16>,
+}
+
+/// A bound on one block device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct DeviceThrottle {
+    pub(super) major: i64,
+    pub(super) minor: i64,
+    pub(super) rate: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HugepageLimit {
+    /// As the kernel's files name it: `2MB`.
+    pub(super) page_size: String,
+    /// Bytes.
+    pub(super) limit: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Network {
+    #[serde(rename = "classID")]
+    pub(super) class_id: Option<u32>,
+    pub(super) priorities: Vec<InterfacePriority>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct InterfacePriority {
+    pub(super) name: String,
+    pub(super) priority: u32,
+}
+
+/// Handles and objects of a device for remote memory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Rdma {
+    pub(super) hca_handles: Option<u32>,
+    pub(super) hca_objects: Option<u32>,
 }

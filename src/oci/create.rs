@@ -11,7 +11,7 @@ use super::{
     error::OciError,
     exec::run_in,
     hooks, manage,
-    map::{Place, map},
+    map::{Mapped, Place, map},
     state::{Container, Record, Status, directory},
     streams,
 };
@@ -30,7 +30,7 @@ use runtime::{
 pub(super) fn create(runtime: &Runtime<'_>, arguments: &Create) -> Result<(), OciError> {
     let bundle = Bundle::read(arguments, runtime.listen_fds)?;
     let is_tty = bundle.checked.spec().stdio.tty;
-    if is_tty && arguments.console_socket.is_none() {
+    if is_tty && arguments.handover.console_socket.is_none() {
         return Err(OciError::Usage(
             "the process wants a terminal: --console-socket is needed".into(),
         ));
@@ -42,7 +42,7 @@ pub(super) fn create(runtime: &Runtime<'_>, arguments: &Create) -> Result<(), Oc
 pub(super) fn run(runtime: &Runtime<'_>, arguments: &Run) -> Result<u8, OciError> {
     let bundle = Bundle::read(&arguments.create, runtime.listen_fds)?;
     let is_tty = bundle.checked.spec().stdio.tty;
-    let socket = arguments.create.console_socket.is_some();
+    let socket = arguments.create.handover.console_socket.is_some();
     if is_tty && arguments.detach && !socket {
         return Err(OciError::Usage(
             "a detached process that wants a terminal needs --console-socket".into(),
@@ -76,16 +76,21 @@ pub(super) fn start(runtime: &Runtime<'_>, id: &str) -> Result<(), OciError> {
 }
 
 fn start_container(runtime: &Runtime<'_>, container: &Container) -> Result<(), OciError> {
-    let Record { hooks, spec, .. } = &container.record;
+    let Record {
+        bundle,
+        hooks,
+        spec,
+        ..
+    } = &container.record;
     for hook in &hooks.start_container {
         // A program of the container's own, in the container.
         let state = container.state(Status::Created);
-        run_in(container, hook, runtime.caller(&state, None))?;
+        run_in(container, hook, runtime.caller(bundle, &state, None))?;
     }
     let program = spec.process.argv.first().map_or("", String::as_str);
     release(&container.directory, program)?;
     let state = container.state(Status::Running);
-    if let Err(error) = hooks::run_all(&hooks.poststart, runtime.caller(&state, None)) {
+    if let Err(error) = hooks::run_all(&hooks.poststart, runtime.caller(bundle, &state, None)) {
         // The specification: the container ends. The first error is the one to tell.
         drop(manage::remove(runtime, container));
         return Err(error);
@@ -103,8 +108,8 @@ struct Bundle {
 
 impl Bundle {
     fn read(arguments: &Create, listen_fds: u32) -> Result<Self, OciError> {
-        let directory = fs::canonicalize(&arguments.bundle)
-            .map_err(|error| OciError::Read(arguments.bundle.clone(), error))?;
+        let directory = fs::canonicalize(&arguments.directory.bundle)
+            .map_err(|error| OciError::Read(arguments.directory.bundle.clone(), error))?;
         let path = match &arguments.config {
             Some(path) => path.clone(),
             None => directory.join("config.json"),
@@ -117,11 +122,13 @@ impl Bundle {
             .to_string_lossy()
             .into_owned();
         let place = Place {
-            id: &arguments.id,
+            id: &arguments.id.id,
             bundle: &directory,
             host_name: &name,
+            has_selinux: Path::new("/sys/fs/selinux/status").exists(),
         };
-        let mut spec = map(&config, place)?;
+        let Mapped { mut spec, warnings } = map(&config, place)?;
+        warnings.iter().for_each(super::report_warning);
         if listen_fds > 0 {
             // The container's first process is the one that is activated (sd_listen_fds(3)).
             let env = &mut spec.process.env;
@@ -144,7 +151,7 @@ fn make(
     bundle: &Bundle,
 ) -> Result<(Container, Launched), OciError> {
     let _taken = streams::take_gaps(kept(runtime, arguments))?;
-    let directory = make_directory(runtime.root, &arguments.id)?;
+    let directory = make_directory(runtime.root, &arguments.id.id)?;
     let mut container = Container {
         record: record(arguments, bundle),
         directory,
@@ -170,7 +177,7 @@ fn make(
 
 fn record(arguments: &Create, bundle: &Bundle) -> Record {
     Record {
-        id: arguments.id.clone(),
+        id: arguments.id.id.clone(),
         bundle: bundle.directory.clone(),
         pid: 0,
         start_ticks: 0,
@@ -182,7 +189,10 @@ fn record(arguments: &Create, bundle: &Bundle) -> Record {
 }
 
 fn kept(runtime: &Runtime<'_>, arguments: &Create) -> u32 {
-    arguments.preserve_fds.saturating_add(runtime.listen_fds)
+    arguments
+        .handover
+        .preserve_fds
+        .saturating_add(runtime.listen_fds)
 }
 
 fn make_directory(root: &Path, id: &str) -> Result<PathBuf, OciError> {
@@ -231,8 +241,8 @@ fn launch(
     let mut prepare = |pid| {
         container.record.pid = pid;
         let state = container.state(Status::Creating);
-        let caller = runtime.caller(&state, None);
-        let inside = runtime.caller(&state, Some(pid));
+        let caller = runtime.caller(&bundle.directory, &state, None);
+        let inside = runtime.caller(&bundle.directory, &state, Some(pid));
         hooks::run_all(&prestart, caller)
             .and_then(|()| hooks::run_all(&create_runtime, caller))
             .and_then(|()| hooks::run_all(&create_container, inside))
@@ -249,10 +259,12 @@ fn launch(
     container.record.start_ticks = launched.start_ticks;
     let finish = || {
         container.write()?;
-        if let (Some(socket), Some(master)) = (&arguments.console_socket, &launched.console) {
+        if let (Some(socket), Some(master)) =
+            (&arguments.handover.console_socket, &launched.console)
+        {
             streams::send_console(socket, master)?;
         }
-        write_pid(arguments.pid_file.as_deref(), launched.pid)
+        write_pid(arguments.handover.pid_file.as_deref(), launched.pid)
     };
     // A child that waits for somebody who will not come is killed with its group by the caller.
     finish().map(|()| launched)

@@ -1,7 +1,5 @@
 //! `features` and `spec`: what this runtime can do, and a description to begin with.
 
-use std::path::Path;
-
 use fs_err as fs;
 use runtime::{
     rootfs::mask::{HIDDEN, PROTECTED},
@@ -9,7 +7,7 @@ use runtime::{
 };
 use serde_json::{Value, json};
 
-use super::{error::OciError, state::OCI_VERSION};
+use super::{arguments::Spec, error::OciError, state::OCI_VERSION};
 
 /// Prints what this runtime can do (runtime-spec, features.md).
 pub(super) fn features() -> Result<(), OciError> {
@@ -27,13 +25,13 @@ pub(super) fn features() -> Result<(), OciError> {
             "async", "atime", "bind", "defaults", "dev", "diratime", "exec", "loud", "noatime", "nodev",
             "nodiratime", "noexec", "nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow",
             "private", "rbind", "relatime", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnosuid",
-            "rnosymfollow", "ro", "rprivate", "rro", "rshared", "rslave", "rstrictatime", "rw", "shared",
-            "slave", "strictatime", "suid", "symfollow",
+            "rnosymfollow", "ro", "rprivate", "rro", "rshared", "rslave", "rstrictatime", "runbindable", "rw",
+            "shared", "slave", "strictatime", "suid", "symfollow", "unbindable",
         ],
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
             "capabilities": capabilities,
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
             "seccomp": { "enabled": true, "archs": ["SCMP_ARCH_X86", "SCMP_ARCH_X86_64"] },
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
@@ -49,16 +47,53 @@ pub(super) fn features() -> Result<(), OciError> {
 }
 
 /// Writes a config.json that runs a shell, with Docker's confinement. One that exists is left alone.
-pub(super) fn spec(bundle: &Path) -> Result<(), OciError> {
-    let path = bundle.join("config.json");
+pub(super) fn spec(arguments: &Spec) -> Result<(), OciError> {
+    let path = arguments.directory.bundle.join("config.json");
     if path.exists() {
         return Err(OciError::Usage(format!(
             "`{}` exists already",
             path.display()
         )));
     }
-    let text = format!("{:#}\n", template());
+    let mut template = template();
+    if arguments.rootless {
+        let user = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        make_rootless(&mut template, user);
+    }
+    let text = format!("{template:#}\n");
     fs::write(&path, text).map_err(|error| OciError::Write(path, error))
+}
+
+/// Changes a description so that this user, who is nobody special on the host, may run it: root is the user, nobody else exists, the
+/// network is the host's, and /sys with it.
+fn make_rootless(template: &mut Value, (uid, gid): (u32, u32)) {
+    let linux = &mut template["linux"];
+    linux["resources"] = json!({});
+    linux["namespaces"] = json!([
+        { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }, { "type": "cgroup" },
+        { "type": "user" },
+    ]);
+    linux["uidMappings"] = json!([{ "containerID": 0, "hostID": uid, "size": 1 }]);
+    linux["gidMappings"] = json!([{ "containerID": 0, "hostID": gid, "size": 1 }]);
+    for mount in template["mounts"].as_array_mut().into_iter().flatten() {
+        match mount["destination"].as_str() {
+            Some("/sys") => {
+                *mount = json!({
+                    "destination": "/sys", "type": "none", "source": "/sys",
+                    "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
+                });
+            }
+            Some("/dev/pts") => {
+                if let Some(options) = mount["options"].as_array_mut() {
+                    options.retain(|option| option != "gid=5");
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The description that `spec` writes.

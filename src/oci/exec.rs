@@ -8,7 +8,7 @@ use super::{
     config::{self, Hook},
     create::write_pid,
     error::OciError,
-    hooks::Caller,
+    hooks::{Caller, state_file},
     map,
     state::{Container, Status},
     streams,
@@ -22,17 +22,20 @@ use runtime::{
 
 /// Runs a process, and unless detached waits for its end. Returns the exit code.
 pub(super) fn run(runtime: &Runtime<'_>, arguments: &Exec) -> Result<u8, OciError> {
-    let container = Container::open(runtime.root, &arguments.id)?;
+    let container = Container::open(runtime.root, &arguments.id.id)?;
     let states = if arguments.ignore_paused {
         &[Status::Created, Status::Running, Status::Paused][..]
     } else {
         &[Status::Created, Status::Running]
     };
     container.require(states, "running")?;
-    let kept = arguments.preserve_fds.saturating_add(runtime.listen_fds);
+    let kept = arguments
+        .handover
+        .preserve_fds
+        .saturating_add(runtime.listen_fds);
     let _taken = streams::take_gaps(kept)?;
     let wanted = wanted(&container, arguments)?;
-    let socket = arguments.console_socket.as_deref();
+    let socket = arguments.handover.console_socket.as_deref();
     if wanted.tty && arguments.detach && socket.is_none() {
         return Err(OciError::Usage(
             "a detached process that wants a terminal needs --console-socket".into(),
@@ -43,7 +46,7 @@ pub(super) fn run(runtime: &Runtime<'_>, arguments: &Exec) -> Result<u8, OciErro
     if let (Some(socket), Some(master)) = (socket, launched.console.take_if(|_| socket.is_some())) {
         streams::send_console(socket, &master)?;
     }
-    write_pid(arguments.pid_file.as_deref(), launched.pid)?;
+    write_pid(arguments.handover.pid_file.as_deref(), launched.pid)?;
     if arguments.detach {
         return Ok(0);
     }
@@ -77,27 +80,24 @@ pub(super) fn run_in(
         process,
         tty: false,
         size: None,
+        cgroup: None,
     };
     let failed = |errno: rustix::io::Errno| OciError::Hook {
         path: hook.path.clone(),
         reason: std::io::Error::from(errno).to_string(),
     };
-    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed);
-    let (input, output) = pipe()?;
     let null = |flags| {
         let flags = flags | rustix::fs::OFlags::CLOEXEC;
         rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).map_err(failed)
     };
     let io = LaunchIo::Files {
-        stdin: input,
+        stdin: state_file(caller.state).map_err(failed)?,
         stdout: null(rustix::fs::OFlags::WRONLY)?,
         stderr: std::io::stderr()
             .as_fd()
             .try_clone_to_owned()
             .map_err(OciError::Terminal)?,
     };
-    rustix::io::write(&output, caller.state.to_string().as_bytes()).map_err(failed)?;
-    drop(output);
     let launched = launch(container, &wanted, io, 0)?;
     match streams::follow(&launched)? {
         0 => Ok(()),
@@ -115,6 +115,8 @@ struct Wanted {
     process: Process,
     tty: bool,
     size: Option<(u16, u16)>,
+    /// A group below the container's.
+    cgroup: Option<String>,
 }
 
 fn launch(
@@ -135,7 +137,11 @@ fn launch(
         privileged: false,
         kept_files,
     };
-    let join = container.cgroup()?.join_files()?;
+    let mut cgroup = container.cgroup()?;
+    if let Some(path) = &wanted.cgroup {
+        cgroup = cgroup.below(path)?;
+    }
+    let join = cgroup.join_files()?;
     let filter = program(&wanted.spec.security)?;
     Ok(exec(&request, io, &join, &filter)?)
 }
@@ -152,6 +158,10 @@ fn wanted(container: &Container, arguments: &Exec) -> Result<Wanted, OciError> {
                 exact.capabilities = map::capabilities(Some(capabilities))?;
             }
             exact.umask = described.user.umask.or(exact.umask);
+            let own = map::attributes(&described)?;
+            let attributes = &mut exact.attributes;
+            attributes.scheduler = own.scheduler.or_else(|| attributes.scheduler.take());
+            attributes.io_priority = own.io_priority.or_else(|| attributes.io_priority.take());
         }
         add_capabilities(&mut spec, &arguments.cap)?;
         spec.security.no_new_privs = described.no_new_privileges;
@@ -165,6 +175,7 @@ fn wanted(container: &Container, arguments: &Exec) -> Result<Wanted, OciError> {
             process,
             tty: described.terminal || arguments.tty,
             size: size.map(|size| (size.height, size.width)),
+            cgroup: arguments.cgroup.clone(),
         });
     }
     let mut process = spec.process.clone();
@@ -191,6 +202,7 @@ fn wanted(container: &Container, arguments: &Exec) -> Result<Wanted, OciError> {
         process,
         tty: arguments.tty,
         size: None,
+        cgroup: arguments.cgroup.clone(),
     })
 }
 

@@ -1,11 +1,13 @@
 //! Hooks: programs of the host that the bundle's owner asks for. The runtime specification says when; here they are only run.
 //!
-//! A hook gets the container's state as JSON on its standard input, the environment that the bundle names, and nothing else.
+//! A hook gets the container's state as JSON on its standard input, the environment that the bundle names, the bundle as its working
+//! directory (as with other runtimes; the specification is silent), and nothing else.
 
 use std::{
     ffi::CString,
     os::fd::{AsFd, OwnedFd},
     os::unix::ffi::OsStrExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -16,7 +18,7 @@ use runtime::sys::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{Mode, OFlags},
+    fs::{MemfdFlags, Mode, OFlags, SeekFrom},
     io::Errno,
     process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
     thread::{LinkNameSpaceType, move_into_link_name_space},
@@ -37,6 +39,8 @@ pub(super) struct Caller<'a> {
     pub(super) state: &'a Value,
     /// The environment of those that name none.
     pub(super) environment: &'a [String],
+    /// The bundle's directory, where they are run.
+    pub(super) bundle: &'a Path,
     /// In the mount namespace of this process.
     pub(super) mounts_of: Option<i32>,
 }
@@ -55,19 +59,13 @@ fn run(hook: &Hook, caller: Caller<'_>) -> Result<(), OciError> {
     if !hook.path.is_absolute() {
         return Err(fail("its path is not absolute".into()));
     }
-    let prepared = Prepared::of(hook, caller.mounts_of, caller.environment).map_err(failed)?;
-    let (input, output) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
+    let prepared = Prepared::of(hook, caller).map_err(failed)?;
+    let input = state_file(caller.state).map_err(failed)?;
     let child = clone_child(0, None, || {
         let Err(_errno) = prepared.become_hook(&input);
         NOT_EXECUTED
     })
     .map_err(failed)?;
-    drop(input);
-    // A state is far smaller than a pipe, so this does not wait; a hook that does not read it gives EPIPE, which is its own affair.
-    let text = caller.state.to_string();
-    rustix::io::write(&output, text.as_bytes()).ok();
-    drop(output);
     let limit = match hook.timeout {
         Some(seconds) => Duration::from_secs(seconds.try_into().unwrap_or(0)),
         None => TIMEOUT_DEFAULT,
@@ -87,6 +85,19 @@ fn run(hook: &Hook, caller: Caller<'_>) -> Result<(), OciError> {
         (_, Some(code), _) => Err(fail(format!("exited with code {code}"))),
         (_, _, signal) => Err(fail(format!("ended by signal {}", signal.unwrap_or(0)))),
     }
+}
+
+/// A state as a file to read. A pipe would have to be fed, and a hook need not read it.
+pub(super) fn state_file(state: &Value) -> Result<OwnedFd, Errno> {
+    let file = rustix::fs::memfd_create(c"state", MemfdFlags::CLOEXEC)?;
+    let text = state.to_string();
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    rustix::fs::seek(&file, SeekFrom::Start(0))?;
+    Ok(file)
 }
 
 fn await_end(pidfd: &OwnedFd, limit: Duration) -> bool {
@@ -112,10 +123,12 @@ struct Prepared {
     /// The namespace, and the host's root in it: the container's is mounted over it already.
     mounts: Option<(OwnedFd, OwnedFd)>,
     null: OwnedFd,
+    /// Where it is run.
+    directory: CString,
 }
 
 impl Prepared {
-    fn of(hook: &Hook, mounts_of: Option<i32>, callers: &[String]) -> Result<Self, Errno> {
+    fn of(hook: &Hook, caller: Caller<'_>) -> Result<Self, Errno> {
         let text = |bytes: &[u8]| CString::new(bytes).or(Err(Errno::INVAL));
         let texts = |list: &[String]| {
             let texts = list.iter().map(|entry| text(entry.as_bytes()));
@@ -132,8 +145,9 @@ impl Prepared {
         Ok(Self {
             path,
             arguments,
-            environment: texts(hook.env.as_deref().unwrap_or(callers))?,
-            mounts: match mounts_of {
+            environment: texts(hook.env.as_deref().unwrap_or(caller.environment))?,
+            directory: text(caller.bundle.as_os_str().as_bytes())?,
+            mounts: match caller.mounts_of {
                 Some(pid) => Some((
                     open(format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY)?,
                     open(
@@ -157,6 +171,11 @@ impl Prepared {
             move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
             rustix::process::fchdir(root)?;
             rustix::process::chroot(c".")?;
+        }
+        match rustix::process::chdir(self.directory.as_c_str()) {
+            // A bundle may be gone before its container.
+            Err(Errno::NOENT) => rustix::process::chdir(c"/")?,
+            outcome => outcome?,
         }
         self.arguments.execute(&self.path, &self.environment)
     }

@@ -22,10 +22,11 @@ pub(super) fn state(runtime: &Runtime<'_>, id: &str) -> Result<(), OciError> {
 
 /// Sends a signal to the first process, or to all.
 pub(super) fn kill(runtime: &Runtime<'_>, arguments: &Kill) -> Result<(), OciError> {
-    let container = Container::open(runtime.root, &arguments.id)?;
+    let container = Container::open(runtime.root, &arguments.id.id)?;
     let number = signal_number(&arguments.signal)
         .ok_or_else(|| OciError::UnknownSignal(arguments.signal.clone()))?;
-    let refused = |errno: rustix::io::Errno| OciError::Signal(arguments.id.clone(), errno.into());
+    let refused =
+        |errno: rustix::io::Errno| OciError::Signal(arguments.id.id.clone(), errno.into());
     if arguments.all {
         for pid in container.cgroup()?.pids() {
             match runtime::sys::signal::kill(pid, number) {
@@ -37,7 +38,7 @@ pub(super) fn kill(runtime: &Runtime<'_>, arguments: &Kill) -> Result<(), OciErr
     }
     let Some(_process) = container.process() else {
         return Err(OciError::Status {
-            id: arguments.id.clone(),
+            id: arguments.id.id.clone(),
             status: Status::Stopped,
             wanted: "running",
         });
@@ -52,10 +53,10 @@ pub(super) fn kill(runtime: &Runtime<'_>, arguments: &Kill) -> Result<(), OciErr
 
 /// Removes a container.
 pub(super) fn delete(runtime: &Runtime<'_>, arguments: &Delete) -> Result<(), OciError> {
-    let container = match Container::open(runtime.root, &arguments.id) {
+    let container = match Container::open(runtime.root, &arguments.id.id) {
         Err(OciError::Unknown(_)) if arguments.force => {
             // What a create that was killed left.
-            let directory = directory(runtime.root, &arguments.id)?;
+            let directory = directory(runtime.root, &arguments.id.id)?;
             if directory.is_dir() {
                 fs::remove_dir_all(directory).map_err(OciError::Directory)?;
             }
@@ -80,8 +81,8 @@ pub(super) fn remove(runtime: &Runtime<'_>, container: &Container) -> Result<(),
     let state = container.state(Status::Stopped);
     for hook in &container.record.hooks.poststop {
         // The specification: a failure is told, and the others run all the same.
-        if let Err(error) = hooks::run_all(std::slice::from_ref(hook), runtime.caller(&state, None))
-        {
+        let caller = runtime.caller(&container.record.bundle, &state, None);
+        if let Err(error) = hooks::run_all(std::slice::from_ref(hook), caller) {
             super::report_warning(&error);
         }
     }
@@ -104,9 +105,9 @@ pub(super) fn resume(runtime: &Runtime<'_>, id: &str) -> Result<(), OciError> {
 
 /// Prints the pids of a container.
 pub(super) fn ps(runtime: &Runtime<'_>, arguments: &Ps) -> Result<(), OciError> {
-    let container = Container::open(runtime.root, &arguments.id)?;
+    let container = Container::open(runtime.root, &arguments.id.id)?;
     let pids = container.cgroup()?.pids();
-    if arguments.format == "json" {
+    if arguments.form.format == "json" {
         return super::print(&format!("{}\n", json!(pids)));
     }
     let mut lines = vec!["PID".to_owned()];
@@ -130,7 +131,7 @@ pub(super) fn list(runtime: &Runtime<'_>, arguments: &List) -> Result<(), OciErr
             .map(|container| format!("{}\n", container.record.id));
         return super::print(&lines.collect::<String>());
     }
-    if arguments.format == "json" {
+    if arguments.form.format == "json" {
         let states: Vec<_> = containers
             .iter()
             .map(|container| container.state(container.status()))

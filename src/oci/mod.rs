@@ -51,8 +51,14 @@ struct Runtime<'a> {
 
 impl<'a> Runtime<'a> {
     /// What hooks of this call are run with.
-    fn caller(&self, state: &'a serde_json::Value, mounts_of: Option<i32>) -> hooks::Caller<'a> {
+    fn caller(
+        &self,
+        bundle: &'a Path,
+        state: &'a serde_json::Value,
+        mounts_of: Option<i32>,
+    ) -> hooks::Caller<'a> {
         hooks::Caller {
+            bundle,
             state,
             environment: self.environment,
             mounts_of,
@@ -113,7 +119,7 @@ fn run(runtime: &Runtime<'_>, command_line: &CommandLine) -> Result<u8, OciError
         Command::Ps(arguments) => done(manage::ps(runtime, arguments)),
         Command::Resume(arguments) => done(manage::resume(runtime, &arguments.id)),
         Command::Run(arguments) => create::run(runtime, arguments),
-        Command::Spec(arguments) => done(describe::spec(&arguments.bundle)),
+        Command::Spec(arguments) => done(describe::spec(arguments)),
         Command::Start(arguments) => done(create::start(runtime, &arguments.id)),
         Command::Update(arguments) => done(update::update(runtime, arguments)),
         Command::State(arguments) => done(manage::state(runtime, &arguments.id)),
@@ -122,7 +128,7 @@ fn run(runtime: &Runtime<'_>, command_line: &CommandLine) -> Result<u8, OciError
 
 /// Tells an error on standard error and, where asked for, in the log, in the forms that callers of runc parse.
 fn report(command_line: &CommandLine, error: &OciError) {
-    let message = error.chain();
+    let message = printable(&error.chain());
     // Nobody may be listening; there is nothing better to do with the error.
     let _closed = writeln!(io::stderr(), "error: {message}");
     let time = jiff::Timestamp::now().to_string();
@@ -149,7 +155,20 @@ fn open_log(command_line: &CommandLine) -> io::Result<Option<fs_err::File>> {
 /// Tells what works less well than asked for.
 fn report_warning(text: &impl Display) {
     // Nobody may be listening.
-    let _closed = writeln!(io::stderr(), "warning: {text}");
+    let _closed = writeln!(io::stderr(), "warning: {}", printable(&text.to_string()));
+}
+
+/// Escapes control characters: values of a bundle stand in messages, and must not write to somebody's terminal.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            printable.extend(letter.escape_default());
+        } else {
+            printable.push(letter);
+        }
+    }
+    printable
 }
 
 fn print(text: &str) -> Result<(), OciError> {

@@ -5,11 +5,14 @@ use runtime::spec::{ExactMount, ExactSource, Mount, MountKind, Propagation};
 use super::{config, map::MapError};
 
 /// Maps the list, in its order.
-pub(super) fn map(described: &[config::Mount]) -> Result<Vec<Mount>, MapError> {
+pub(super) fn map(
+    described: &[config::Mount],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Mount>, MapError> {
     let mut mounts = Vec::new();
     for mount in described {
         if !is_ours(mount) {
-            mounts.push(map_one(mount)?);
+            mounts.push(map_one(mount, warnings)?);
         }
     }
     Ok(mounts)
@@ -24,7 +27,7 @@ fn is_ours(mount: &config::Mount) -> bool {
     )
 }
 
-fn map_one(mount: &config::Mount) -> Result<Mount, MapError> {
+fn map_one(mount: &config::Mount, warnings: &mut Vec<String>) -> Result<Mount, MapError> {
     let value = |value: &str, reason| MapError::Value {
         property: "mounts",
         value: format!("{} {value}", mount.destination),
@@ -40,9 +43,10 @@ fn map_one(mount: &config::Mount) -> Result<Mount, MapError> {
         .map_err(|option| value(option, "has an option that this runtime does not know"))?;
     let is_bind = options.bind.is_some() || mount.kind == "bind";
     let source = if is_bind {
-        if let Some((key, _)) = options.data.first() {
-            return Err(value(key, "is a bind mount, which has no such option"));
-        }
+        // mount(2) ignores them too.
+        warnings.extend(options.data.iter().map(|(key, _)| {
+            format!("option `{key}` of the bind mount on `{target}` has no effect: it is for filesystems")
+        }));
         ExactSource::Bind {
             path: mount.source.clone().into(),
             recursive: options.bind == Some(Bind::Recursive),
@@ -98,6 +102,21 @@ const FLAGS: [(&str, &str); 8] = [
     ("nosymfollow", "symfollow"),
 ];
 
+/// Reads a propagation by its name in mount(8).
+pub(super) fn propagation(text: &str) -> Option<Propagation> {
+    Some(match text {
+        "private" => Propagation::Private,
+        "rprivate" => Propagation::Rprivate,
+        "slave" => Propagation::Slave,
+        "rslave" => Propagation::Rslave,
+        "shared" => Propagation::Shared,
+        "rshared" => Propagation::Rshared,
+        "unbindable" => Propagation::Unbindable,
+        "runbindable" => Propagation::Runbindable,
+        _ => return None,
+    })
+}
+
 impl Options {
     /// Sorts options, or returns the first that cannot be had.
     fn parse(options: &[String]) -> Result<Self, &str> {
@@ -127,21 +146,18 @@ impl Options {
             self.set_below.push((*flag).to_owned());
             return Ok(());
         }
+        if let Some(propagation) = propagation(option) {
+            self.propagation = Some(propagation);
+            return Ok(());
+        }
         match option {
             "bind" => self.bind = Some(Bind::Plain),
             "rbind" => self.bind = Some(Bind::Recursive),
-            "private" => self.propagation = Some(Propagation::Private),
-            "rprivate" => self.propagation = Some(Propagation::Rprivate),
-            "slave" => self.propagation = Some(Propagation::Slave),
-            "rslave" => self.propagation = Some(Propagation::Rslave),
-            "shared" => self.propagation = Some(Propagation::Shared),
-            "rshared" => self.propagation = Some(Propagation::Rshared),
             // How it is without any option, and what is only for /etc/fstab.
             "defaults" | "relatime" | "norelatime" | "async" | "loud" | "nomand" => {}
-            "unbindable" | "runbindable" | "idmap" | "ridmap" | "tmpcopyup" | "copy-symlink"
-            | "remount" | "sync" | "dirsync" | "mand" | "silent" | "iversion" | "noiversion"
-            | "rrw" | "rsuid" | "rdev" | "rexec" | "ratime" | "rdiratime" | "rsymfollow"
-            | "rrelatime" => {
+            "idmap" | "ridmap" | "tmpcopyup" | "copy-symlink" | "remount" | "sync" | "dirsync"
+            | "mand" | "silent" | "iversion" | "noiversion" | "rrw" | "rsuid" | "rdev"
+            | "rexec" | "ratime" | "rdiratime" | "rsymfollow" | "rrelatime" => {
                 return Err(option);
             }
             "" => {}
@@ -168,7 +184,7 @@ mod tests {
     }
 
     fn exact(described: config::Mount) -> ExactMount {
-        let mounts = map(&[described]).unwrap();
+        let mounts = map(&[described], &mut Vec::new()).unwrap();
         match &mounts[..] {
             [
                 Mount {
@@ -187,8 +203,12 @@ mod tests {
             mount("/dev/", "tmpfs", "tmpfs", &["nosuid"]),
             mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro"]),
         ];
-        assert_eq!(map(&ours), Ok(vec![]));
-        assert_eq!(map(&[mount("/dev", "bind", "/x", &[])]).unwrap().len(), 1);
+        let mut warnings = Vec::new();
+        assert_eq!(map(&ours, &mut warnings), Ok(vec![]));
+        let other = [mount("/dev", "bind", "/x", &["size=1"])];
+        assert_eq!(map(&other, &mut warnings).unwrap().len(), 1);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("`size`"), "{warnings:?}");
     }
 
     #[test]
@@ -231,11 +251,11 @@ mod tests {
     fn what_cannot_be_had_is_named() {
         for (kind, options) in [
             ("bind", &["idmap"][..]),
-            ("bind", &["size=1"]),
             ("tmpfs", &["tmpcopyup"]),
             ("", &[]),
         ] {
-            let error = map(&[mount("/x", kind, "/s", options)]).unwrap_err();
+            let described = [mount("/x", kind, "/s", options)];
+            let error = map(&described, &mut Vec::new()).unwrap_err();
             assert!(error.to_string().contains("/x"), "{error}");
         }
     }

@@ -1,8 +1,10 @@
 //! Bundles as tables: what a description becomes, and what is refused by its name.
 
+mod hostile;
+
 use runtime::{
     check::check,
-    spec::{Namespace, Seccomp},
+    spec::{IoClass, Namespace, Personality, Propagation, SchedulerPolicy, Seccomp},
 };
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ fn place() -> Place<'static> {
         id: "web",
         bundle: "/bundle".as_ref(),
         host_name: "host",
+        has_selinux: true,
     }
 }
 
@@ -30,13 +33,13 @@ fn mapped(pointer: &str, value: Value) -> Result<runtime::spec::ContainerSpec, M
         .unwrap_or_else(|| panic!("{parent}"))
         .insert(name.to_owned(), value);
     let config: Config = serde_json::from_value(config).unwrap();
-    map(&config, place())
+    map(&config, place()).map(|mapped| mapped.spec)
 }
 
 #[test]
 fn the_template_is_a_container_as_docker_makes_them() {
     let config: Config = serde_json::from_value(template()).unwrap();
-    let spec = map(&config, place()).unwrap();
+    let spec = map(&config, place()).unwrap().spec;
     assert_eq!(spec.namespaces, runtime::spec::Namespaces::PRIVATE);
     assert_eq!(spec.process.user, "0:0");
     assert!(spec.rootfs_read_only && spec.stdio.tty && spec.security.no_new_privs);
@@ -118,13 +121,13 @@ fn what_has_no_place_is_refused_by_its_name() {
         ("/linux/intelRdt", json!({}), "linux.intelRdt"),
         (
             "/linux/personality",
-            json!({"domain": "LINUX32"}),
+            json!({"domain": "BSD"}),
             "linux.personality",
         ),
         ("/linux/mountLabel", json!("x"), "linux.mountLabel"),
         (
             "/linux/rootfsPropagation",
-            json!("shared"),
+            json!("everywhere"),
             "linux.rootfsPropagation",
         ),
         ("/linux/namespaces", json!([{"type": "pid"}]), "mount"),
@@ -145,13 +148,18 @@ fn what_has_no_place_is_refused_by_its_name() {
         ),
         (
             "/linux/resources",
-            json!({"unified": {"memory.max": "1"}}),
-            "unified",
+            json!({"unified": {"cgroup.procs": "1"}}),
+            "cgroup.procs",
         ),
         (
-            "/linux/resources",
-            json!({"hugepageLimits": [{}]}),
-            "hugepageLimits",
+            "/linux/sysctl",
+            json!({"kernel.hostname": "other"}),
+            "kernel.hostname=other",
+        ),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "MPOL_X"}),
+            "linux.memoryPolicy",
         ),
         (
             "/linux/resources",
@@ -160,8 +168,8 @@ fn what_has_no_place_is_refused_by_its_name() {
         ),
         (
             "/linux/devices",
-            json!([{"type": "c", "path": "/mnt/fuse", "major": 10, "minor": 229}]),
-            "/mnt/fuse",
+            json!([{"type": "c", "path": "/mnt/../fuse", "major": 10, "minor": 229}]),
+            "/mnt/../fuse",
         ),
         (
             "/linux/seccomp",
@@ -186,11 +194,123 @@ fn what_has_no_place_is_refused_by_its_name() {
         assert!(error.contains(name), "{pointer}: {error}");
     }
     let config: Config = serde_json::from_value(json!({"ociVersion": "1.0.0"})).unwrap();
-    assert_eq!(map(&config, place()), Err(MapError::Missing("root")));
+    assert_eq!(
+        map(&config, place()).unwrap_err(),
+        MapError::Missing("root")
+    );
 }
 
 #[test]
 fn unknown_properties_are_ignored_as_the_specification_asks() {
     assert!(mapped("/linux/somethingNew", json!({"a": 1})).is_ok());
     assert!(mapped("/annotations", json!({"x": "y"})).is_ok());
+}
+
+#[test]
+fn scheduling_memory_and_propagation_are_taken_over() {
+    let exact = |pointer, value| {
+        let spec = mapped(pointer, value).unwrap();
+        *check(spec).unwrap().into_spec().security.exact.unwrap()
+    };
+    let found = exact(
+        "/process/scheduler",
+        json!({"policy": "SCHED_BATCH", "nice": 5}),
+    );
+    let scheduler = found.attributes.scheduler.unwrap();
+    assert_eq!(
+        (scheduler.policy, scheduler.nice),
+        (SchedulerPolicy::SchedBatch, 5)
+    );
+    let found = exact(
+        "/process/ioPriority",
+        json!({"class": "IOPRIO_CLASS_IDLE", "priority": 3}),
+    );
+    let priority = found.attributes.io_priority.unwrap();
+    assert_eq!((priority.class, priority.priority), (IoClass::Idle, 3));
+    let found = exact("/linux/personality", json!({"domain": "LINUX32"}));
+    assert_eq!(found.attributes.personality, Some(Personality::Linux32));
+    let found = exact(
+        "/linux/memoryPolicy",
+        json!({"mode": "MPOL_BIND", "nodes": "0"}),
+    );
+    assert_eq!(found.attributes.memory_policy.unwrap().nodes, "0");
+    let found = exact("/linux/rootfsPropagation", json!("rslave"));
+    assert_eq!(found.root_propagation, Some(Propagation::Rslave));
+}
+
+#[test]
+fn limits_without_a_word_in_compose_are_the_files_that_they_mean() {
+    let limits = |value| mapped("/linux/resources", value).unwrap().resources.exact;
+    let found = limits(json!({
+        "memory": {"kernelTCP": 5},
+        "cpu": {"burst": 6},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 7}],
+        "network": {"classID": 8, "priorities": [{"name": "eth0", "priority": 9}]},
+        "rdma": {"mlx5_0": {"hcaHandles": 1, "hcaObjects": 2}},
+        "unified": {"memory.high": "10"},
+    }));
+    let files: Vec<_> = found
+        .iter()
+        .map(|limit| (limit.v1.clone(), limit.v2.clone()))
+        .collect();
+    let line = |file: &str, text: &str| Some((file.to_owned(), text.to_owned()));
+    assert_eq!(
+        files,
+        [
+            (line("memory.kmem.tcp.limit_in_bytes", "5"), None),
+            (line("cpu.cfs_burst_us", "6"), line("cpu.max.burst", "6")),
+            (
+                line("hugetlb.2MB.limit_in_bytes", "7"),
+                line("hugetlb.2MB.max", "7")
+            ),
+            (line("net_cls.classid", "8"), None),
+            (line("net_prio.ifpriomap", "eth0 9"), None),
+            (
+                line("rdma.max", "mlx5_0 hca_handle=1 hca_object=2"),
+                line("rdma.max", "mlx5_0 hca_handle=1 hca_object=2")
+            ),
+            (None, line("memory.high", "10")),
+        ]
+    );
+    // A key is a file name, never a path.
+    let spec = mapped(
+        "/linux/resources",
+        json!({"unified": {"memory.max/../../x": "1"}}),
+    );
+    assert!(
+        check(spec.unwrap())
+            .unwrap_err()
+            .to_string()
+            .contains("no control file")
+    );
+}
+
+#[test]
+fn labels_have_no_effect_where_nothing_reads_them() {
+    let mut config: Config = serde_json::from_value(template()).unwrap();
+    config.linux.as_mut().unwrap().mount_label = Some("x".into());
+    let place = Place {
+        has_selinux: false,
+        ..place()
+    };
+    let warnings = map(&config, place).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        ["`linux.mountLabel` has no effect: this host has no SELinux"]
+    );
+}
+
+#[test]
+fn host_names_may_be_kernel_parameters() {
+    let mut config: Config = serde_json::from_value(template()).unwrap();
+    config.hostname = None;
+    let sysctls = &mut config.linux.as_mut().unwrap().sysctl;
+    sysctls.insert("kernel.hostname".into(), "a".into());
+    sysctls.insert("kernel.domainname".into(), "b".into());
+    let spec = map(&config, place()).unwrap().spec;
+    assert_eq!(
+        (spec.hostname.as_str(), spec.domainname.as_deref()),
+        ("a", Some("b"))
+    );
+    assert!(spec.sysctls.is_empty());
 }

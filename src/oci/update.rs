@@ -18,7 +18,7 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// Sets the limits that are named; the others stay.
 pub(super) fn update(runtime: &Runtime<'_>, arguments: &Update) -> Result<(), OciError> {
-    let container = Container::open(runtime.root, &arguments.id)?;
+    let container = Container::open(runtime.root, &arguments.id.id)?;
     let mut described = match &arguments.resources {
         Some(path) => read(path)?,
         None => Resources::default(),

@@ -11,6 +11,7 @@
 //!   projects/<name>/desired.json
 //!   events/{current.log,1.log}  the journal (owner: container::journal)
 //!   containers/<id>/{record.json,spec.json,state.json,hooks.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
+//!   mount-points/              the layer below every image: empty places for /proc, /etc/hosts, … (owner: container)
 //!   logs/<project>/<service>-<n>/{current.log,1.log,…}
 //!   tmp/                       everything unfinished; wiped when nobody holds it
 //! <run>/                       /run/stack, or <root>/run when the root was moved
@@ -23,6 +24,7 @@ mod disk;
 mod file;
 mod networks;
 mod paths;
+mod scatter;
 
 pub use clock::now;
 pub use disk::Meter;
@@ -31,3 +33,4 @@ pub use file::{
 };
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;
+pub use scatter::scatter;

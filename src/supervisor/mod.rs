@@ -104,6 +104,10 @@ fn start(arguments: Arguments) -> Result<(), StartError> {
         tell_ready(arguments.ready);
         return Ok(());
     };
+    // Containers and layers are made in the first, log directories in the second.
+    for directory in [arguments.root.tmp(), arguments.root.all_logs()] {
+        store::scatter(&directory);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -25,6 +25,7 @@ mod init;
 mod lifecycle;
 mod network;
 mod registry;
+mod supply;
 mod support;
 mod survival;
 mod volumes;

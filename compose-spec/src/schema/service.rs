@@ -85,7 +85,7 @@ static DEPENDENCY: Section = Section {
         )
         .required(),
         Field::new("restart", Kind::Flag),
-        Field::new("required", Kind::StrictFlag).keep(),
+        Field::new("required", Kind::Flag).keep(),
     ],
     extensions: true,
 };

@@ -196,6 +196,15 @@ fn number(device: &Path) -> Result<String, CgroupError> {
         path: device.to_owned(),
         source,
     };
+    // udev's links in this directory are the numbers, and not every host has udev.
+    if let Ok(numbers) = device.strip_prefix("/dev/block")
+        && let Some(numbers) = numbers.to_str()
+        && let Some((major, minor)) = numbers.split_once(':')
+        && major.parse::<u32>().is_ok()
+        && minor.parse::<u32>().is_ok()
+    {
+        return Ok(numbers.to_owned());
+    }
     let stat = stat(device).map_err(|errno| failed(errno.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
         return Err(failed(io::Error::from_raw_os_error(libc::ENOTBLK)));

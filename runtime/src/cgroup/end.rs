@@ -89,6 +89,7 @@ impl Cgroup {
     /// Returns when nobody is left to send it to, which is before all have ended.
     pub fn kill_all(&self) -> Result<(), CgroupError> {
         self.thaw()?;
+        self.call_back_from_frozen_groups()?;
         if let Some(group) = &self.v2 {
             // Linux 5.14.
             let file = group.path.join("cgroup.kill");
@@ -109,6 +110,26 @@ impl Cgroup {
                 kill_process(pid, Signal::KILL).ok();
             }
             known = pids;
+        }
+        Ok(())
+    }
+
+    /// Moves processes that somebody has put into another v1 freezer group into that of this group, which is thawed: frozen there they
+    /// would never end.
+    fn call_back_from_frozen_groups(&self) -> Result<(), CgroupError> {
+        let Some(freezer) = self.v1_directory("freezer") else {
+            return Ok(());
+        };
+        let mut own = Vec::new();
+        collect_pids(freezer, DEPTH_MAX, &mut own);
+        let file = freezer.join("cgroup.procs");
+        for pid in self.pids().iter().filter(|pid| !own.contains(pid)) {
+            match control::write(&file, &pid.to_string()) {
+                Ok(()) => {}
+                // It has ended since.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(source) => return Err(failed("call back a process to", &file, source)),
+            }
         }
         Ok(())
     }

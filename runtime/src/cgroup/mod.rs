@@ -12,6 +12,7 @@ mod control;
 mod device_program;
 mod devices;
 mod end;
+mod exact;
 mod hierarchies;
 mod limits;
 mod oom;
@@ -26,7 +27,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::spec::{CgroupPlace, Resources};
+use crate::spec::{CgroupPlace, ExactLimit, Resources};
 
 pub use crate::spec::{DeviceAccess, DeviceKind, DeviceRule};
 pub use devices::DevicePolicy;
@@ -60,6 +61,19 @@ pub enum CgroupError {
         /// The group's directory.
         path: PathBuf,
         /// The value in the kernel's notation.
+        value: String,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refused a limit that names its control file.
+    #[error("set `{limit}`: write `{value}` to `{path}`")]
+    ExactLimit {
+        /// Which limit.
+        limit: String,
+        /// The control file.
+        path: PathBuf,
+        /// The text.
         value: String,
         /// What happened.
         #[source]
@@ -157,9 +171,10 @@ impl Cgroup {
     ) -> Result<Cgroup, CgroupError> {
         let mut cgroup = Self::at(hierarchies, place)?;
         let result = cgroup
-            .make(warnings)
+            .make(&resources.exact, warnings)
             .and_then(|()| limits::apply(&cgroup, resources, warnings))
             .and_then(|()| block_io::apply(&cgroup, &resources.block_io, warnings))
+            .and_then(|()| exact::apply(&cgroup, &resources.exact, warnings))
             .and_then(|()| devices::apply(&cgroup, devices, warnings));
         match result {
             Ok(()) => Ok(cgroup),
@@ -177,7 +192,8 @@ impl Cgroup {
         resources: &Resources,
         warnings: &mut Vec<String>,
     ) -> Result<(), CgroupError> {
-        limits::apply(self, resources, warnings)
+        limits::apply(self, resources, warnings)?;
+        exact::apply(self, &resources.exact, warnings)
     }
 
     /// Returns the group that was made at this place, in those hierarchies where it exists.
@@ -225,13 +241,27 @@ impl Cgroup {
         Ok(plan)
     }
 
+    /// Returns the group that somebody has made below this one, in those hierarchies where it exists, and this group in all others.
+    pub fn below(mut self, path: &str) -> Result<Cgroup, CgroupError> {
+        let refuse = || CgroupError::Place(path.into());
+        if path.is_empty() || !plain(Path::new(path)) {
+            return Err(refuse());
+        }
+        let v2 = self.v2.iter_mut().map(|group| &mut group.path);
+        let mut is_found = false;
+        for directory in self.v1.iter_mut().map(|group| &mut group.path).chain(v2) {
+            let child = directory.join(path);
+            if child.is_dir() {
+                *directory = child;
+                is_found = true;
+            }
+        }
+        is_found.then_some(self).ok_or_else(refuse)
+    }
+
     /// Returns the groups' paths, not yet made.
     fn at(hierarchies: &Hierarchies, place: &CgroupPlace) -> Result<Cgroup, CgroupError> {
         let below = Path::new(&place.parent).join(&place.name);
-        let plain = |path: &Path| {
-            path.components()
-                .all(|component| matches!(component, Component::Normal(_)))
-        };
         if place.name.is_empty() || place.name.contains('/') || !plain(&below) {
             return Err(CgroupError::Place(below));
         }
@@ -253,7 +283,11 @@ impl Cgroup {
     }
 
     /// Makes the directories. A hierarchy that this process may not change is left out, with one warning.
-    fn make(&mut self, warnings: &mut Vec<String>) -> Result<(), CgroupError> {
+    fn make(
+        &mut self,
+        exact: &[ExactLimit],
+        warnings: &mut Vec<String>,
+    ) -> Result<(), CgroupError> {
         let levels = self.parents + 1;
         let mut refused = Vec::new();
         let mut made = Vec::new();
@@ -281,7 +315,7 @@ impl Cgroup {
         }
         self.v1 = made;
         if let Some(mut group) = self.v2.take() {
-            let wanted = self.wanted_from_v2();
+            let wanted = self.wanted_from_v2(exact);
             match control::make_v2_path(&group.path, levels, &wanted) {
                 Ok(()) => {
                     group.controllers = control::words(&group.path.join("cgroup.controllers"));
@@ -307,10 +341,13 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The controllers to enable in the v2 hierarchy: those that no v1 hierarchy has.
-    fn wanted_from_v2(&self) -> Vec<&'static str> {
+    /// The controllers to enable in the v2 hierarchy: those that no v1 hierarchy has, the rarer ones only for who needs them.
+    fn wanted_from_v2<'l>(&self, exact: &'l [ExactLimit]) -> Vec<&'l str> {
+        let rare = ["hugetlb", "misc", "rdma"];
+        let others = exact.iter().map(|limit| limit.controller.as_str());
         ["cpu", "cpuset", "io", "memory", "pids"]
             .into_iter()
+            .chain(others.filter(|name| rare.contains(name)))
             .filter(|name| {
                 let v1_name = if *name == "io" { "blkio" } else { name };
                 self.v1_directory(v1_name).is_none()
@@ -342,4 +379,10 @@ impl Cgroup {
             .or_else(|| self.v1_directory("pids"))
             .or_else(|| self.v1.first().map(|group| group.path.as_path()))
     }
+}
+
+/// Tells whether a path has names only: no `..`, no root.
+fn plain(path: &Path) -> bool {
+    path.components()
+        .all(|component| matches!(component, Component::Normal(_)))
 }

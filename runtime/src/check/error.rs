@@ -46,6 +46,9 @@ pub enum CheckError {
     /// Nothing to run.
     #[error("no program to run")]
     NoProgram,
+    /// A probe without a program.
+    #[error("no program to probe with")]
+    NoProbe,
     /// An environment entry without a name.
     #[error("environment entry `{0}` is not `NAME=value`")]
     Environment(String),
@@ -110,6 +113,51 @@ pub enum CheckError {
         value: u64,
         /// What it may be.
         range: &'static str,
+    },
+    /// A number below the one that means "unlimited".
+    #[error("{what} {value} is not -1 (unlimited) or more")]
+    Negative {
+        /// Which number.
+        what: &'static str,
+        /// The number.
+        value: i64,
+    },
+    /// No list of numbers and ranges.
+    #[error("{what} `{list}` is not a list of numbers and ranges such as `0-2,5`")]
+    List {
+        /// Which list.
+        what: &'static str,
+        /// The text, escaped.
+        list: String,
+    },
+    /// A number with a sign that is not in its range.
+    #[error("{what} {value} is not {range}")]
+    Signed {
+        /// Which number.
+        what: &'static str,
+        /// The number.
+        value: i32,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// A device node whose path is not plain, or is that of a directory of ours.
+    #[error("device `{0}` is not the plain path of a file")]
+    Node(String),
+    /// The name of a control file leads elsewhere.
+    #[error("limit `{limit}` names `{file}`, which is no control file")]
+    ControlFile {
+        /// The limit.
+        limit: String,
+        /// The name.
+        file: String,
+    },
+    /// A memory policy that the kernel does not take.
+    #[error("memory policy `{policy}` {reason}")]
+    MemoryPolicy {
+        /// Mode and nodes.
+        policy: String,
+        /// Why not.
+        reason: &'static str,
     },
     /// A device that may not be used in any way.
     #[error("device `{0}` has no access at all")]

@@ -25,6 +25,26 @@ pub(super) fn check(resources: &Resources) -> Result<(), CheckError> {
         absolute("block device", &throttle.device)?;
         range("block I/O limit", throttle.rate, (1, u64::MAX), "1 or more")?;
     }
+    for (what, amount) in [
+        ("memory plus swap", resources.memory_swap_bytes),
+        ("CPU quota", resources.cpu_quota_us),
+        ("process limit", resources.pids),
+    ] {
+        if let Some(value) = amount.filter(|value| *value < -1) {
+            return Err(CheckError::Negative { what, value });
+        }
+    }
+    for (what, list) in [
+        ("CPU set", &resources.cpuset_cpus),
+        ("set of memory nodes", &resources.cpuset_mems),
+    ] {
+        if let Some(list) = list.as_ref().filter(|list| !is_list(list)) {
+            return Err(CheckError::List {
+                what,
+                list: list.escape_debug().to_string(),
+            });
+        }
+    }
     if let Some(swappiness) = resources.memory_swappiness {
         range("swappiness", swappiness, (0, 100), "0 to 100")?;
     }
@@ -40,6 +60,25 @@ pub(super) fn check(resources: &Resources) -> Result<(), CheckError> {
         range("real-time limit", runtime, (0, period), "within its period")?;
     }
     Ok(())
+}
+
+/// Tells whether a text is a list of numbers and ranges, as cpuset(7) takes them.
+fn is_list(text: &str) -> bool {
+    let number = |text: &str| {
+        let text = text.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<u32>().ok()).flatten()
+    };
+    text.split(',').all(|part| match part.split_once('-') {
+        // The kernel takes `0-6:2/3` too: two of each three.
+        Some((first, rest)) => {
+            let last = rest.split([':', '/']).map(number).collect::<Vec<_>>();
+            matches!(last.len(), 1 | 3)
+                && last.iter().all(Option::is_some)
+                && number(first).is_some_and(|first| Some(first) <= last[0])
+        }
+        None => number(part).is_some(),
+    })
 }
 
 /// Judges devices.

@@ -1,3 +1,4 @@
+mod fields;
 mod resources;
 
 use std::path::PathBuf;

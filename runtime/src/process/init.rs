@@ -53,6 +53,8 @@ pub(crate) enum Stage {
     AwaitParent,
     /// Makes it the root of the process; the host's files are out of reach from here on.
     Pivot,
+    /// Sets how the process is scheduled and where its memory comes from, while it has the host's capabilities.
+    Attributes,
     /// Sets resource limits.
     Limits,
     /// Looks the user up in the container's files.
@@ -102,6 +104,7 @@ pub(crate) const LAUNCH: &[Stage] = &[
     Stage::CloseRoot,
     Stage::AwaitParent,
     Stage::Pivot,
+    Stage::Attributes,
     Stage::Limits,
     Stage::User,
     Stage::Streams,
@@ -127,6 +130,7 @@ pub(crate) const EXEC: &[Stage] = &[
     Stage::OomScore,
     Stage::JoinContainer,
     Stage::Terminal,
+    Stage::Attributes,
     Stage::Limits,
     Stage::User,
     Stage::Streams,
@@ -197,6 +201,7 @@ fn perform(
         Stage::CloseRoot => plan.tree.iter().try_for_each(rootfs::Plan::close)?,
         Stage::AwaitParent | Stage::AwaitStart => work::await_word(plan)?,
         Stage::Pivot => plan.tree.iter().try_for_each(rootfs::Plan::pivot)?,
+        Stage::Attributes => plan.attributes.set()?,
         Stage::Limits => work::set_limits(plan)?,
         Stage::User => progress.credentials = Some(work::find_user(plan)?),
         Stage::Streams => work::place_streams(plan, progress)?,
@@ -245,6 +250,7 @@ mod tests {
             assert_eq!(position(order, Stage::JoinCgroup), 0);
             assert_eq!(position(order, Stage::Isolate), 1);
             let ordered = [
+                Stage::Attributes,
                 Stage::User,
                 Stage::Streams,
                 Stage::EnterUsers,

@@ -1,15 +1,18 @@
 //! Processes of a container: the first one ([`launch`]) and later ones ([`exec`]).
 
+pub(crate) mod attributes;
 mod confinement;
 pub(crate) mod handover;
 pub mod held;
 mod init;
 pub mod limits;
+mod names;
 mod plan;
 mod prepare;
 mod reaper;
 pub mod seal;
 mod start;
+mod streams;
 pub mod user;
 mod work;
 

@@ -9,14 +9,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 
+use super::attributes::Prepared;
 use super::confinement::above_streams;
-use super::handover::Handover;
 use super::init::{EXEC, LAUNCH, Stage};
 use super::limits::Limit;
+use super::names::Names;
 use super::prepare::{
-    candidates, clamp_capabilities, limits, link_text, mask, oom_score, own_arguments,
-    own_capabilities, sysctl, texts,
+    candidates, clamp_capabilities, limits, mask, oom_score, own_arguments, own_capabilities,
+    sysctl, texts,
 };
+use super::streams::Streams;
 use super::user::{Id, UserSpec};
 use super::{ExecRequest, LaunchIo, SockFilter};
 use crate::cgroup::JoinPlan;
@@ -62,6 +64,7 @@ pub(crate) struct Plan<'a> {
     /// The root filesystem of a launch.
     pub(crate) tree: Option<rootfs::Plan>,
     pub(crate) streams: Streams,
+    pub(crate) attributes: Prepared,
     pub(crate) limits: Vec<(Limit, Subject)>,
     pub(crate) user: UserSpec<'a>,
     pub(crate) additional: Vec<Id<'a>>,
@@ -84,28 +87,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) environment: Texts,
     /// Paths at which the program may be, in the order in which they are tried.
     candidates: Vec<CString>,
-}
-
-/// Subjects of what is not a list.
-#[derive(Debug)]
-pub(crate) struct Names {
-    pub(crate) process: Subject,
-    pub(crate) container: Subject,
-    pub(crate) users: Subject,
-    pub(crate) loopback: Subject,
-    pub(crate) procfs: Subject,
-    pub(crate) terminal: Subject,
-    pub(crate) streams: Subject,
-    pub(crate) passwd: Subject,
-    pub(crate) group: Subject,
-    pub(crate) user: Subject,
-    pub(crate) user_part: Subject,
-    pub(crate) group_part: Subject,
-    pub(crate) additional: Vec<Subject>,
-    pub(crate) cwd: Subject,
-    pub(crate) program: Subject,
-    /// One for each v1 hierarchy.
-    pub(crate) tasks: Vec<Subject>,
 }
 
 /// Capability sets to the letter.
@@ -134,23 +115,6 @@ pub(crate) struct HostFile {
     pub(crate) text: String,
     pub(crate) step: Step,
     pub(crate) subject: Subject,
-}
-
-/// Standard streams.
-#[derive(Debug)]
-pub(crate) enum Streams {
-    /// A terminal that the child opens.
-    Tty {
-        rows: u16,
-        columns: u16,
-        handover: Handover,
-    },
-    /// Descriptors above 2.
-    Files {
-        stdin: OwnedFd,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
-    },
 }
 
 /// What the parent keeps of a plan.
@@ -272,6 +236,10 @@ impl<'a> Plan<'a> {
             sysctls: Vec::new(),
             tree: None,
             streams: Streams::of(io)?,
+            attributes: match &spec.security.exact {
+                Some(exact) => Prepared::of(&exact.attributes, &mut subjects)?,
+                None => Prepared::default(),
+            },
             limits: limits(&spec.rlimits, permitted, &mut subjects, &mut warnings)?,
             user,
             additional,
@@ -343,78 +311,5 @@ impl<'a> Plan<'a> {
             }
         }
         outcome
-    }
-}
-
-impl Names {
-    fn of(
-        process: &Process,
-        user: &UserSpec<'_>,
-        cgroup: &JoinPlan,
-        subjects: &mut Subjects,
-    ) -> Self {
-        let program = process.argv.first().cloned().unwrap_or_default();
-        let group = user
-            .group
-            .map(|group| group.to_string())
-            .unwrap_or_default();
-        let user_text = if process.user.is_empty() {
-            "root"
-        } else {
-            &process.user
-        };
-        let mut list =
-            |texts: Vec<String>| texts.into_iter().map(|text| subjects.add(text)).collect();
-        let additional = list(process.groups.clone());
-        let tasks = list(cgroup.v1_tasks.iter().map(link_text).collect());
-        Self {
-            process: subjects.add(format!("the process of `{program}`")),
-            container: subjects.add("the container's"),
-            users: subjects.add("user namespace of the container"),
-            loopback: subjects.add("lo"),
-            procfs: subjects.add("proc"),
-            terminal: subjects.add("in /dev/pts"),
-            streams: subjects.add("standard streams"),
-            passwd: subjects.add("/etc/passwd of the container"),
-            group: subjects.add("/etc/group of the container"),
-            user: subjects.add(format!("user `{user_text}`")),
-            user_part: subjects.add(user.user.to_string()),
-            group_part: subjects.add(group),
-            additional,
-            cwd: subjects.add(&process.cwd),
-            program: subjects.add(program),
-            tasks,
-        }
-    }
-}
-
-impl Streams {
-    fn of(io: LaunchIo) -> Result<Self, Error> {
-        match io {
-            LaunchIo::Tty { rows, columns } => {
-                let handover = Handover::new()
-                    .map_err(|errno| Error::new(Step::Pipe, "the terminal", errno))?;
-                Ok(Self::Tty {
-                    rows,
-                    columns,
-                    handover,
-                })
-            }
-            LaunchIo::Files {
-                stdin,
-                stdout,
-                stderr,
-            } => {
-                let lift = |descriptor| {
-                    above_streams(descriptor)
-                        .map_err(|errno| Error::new(Step::Stdio, "standard streams", errno))
-                };
-                Ok(Self::Files {
-                    stdin: lift(stdin)?,
-                    stdout: lift(stdout)?,
-                    stderr: lift(stderr)?,
-                })
-            }
-        }
     }
 }

@@ -8,7 +8,8 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
-use super::plan::{Plan, Streams};
+use super::plan::Plan;
+use super::streams::Streams;
 use super::work::{execute, report};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};

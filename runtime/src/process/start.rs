@@ -8,7 +8,8 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::Launched;
 use super::init::run;
-use super::plan::{Ours, Plan, Streams};
+use super::plan::{Ours, Plan};
+use super::streams::Streams;
 use crate::error::{Error, Step};
 use crate::fault::{Fault, REPORT_BYTES, Report};
 use crate::namespaces::{in_pid_namespace_at, in_pid_namespace_of};

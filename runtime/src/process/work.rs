@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use super::confinement;
 use super::init::Progress;
-use super::plan::{HostFile, Plan, Streams};
+use super::plan::{HostFile, Plan};
+use super::streams::Streams;
 use super::user::{self, Credentials, Id, Missing};
 use crate::error::Step;
 use crate::fault::{At, Fault, Report};

@@ -1,4 +1,4 @@
-//! Device nodes and links of a container's own /dev, a tmpfs that nobody else has seen yet.
+//! Device nodes and links of a container's own /dev, a tmpfs that nobody else has seen yet; and nodes that a description wants elsewhere.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
-use super::confine::open_plain;
+use super::confine::{Entry, ensure, open_plain};
 use super::mounts::attach;
 use crate::check::plain_path;
 use crate::error::{Error, Step};
@@ -47,6 +47,8 @@ const NODES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Plan {
     nodes: Vec<Node>,
+    /// Nodes outside /dev, with the directory that they are made in.
+    elsewhere: Vec<(CString, Node)>,
     links: Subject,
 }
 
@@ -69,6 +71,7 @@ impl Plan {
     pub(crate) fn of(spec: &ContainerSpec, subjects: &mut Subjects) -> Result<Self, Error> {
         let mut plan = Self {
             nodes: Vec::new(),
+            elsewhere: Vec::new(),
             links: subjects.add("the standard links in /dev"),
         };
         for (name, major, minor) in NODES {
@@ -111,13 +114,14 @@ impl Plan {
     /// Adds a node by its numbers, in place of a default one of the same name.
     fn add_exact(&mut self, node: &ExactNode, subjects: &mut Subjects) -> Result<(), Error> {
         let refuse = || Error::new(Step::Device, node.path.display().to_string(), Errno::INVAL);
-        let name = node
-            .path
-            .strip_prefix("/dev")
-            .map_err(|_outside| refuse())?;
-        self.nodes
-            .retain(|known| known.path.to_bytes() != name.as_os_str().as_bytes());
-        self.nodes.push(Node {
+        let (directory, name) = match node.path.strip_prefix("/dev") {
+            Ok(name) => (None, name),
+            Err(_outside) => {
+                let name = node.path.file_name().ok_or_else(refuse)?;
+                (node.path.parent(), Path::new(name))
+            }
+        };
+        let made = Node {
             path: c_text(name)?,
             host: c_text(&node.path)?,
             kind: match node.kind {
@@ -129,7 +133,13 @@ impl Plan {
             owner: Some((node.uid, node.gid)),
             device: rustix::fs::makedev(node.major, node.minor),
             subject: subjects.add(node.path.display().to_string()),
-        });
+        };
+        if let Some(directory) = directory {
+            self.elsewhere.push((c_text(directory)?, made));
+            return Ok(());
+        }
+        self.nodes.retain(|known| known.path != made.path);
+        self.nodes.push(made);
         Ok(())
     }
 
@@ -171,6 +181,10 @@ impl Plan {
         for node in &self.nodes {
             node.make(dev.as_fd()).at(Step::Device, node.subject)?;
         }
+        for (directory, node) in &self.elsewhere {
+            node.make_in_image(root, directory)
+                .at(Step::Device, node.subject)?;
+        }
         for (name, target) in LINKS {
             match rustix::fs::symlinkat(target, dev.as_fd(), name) {
                 // A device that was given by this name.
@@ -197,6 +211,21 @@ impl Node {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         rustix::fs::chownat(dev, self.path.as_c_str(), Some(uid), Some(gid), flags)
+    }
+
+    /// Makes the node among the files of the image, where a former container may have left it. Links stay inside the root.
+    fn make_in_image(&self, root: BorrowedFd<'_>, directory: &CStr) -> Result<(), Errno> {
+        let mode = Mode::from_raw_mode(0o755);
+        let directory = ensure(root, directory, Entry::Directory, mode)?;
+        match self.make(directory.as_fd()) {
+            Err(Errno::EXIST) => {}
+            outcome => return outcome,
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stat = rustix::fs::statat(&directory, self.path.as_c_str(), flags)?;
+        let is_same = FileType::from_raw_mode(stat.st_mode) == self.kind
+            && (self.kind == FileType::Fifo || stat.st_rdev == self.device);
+        if is_same { Ok(()) } else { Err(Errno::EXIST) }
     }
 
     /// The old root is still the process's root here, so the host's node is found by its path.

@@ -7,8 +7,9 @@ use std::os::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::binds::kernel_propagation;
 use super::confine::Entry;
-use super::mounts::{Source, clone_tree, is_directory, kernel_propagation, settings};
+use super::mounts::{Source, clone_tree, is_directory, settings};
 use crate::error::{Error, Step};
 use crate::spec::{ExactMount, ExactSource};
 use crate::sys::mount::{Attributes, Change, change_mount};

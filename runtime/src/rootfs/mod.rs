@@ -3,6 +3,7 @@
 //! The parent opens what belongs to the host and registers what can be refused; the child, in its own mount namespace, only attaches.
 //! Paths of the container are followed on descriptors inside its root ([`confine`]), so that nothing in an image leads to the host.
 
+mod binds;
 mod cgroup_view;
 pub mod confine;
 pub(crate) mod devices;
@@ -41,6 +42,8 @@ const DEV_BYTES_MAX: &str = "65536k";
 #[derive(Debug)]
 pub(crate) struct Plan {
     root: OwnedFd,
+    /// Where the root is attached until it is pivoted to.
+    place: CString,
     subject: Subject,
     builtin: Vec<Prepared>,
     user: Vec<Prepared>,
@@ -49,6 +52,8 @@ pub(crate) struct Plan {
     devices: Option<devices::Plan>,
     mask: Option<mask::Plan>,
     is_read_only: bool,
+    /// Propagation that the root mount gets at last; `None` = what it has.
+    late_propagation: Option<(u64, bool)>,
     working_directory: (CString, Subject),
 }
 
@@ -60,7 +65,9 @@ impl Plan {
         users: Option<&Users>,
         subjects: &mut Subjects,
     ) -> Result<Self, Error> {
-        let root = tree::make(&spec.rootfs, users)?;
+        let exact = spec.security.exact.as_deref();
+        let root_propagation = exact.and_then(|exact| exact.root_propagation);
+        let root = tree::make(&spec.rootfs, root_propagation, users)?;
         let is_privileged = spec.security.privileged;
         let mut builtin = Vec::new();
         for (target, source) in builtins(spec, users)? {
@@ -92,6 +99,7 @@ impl Plan {
         let cwd = c_path(spec.process.cwd.as_ref(), Step::WorkingDirectory)?;
         Ok(Self {
             root,
+            place: tree::place(&spec.rootfs)?,
             subject: subjects.add("the container's root"),
             builtin,
             user,
@@ -106,6 +114,7 @@ impl Plan {
                 None => is_masked.then(|| mask::Plan::of(subjects)),
             },
             is_read_only: spec.rootfs_read_only,
+            late_propagation: root_propagation.map(binds::kernel_propagation),
             working_directory: (cwd, subjects.add(&spec.process.cwd)),
         })
     }
@@ -117,7 +126,7 @@ impl Plan {
 
     /// Child: attaches the root in its own mount namespace.
     pub(crate) fn attach(&self) -> Result<(), Fault> {
-        tree::attach(self.root()).at(Step::Mount, self.subject)
+        tree::attach(self.root(), &self.place).at(Step::Mount, self.subject)
     }
 
     /// Child: mounts everything on it. `procfs` is the child's own handle, which becomes /proc.
@@ -156,7 +165,13 @@ impl Plan {
 
     /// Child: makes it the root of the process.
     pub(crate) fn pivot(&self) -> Result<(), Fault> {
-        tree::pivot(self.root()).at(Step::Pivot, self.subject)
+        tree::pivot(self.root()).at(Step::Pivot, self.subject)?;
+        match self.late_propagation {
+            Some(propagation) => {
+                tree::spread(self.root(), propagation).at(Step::MountFlags, self.subject)
+            }
+            None => Ok(()),
+        }
     }
 }
 

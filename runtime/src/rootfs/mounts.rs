@@ -7,18 +7,18 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags};
 
-use super::confine::{Entry, Root, ensure, open_plain};
-use super::tmpfs::TmpfsOptions;
+use super::binds::{Refusal, detach};
+use super::confine::{Entry, ensure, open_plain};
 use crate::check::is_proc_file;
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
 use crate::namespaces::users::Users;
-use crate::spec::{Mount, MountKind, Propagation};
-use crate::sys::mount::{Attributes, Change, RDONLY, change_mount, map_users};
+use crate::spec::{Mount, MountKind};
+use crate::sys::mount::{Attributes, Change, change_mount};
 
 /// Type number of procfs in statfs(2).
 pub(crate) const PROC_MAGIC: u64 = 0x9fa0;
@@ -138,8 +138,8 @@ impl Prepared {
             } => {
                 let text = format!("tmpfs on {}", mount.target);
                 let text_of = || Error::new(Step::Mount, text.clone(), Errno::INVAL);
-                let options = tmpfs_options(options, users).ok_or_else(text_of)?;
-                let source = tmpfs(*size_bytes, *mode, &options, mount.read_only)
+                let options = super::tmpfs::outside(options, users).ok_or_else(text_of)?;
+                let source = super::tmpfs::source(*size_bytes, *mode, &options, mount.read_only)
                     .map_err(|errno| Error::new(Step::Mount, text.clone(), errno))?;
                 (source, Entry::Directory, Step::Mount, text)
             }
@@ -225,12 +225,17 @@ impl Prepared {
 }
 
 /// Makes a new instance of a filesystem, attached nowhere. Does not allocate.
+///
+/// Without a `source` among the settings it is named after its type, as mount(8) does: programs read that column of the mount table.
 pub(crate) fn make(
     filesystem: &CStr,
     settings: &[(CString, CString)],
     attributes: Attributes,
 ) -> Result<OwnedFd, Errno> {
     let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    if settings.iter().all(|(key, _)| key.as_c_str() != c"source") {
+        rustix::mount::fsconfig_set_string(context.as_fd(), c"source", filesystem)?;
+    }
     for (key, value) in settings {
         if value.is_empty() {
             rustix::mount::fsconfig_set_flag(context.as_fd(), key.as_c_str())?;
@@ -277,132 +282,4 @@ pub(crate) fn settings(pairs: &[(&str, String)]) -> Result<Vec<(CString, CString
         .iter()
         .map(|(key, value)| Ok((text(key)?, text(value)?)))
         .collect()
-}
-
-/// Splits the options; owners become the host's users that they are. `None` for an owner whom the container does not have.
-fn tmpfs_options(options: &[String], users: Option<&Users>) -> Option<TmpfsOptions> {
-    let mut options = TmpfsOptions::parse(options).ok()?;
-    let Some(users) = users else {
-        return Some(options);
-    };
-    for (key, value) in &mut options.settings {
-        let outside = match key.as_str() {
-            "uid" => users.map().uid(value.parse().ok()?),
-            "gid" => users.map().gid(value.parse().ok()?),
-            _ => continue,
-        };
-        *value = outside?.to_string();
-    }
-    Some(options)
-}
-
-fn tmpfs(
-    size_bytes: Option<u64>,
-    mode: u32,
-    options: &TmpfsOptions,
-    is_read_only: bool,
-) -> Result<Source, Errno> {
-    let mut pairs = vec![("mode", format!("{mode:o}"))];
-    pairs.extend(size_bytes.map(|size| ("size", size.to_string())));
-    pairs.extend(
-        options
-            .settings
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone())),
-    );
-    let mut attributes = options.attributes;
-    attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
-    Ok(Source::New {
-        filesystem: Cow::Borrowed(c"tmpfs"),
-        settings: settings(&pairs)?,
-        attributes,
-    })
-}
-
-/// Why a bind source could not be detached.
-enum Refusal {
-    /// Its subpath.
-    Path(Error),
-    /// The source itself, or its mount.
-    Mount(Errno),
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        Self::Mount(errno)
-    }
-}
-
-/// Devices, sockets and pipes of the host keep their owners: their filesystems (devtmpfs) have no mapped mounts.
-fn map_bind(tree: BorrowedFd<'_>, users: &Users, is_recursive: bool) -> Result<(), Errno> {
-    let stat = rustix::fs::fstat(tree)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory | FileType::RegularFile => {
-            map_users(tree, users.namespace(), is_recursive)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Clones the mount at a bind source, with the flags and propagation that were asked for.
-fn detach(mount: &Mount, users: Option<&Users>) -> Result<OwnedFd, Refusal> {
-    let MountKind::Bind {
-        source,
-        subpath,
-        recursive,
-        propagation,
-        writable_below,
-    } = &mount.kind
-    else {
-        return Err(Refusal::Mount(Errno::INVAL));
-    };
-    let place = match subpath {
-        Some(subpath) => Root::open_dir(source)
-            .and_then(|root| root.open(subpath, OFlags::PATH))
-            .map_err(Refusal::Path)?,
-        None => rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-    };
-    let tree = clone_tree(place.as_fd(), *recursive)?;
-    if let Some(users) = users {
-        let refuse = |errno| {
-            let (source, target) = (source.display(), &mount.target);
-            let text = format!(
-                "{source} on {target} for a user namespace; does its filesystem have mapped mounts?"
-            );
-            Refusal::Path(Error::new(Step::Bind, text, errno))
-        };
-        map_bind(tree.as_fd(), users, *recursive).map_err(refuse)?;
-    }
-    let (propagation, recursive) = kernel_propagation(*propagation);
-    change_mount(
-        tree.as_fd(),
-        &Change {
-            propagation,
-            recursive,
-            ..Change::NONE
-        },
-    )?;
-    if mount.read_only {
-        change_mount(
-            tree.as_fd(),
-            &Change {
-                set: RDONLY,
-                recursive: !writable_below,
-                ..Change::NONE
-            },
-        )?;
-    }
-    Ok(tree)
-}
-
-/// The kernel's flag, and whether it is for the mounts below too.
-pub(crate) fn kernel_propagation(propagation: Propagation) -> (u64, bool) {
-    match propagation {
-        Propagation::Rprivate => (libc::MS_PRIVATE, true),
-        Propagation::Private => (libc::MS_PRIVATE, false),
-        Propagation::Rslave => (libc::MS_SLAVE, true),
-        Propagation::Slave => (libc::MS_SLAVE, false),
-        Propagation::Rshared => (libc::MS_SHARED, true),
-        Propagation::Shared => (libc::MS_SHARED, false),
-    }
 }

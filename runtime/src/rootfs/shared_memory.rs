@@ -29,6 +29,7 @@ pub(crate) fn prepare(ipc: &Namespace, size_bytes: u64) -> Result<Source, Error>
         }
         Namespace::Join(_) | Namespace::Private => {
             let pairs = [
+                ("source", "shm".to_owned()),
                 ("mode", "1777".to_owned()),
                 ("size", size_bytes.to_string()),
             ];

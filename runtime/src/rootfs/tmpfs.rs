@@ -1,5 +1,11 @@
 //! Options of a tmpfs: what goes to the filesystem, and what to the mount.
 
+use std::borrow::Cow;
+
+use rustix::io::Errno;
+
+use super::mounts::{Source, settings};
+use crate::namespaces::users::Users;
 use crate::sys::mount::{
     Attributes, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, RDONLY, STRICTATIME,
 };
@@ -65,6 +71,47 @@ impl TmpfsOptions {
             attributes,
         })
     }
+}
+
+/// Splits the options; owners become the host's users that they are. `None` for an owner whom the container does not have.
+pub(crate) fn outside(options: &[String], users: Option<&Users>) -> Option<TmpfsOptions> {
+    let mut options = TmpfsOptions::parse(options).ok()?;
+    let Some(users) = users else {
+        return Some(options);
+    };
+    for (key, value) in &mut options.settings {
+        let outside = match key.as_str() {
+            "uid" => users.map().uid(value.parse().ok()?),
+            "gid" => users.map().gid(value.parse().ok()?),
+            _ => continue,
+        };
+        *value = outside?.to_string();
+    }
+    Some(options)
+}
+
+/// Describes a tmpfs.
+pub(crate) fn source(
+    size_bytes: Option<u64>,
+    mode: u32,
+    options: &TmpfsOptions,
+    is_read_only: bool,
+) -> Result<Source, Errno> {
+    let mut pairs = vec![("mode", format!("{mode:o}"))];
+    pairs.extend(size_bytes.map(|size| ("size", size.to_string())));
+    pairs.extend(
+        options
+            .settings
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone())),
+    );
+    let mut attributes = options.attributes;
+    attributes.set(RDONLY, is_read_only || attributes.contains(RDONLY));
+    Ok(Source::New {
+        filesystem: Cow::Borrowed(c"tmpfs"),
+        settings: settings(&pairs)?,
+        attributes,
+    })
 }
 
 #[cfg(test)]

@@ -1,20 +1,26 @@
 //! The root mount itself: made by the parent, attached and pivoted to by the child.
 
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, UnmountFlags};
 
+use super::confine::c_path;
 use super::mounts::clone_tree;
 use super::overlay::{self, Overlay, Upper};
 use crate::error::{Error, Step};
 use crate::namespaces::users::{Owners, Users};
-use crate::spec::Rootfs;
+use crate::spec::{Propagation, Rootfs};
 use crate::sys::mount::{Change, RDONLY, change_mount, map_users};
 
 /// Parent: makes the root mount, attached nowhere.
-pub(crate) fn make(rootfs: &Rootfs, users: Option<&Users>) -> Result<OwnedFd, Error> {
+pub(crate) fn make(
+    rootfs: &Rootfs,
+    root_propagation: Option<Propagation>,
+    users: Option<&Users>,
+) -> Result<OwnedFd, Error> {
     match rootfs {
         Rootfs::Overlay {
             lowers,
@@ -35,17 +41,31 @@ pub(crate) fn make(rootfs: &Rootfs, users: Option<&Users>) -> Result<OwnedFd, Er
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let place = rustix::fs::open(path, flags, Mode::empty()).map_err(refuse)?;
             let tree = clone_tree(place.as_fd(), true).map_err(refuse)?;
-            let private = Change {
-                propagation: libc::MS_PRIVATE,
-                recursive: true,
+            let (propagation, recursive) = match root_propagation {
+                // Recursive in any case: what is mounted in the container must not spread to the host.
+                Some(Propagation::Slave | Propagation::Rslave) => (libc::MS_SLAVE, true),
+                // Others are set in the container: nothing of it is to reach the host.
+                _ => (libc::MS_PRIVATE, true),
+            };
+            let change = Change {
+                propagation,
+                recursive,
                 ..Change::NONE
             };
-            change_mount(tree.as_fd(), &private).map_err(refuse)?;
+            change_mount(tree.as_fd(), &change).map_err(refuse)?;
             if let Some(users) = users {
                 map_users(tree.as_fd(), users.namespace(), true).map_err(refuse)?;
             }
             Ok(tree)
         }
+    }
+}
+
+/// Where the child attaches it.
+pub(crate) fn place(rootfs: &Rootfs) -> Result<CString, Error> {
+    match rootfs {
+        Rootfs::Overlay { .. } => Ok(c"/".to_owned()),
+        Rootfs::Directory(path) => c_path(path.as_os_str(), Step::Bind),
     }
 }
 
@@ -55,13 +75,14 @@ pub(crate) fn owners(users: Option<&Users>) -> Result<Option<Owners<'_>>, Error>
     owners.map_err(|errno| Error::new(Step::Credentials, "root of a map without id 0", errno))
 }
 
-/// Child: cuts its copy of the host's mounts off from the host, and attaches the root over `/`. Paths still start at the host's root
-/// until [`pivot`], because a process's root does not follow what is mounted on it.
-pub(crate) fn attach(root: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Child: cuts its copy of the host's mounts off from the host, and attaches the root: a directory of the host over itself, where hooks
+/// look for it, anything else over `/`. Paths still start at the host's root until [`pivot`], because a process's root does not follow
+/// what is mounted on it.
+pub(crate) fn attach(root: BorrowedFd<'_>, place: &CStr) -> Result<(), Errno> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(root, c"", CWD, c"/", flags)
+    rustix::mount::move_mount(root, c"", CWD, place, flags)
 }
 
 /// Child: write-protects the root mount alone, not what is mounted on it.
@@ -85,4 +106,17 @@ pub(crate) fn pivot(root: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::process::fchdir(&old)?;
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")
+}
+
+/// Child: sets how mounts below its root spread, once it is the root.
+pub(crate) fn spread(root: BorrowedFd<'_>, propagation: (u64, bool)) -> Result<(), Errno> {
+    let (propagation, recursive) = propagation;
+    change_mount(
+        root,
+        &Change {
+            propagation,
+            recursive,
+            ..Change::NONE
+        },
+    )
 }

@@ -17,15 +17,21 @@ pub struct ExactSecurity {
     pub protected: Vec<String>,
     /// File mode mask of the process; `None` = 022.
     pub umask: Option<u32>,
-    /// Nodes in /dev beyond the default ones.
+    /// Device nodes beyond the default ones.
     #[serde(default)]
     pub nodes: Vec<ExactNode>,
+    /// Scheduling and memory of the process.
+    #[serde(default)]
+    pub attributes: super::Attributes,
+    /// Propagation of the root mount; `None` = private.
+    #[serde(default)]
+    pub root_propagation: Option<Propagation>,
 }
 
 /// A device node by its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactNode {
-    /// Path in the container, below /dev.
+    /// Path in the container.
     pub path: PathBuf,
     /// Character or block; `None` = a FIFO, which has no numbers.
     pub kind: Option<super::DeviceKind>,
@@ -91,4 +97,17 @@ pub enum ExactSource {
         /// Options of the type: key and value, an empty value is a flag.
         options: Vec<(String, String)>,
     },
+}
+
+/// A limit to the letter: what to write to which control file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactLimit {
+    /// What it limits, as its description calls it.
+    pub limit: String,
+    /// Controller that has the file (`hugetlb`).
+    pub controller: String,
+    /// File and text on version 1; `None` = that version has nothing of the kind.
+    pub v1: Option<(String, String)>,
+    /// File and text on version 2; `None` = that version has nothing of the kind.
+    pub v2: Option<(String, String)>,
 }

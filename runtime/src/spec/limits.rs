@@ -50,6 +50,9 @@ pub struct Resources {
     /// Limits of block devices.
     #[serde(default)]
     pub block_io: BlockIo,
+    /// Limits to the letter, for descriptions in another format; written after all others.
+    #[serde(default)]
+    pub exact: Vec<super::ExactLimit>,
 }
 
 /// Limits of block devices.

@@ -3,6 +3,7 @@
 //! Nothing here refers to Compose, images or networks; every path is absolute and belongs to the host unless its
 //! documentation says "in the container". On disk it is `spec.json` in the container's directory.
 
+mod attributes;
 mod capabilities;
 mod devices;
 mod exact;
@@ -17,9 +18,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use attributes::{
+    Attributes, IoClass, IoPriority, MemoryFlag, MemoryMode, MemoryPolicy, Personality, Scheduler,
+    SchedulerFlag, SchedulerPolicy,
+};
 pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
 pub use devices::{Device, DeviceAccess, DeviceKind, DeviceRule};
-pub use exact::{CapabilitySets, ExactMount, ExactNode, ExactSecurity, ExactSource};
+pub use exact::{CapabilitySets, ExactLimit, ExactMount, ExactNode, ExactSecurity, ExactSource};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
 pub use limits::{BlockIo, CgroupPlace, DeviceWeight, Resources, Rlimit, Throttle, ThrottleBound};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};

@@ -89,4 +89,8 @@ pub enum Propagation {
     Rshared,
     /// Both ways.
     Shared,
+    /// None, and it cannot be bound elsewhere, recursively.
+    Runbindable,
+    /// None, and it cannot be bound elsewhere.
+    Unbindable,
 }

@@ -4,6 +4,7 @@
 //! here allocates, so that the child of a launch may call it between clone and exec.
 
 pub mod arguments;
+pub mod attributes;
 pub mod bpf;
 pub mod clone;
 pub mod exec;

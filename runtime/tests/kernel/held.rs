@@ -6,8 +6,9 @@ use runtime::cgroup::JoinPlan;
 use runtime::check::check;
 use runtime::process::held::{Hold, is_held, launch_held, release};
 use runtime::spec::{
-    CapabilitySets, ContainerSpec, DeviceKind, ExactMount, ExactNode, ExactSecurity, ExactSource,
-    Mount, MountKind,
+    Attributes, CapabilitySets, ContainerSpec, DeviceKind, ExactMount, ExactNode, ExactSecurity,
+    ExactSource, IoClass, IoPriority, Mount, MountKind, Personality, Propagation, Scheduler,
+    SchedulerPolicy,
 };
 
 use crate::harness::Test;
@@ -30,6 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "sets_paths_groups_and_nodes_are_to_the_letter",
         sets_paths_groups_and_nodes_are_to_the_letter,
+    ),
+    (
+        "scheduling_and_propagation_are_to_the_letter",
+        scheduling_and_propagation_are_to_the_letter,
     ),
     (
         "mount_flags_are_to_the_letter",
@@ -116,6 +121,7 @@ fn sets_paths_groups_and_nodes_are_to_the_letter() {
         "read:/proc/timer_list",
         "stat:/dev/mine",
         "stat:/dev/pipe",
+        "stat:/srv/elsewhere/mine",
     ]);
     fs::write(world.path("image/srv/secret"), "seen").unwrap();
     fs::write(world.path("image/tmp/x"), "").unwrap();
@@ -147,7 +153,9 @@ fn sets_paths_groups_and_nodes_are_to_the_letter() {
         nodes: vec![
             node("/dev/mine", Some(DeviceKind::Character)),
             node("/dev/pipe", None),
+            node("/srv/elsewhere/mine", Some(DeviceKind::Character)),
         ],
+        ..ExactSecurity::default()
     }));
     let finished = world.run(spec);
     let status = finished.answer("status");
@@ -170,6 +178,75 @@ fn sets_paths_groups_and_nodes_are_to_the_letter() {
             .answer("stat:/dev/pipe")
             .starts_with("fifo 640 5:6")
     );
+    assert_eq!(
+        finished.answer("stat:/srv/elsewhere/mine"),
+        "char 640 5:6 1:3"
+    );
+}
+
+fn scheduling_and_propagation_are_to_the_letter() {
+    let world = World::new();
+    let mut spec = world.spec(&[
+        "read:/proc/self/stat",
+        "read:/proc/self/personality",
+        "mounts",
+    ]);
+    spec.security.exact = Some(Box::new(ExactSecurity {
+        capabilities: CapabilitySets::default(),
+        attributes: Attributes {
+            personality: Some(Personality::Linux32),
+            scheduler: Some(Scheduler {
+                policy: SchedulerPolicy::SchedBatch,
+                nice: 7,
+                priority: 0,
+                flags: vec![],
+                runtime_ns: 0,
+                deadline_ns: 0,
+                period_ns: 0,
+            }),
+            io_priority: Some(IoPriority {
+                class: IoClass::BestEffort,
+                priority: 6,
+            }),
+            memory_policy: None,
+        },
+        root_propagation: Some(Propagation::Shared),
+        ..ExactSecurity::default()
+    }));
+    let finished = world.run(spec);
+    let stat = finished.answer("read:/proc/self/stat");
+    // From field 3 on; 19 is the nice value, 41 the policy (proc_pid_stat(5)).
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let field = |number: usize| fields.split(' ').nth(number - 3).unwrap();
+    assert_eq!((field(19), field(41)), ("7", "3"), "{stat}");
+    assert_eq!(
+        finished.answer("read:/proc/self/personality").trim(),
+        "00000008"
+    );
+    let mounts = finished.answer("mounts");
+    let root = mounts
+        .lines()
+        .find(|line| line.contains(" / / "))
+        .unwrap_or_else(|| {
+            mounts
+                .lines()
+                .find(|line| line.split(' ').nth(4) == Some("/"))
+                .unwrap()
+        });
+    assert!(root.contains(" shared:"), "{mounts}");
+    // What mount(8) and df(1) print in their first column.
+    for (target, source) in [
+        ("/proc", "proc"),
+        ("/dev", "tmpfs"),
+        ("/dev/shm", "shm"),
+        ("/sys", "sysfs"),
+    ] {
+        let line = mounts
+            .lines()
+            .find(|line| line.split(' ').nth(4) == Some(target));
+        let (_, filesystem) = line.unwrap().split_once(" - ").unwrap();
+        assert_eq!(filesystem.split(' ').nth(1), Some(source), "{mounts}");
+    }
 }
 
 fn mount_flags_are_to_the_letter() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use runtime::cgroup::{Cgroup, DevicePolicy, Hierarchies};
-use runtime::spec::{CgroupPlace, Resources};
+use runtime::spec::{CgroupPlace, ExactLimit, Resources};
 
 use crate::harness::Test;
 use crate::world::{DEADLINE, World, bind};
@@ -73,6 +73,15 @@ impl Made {
     }
 }
 
+fn exact(controller: &str, file: &str, text: &str) -> ExactLimit {
+    ExactLimit {
+        limit: file.to_owned(),
+        controller: controller.to_owned(),
+        v1: None,
+        v2: Some((file.to_owned(), text.to_owned())),
+    }
+}
+
 fn place() -> CgroupPlace {
     CgroupPlace {
         parent: format!("stack-v2-{}", std::process::id()),
@@ -95,6 +104,10 @@ fn limits_are_what_the_v2_files_say_back() {
         cpu_shares: Some(1024),
         cpuset_cpus: Some("0".to_owned()),
         pids: Some(77),
+        exact: vec![
+            exact("memory", "memory.high", "50331648"),
+            exact("hugetlb", "hugetlb.2MB.max", "4194304"),
+        ],
         ..Resources::default()
     };
     let made = Made::new(&resources, &DevicePolicy::Everything);
@@ -105,6 +118,8 @@ fn limits_are_what_the_v2_files_say_back() {
         ("cpu.max", "50000 200000"),
         ("cpuset.cpus", "0"),
         ("pids.max", "77"),
+        ("memory.high", "50331648"),
+        ("hugetlb.2MB.max", "4194304"),
     ] {
         assert_eq!(made.read(file), value, "{file}");
     }

@@ -5,6 +5,7 @@ mod inspect;
 mod list;
 mod prune;
 mod sbom;
+mod scan;
 mod transfer;
 
 use clap::{Args, Subcommand};
@@ -36,6 +37,7 @@ pub(super) enum ImageCommand {
     Rm(RemoveArguments),
     Save(SaveArguments),
     Sbom(sbom::Arguments),
+    Scan(scan::Arguments),
     /// Give an image another name
     Tag {
         /// Name, id or beginning of an id
@@ -72,6 +74,7 @@ pub(super) fn run(session: &Session<'_>, command: &ImageCommand) -> Result<(), F
         ImageCommand::Rm(arguments) => remove(session, arguments),
         ImageCommand::Save(arguments) => save(session, arguments),
         ImageCommand::Sbom(arguments) => sbom::run(session, arguments),
+        ImageCommand::Scan(arguments) => scan::run(session, arguments),
         ImageCommand::Tag { source, target } => tag(session, source, target),
     }
 }

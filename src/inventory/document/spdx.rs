@@ -154,7 +154,6 @@ fn package(
     let mut entry = json!({
         "SPDXID": format!("SPDXRef-Package-{kind}-{name}-{}", fingerprint(package)),
         "name": package.name,
-        "versionInfo": package.version,
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": false,
         "licenseConcluded": "NOASSERTION",
@@ -162,6 +161,12 @@ fn package(
         "copyrightText": "NOASSERTION",
         "externalRefs": [reference(&purl::of_package(package, inventory.distro.as_ref()))],
     });
+    let version = Some(package.version.clone());
+    put(
+        &mut entry,
+        "versionInfo",
+        version.filter(|version| !version.is_empty()),
+    );
     let supplier = package.supplier.as_deref().map(one_line);
     let supplier = supplier.map(|supplier| format!("Organization: {supplier}"));
     put(&mut entry, "supplier", supplier);

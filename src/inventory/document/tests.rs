@@ -66,11 +66,14 @@ fn spdx_says_which_layer_brought_what() {
             parts.map(text).join(" ")
         })
         .collect();
+    // Their last part is a digest of the package: what a document calls it does not depend on the others.
     insta::assert_snapshot!(relations.join("\n"), @r"
     SPDXRef-DOCUMENT DESCRIBES SPDXRef-Image
     SPDXRef-Image CONTAINS SPDXRef-Layer-0
     SPDXRef-Image CONTAINS SPDXRef-Layer-1
     SPDXRef-Image CONTAINS SPDXRef-OperatingSystem
+    SPDXRef-Layer-0 CONTAINS SPDXRef-Package-deb-libstdc--6-f0af347860c5ebb9
+    SPDXRef-Layer-1 CONTAINS SPDXRef-Package-npm--a-b-a9fd6d198812bff4
     ");
 }
 

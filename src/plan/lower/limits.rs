@@ -79,6 +79,7 @@ pub(super) fn resources(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> Reso
         cpu_rt_runtime_us: real_time(wanted, checks),
         cpu_rt_period_us: wanted.cpu_rt_period_us.filter(|period| *period != 0),
         block_io: block_io::lower(wanted, checks),
+        exact: Vec::new(),
     }
 }
 
@@ -301,8 +302,8 @@ pub(super) fn log(input: &LowerInput<'_>, checks: &mut Checks<'_>) -> LogPlace {
         let path = format!("logging.options.{name}");
         match name.as_str() {
             "max-size" => match size(value) {
-                Some(bytes) => place.file_bytes_max = bytes,
-                None => checks.invalid(path, "size", value, "a number with k, m or g, or -1"),
+                Some(bytes) if bytes > 0 => place.file_bytes_max = bytes,
+                _ => checks.invalid(path, "size", value, "a number with k, m or g, or -1"),
             },
             "max-file" => match value.parse::<u32>() {
                 Ok(files) if files > 0 => place.files_max = files,

@@ -65,6 +65,8 @@ pub struct LowerInput<'a> {
 pub struct Places {
     /// Its directory, with `rootfs` (mount point), `upper` and `work` below it.
     pub container: PathBuf,
+    /// The lowest layer of every container: empty mount points, so that they need not be made in its writable layer.
+    pub mount_points: PathBuf,
     /// The directory of all volumes; data is in `<volumes>/<name>/_data`.
     pub volumes: PathBuf,
     /// The directory of its generated files: `hosts`, `resolv.conf`, `hostname`, `secrets/…`, `configs/…`.
@@ -183,6 +185,12 @@ pub enum FileContent {
     Object(FileSource),
 }
 
+/// Returns the layers of a container's root, the topmost first.
+fn lowers(input: &LowerInput<'_>) -> Vec<PathBuf> {
+    let image = input.image.layers.iter().cloned();
+    image.chain([input.places.mount_points.clone()]).collect()
+}
+
 /// Lowers a container to what the runtime runs, or says everything that is wrong with its service.
 pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
     let new = input.new;
@@ -202,7 +210,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         id: input.id.as_str().to_owned(),
         domainname: process::domain_name(service, checks),
         rootfs: Rootfs::Overlay {
-            lowers: input.image.layers.clone(),
+            lowers: lowers(input),
             upper: input.places.container.join("upper"),
             work: input.places.container.join("work"),
             mount_point: input.places.container.join("rootfs"),
@@ -293,6 +301,7 @@ pub(super) fn check(
     let somewhere = || Some(PathBuf::from("/"));
     let places = Places {
         container: "/".into(),
+        mount_points: "/".into(),
         volumes: "/".into(),
         files: "/".into(),
         netns: "/".into(),

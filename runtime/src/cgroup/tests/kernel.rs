@@ -260,6 +260,37 @@ fn a_frozen_group_stands_still_until_thawed() {
     }
 }
 
+/// As an administrator's freezer, or a suite that wants to see a runtime fail.
+#[test]
+fn a_process_frozen_in_somebody_elses_group_is_killed_all_the_same() {
+    let hierarchies = Hierarchies::detect().unwrap();
+    let mut v1 = hierarchies.v1.iter();
+    let Some(freezer) = v1.find(|mount| mount.controllers.iter().any(|name| name == "freezer"))
+    else {
+        // Version 2 kills what is frozen.
+        assert!(hierarchies.v2.is_some());
+        return;
+    };
+    let test = Test::create("elsewhere", &v1_only(), &Resources::default());
+    let mut child = test.run("exec sleep 1000");
+    let foreign = freezer
+        .mount_point
+        .join(format!("stack-test-foreign-{}", std::process::id()));
+    fs::create_dir(&foreign).unwrap();
+    control::write(&foreign.join("cgroup.procs"), &child.id().to_string()).unwrap();
+    control::write(&foreign.join("freezer.state"), "FROZEN").unwrap();
+    let killed = test.cgroup.kill_all();
+    // The test must not leave it frozen when this fails.
+    control::write(&foreign.join("freezer.state"), "THAWED").unwrap();
+    killed.unwrap();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()),
+        Some(9)
+    );
+    assert_eq!(control::words(&foreign.join("cgroup.procs")).len(), 0);
+    eventually("it is empty", || fs::remove_dir(&foreign).is_ok());
+}
+
 /// Gives the other process time to run, if it could.
 fn poll_for(time: Duration) -> rustix::io::Result<usize> {
     rustix::event::poll(&mut [], Some(&time.try_into().unwrap()))

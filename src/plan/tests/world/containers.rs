@@ -50,6 +50,7 @@ impl World {
         }
         let places = lower::Places {
             container: "/c".into(),
+            mount_points: "/mount-points".into(),
             volumes: "/volumes".into(),
             files: "/c/files".into(),
             netns: format!("/run/netns/{id}").into(),

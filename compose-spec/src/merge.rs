@@ -148,7 +148,10 @@ fn listed(node: Node) -> Node {
             (_, Some(text)) => format!("{key}={text}"),
             _ => format!("{key}={}", render::plain(value)),
         };
-        values.iter().map(|value| Node::text(text(value), value.span)).collect()
+        values
+            .iter()
+            .map(|value| Node::text(text(value), value.span))
+            .collect()
     };
     let items = match node.value {
         Value::Mapping(mapping) => {
@@ -264,7 +267,9 @@ fn settle_any(node: &mut Node) {
     match &mut node.value {
         Value::Mapping(mapping) => {
             mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
-            mapping.iter_mut().for_each(|(_, entry)| settle_any(&mut entry.value));
+            mapping
+                .iter_mut()
+                .for_each(|(_, entry)| settle_any(&mut entry.value));
         }
         Value::Sequence(items) => items.iter_mut().for_each(settle_any),
         _ => {}

@@ -1,9 +1,6 @@
 //! Lists and mappings of values of one kind.
 
-use std::{
-    collections::HashMap,
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use super::{Reader, any, words};
 use crate::{
@@ -59,7 +56,8 @@ impl Reader<'_> {
     /// Returns whether Compose makes a list of a single text of this attribute also in a model.
     fn becomes_list(&self) -> bool {
         let key = self.path.rsplit('.').next().unwrap_or_default();
-        matches!(key, "dns" | "label_file" | "ignore" | "include") || !self.path.starts_with("services.")
+        matches!(key, "dns" | "label_file" | "ignore" | "include")
+            || !self.path.starts_with("services.")
     }
 
     /// Reads a list whose items have short forms.
@@ -76,7 +74,9 @@ impl Reader<'_> {
         let mut out: Vec<Node> = Vec::with_capacity(written.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (index, item) in written.into_iter().enumerate() {
-            let stays = item.as_text().is_some_and(|text| closed || self.is_model() && is_ambiguous(text));
+            let stays = item
+                .as_text()
+                .is_some_and(|text| closed || self.is_model() && is_ambiguous(text));
             let read = if stays {
                 vec![any(item)]
             } else {
@@ -87,7 +87,9 @@ impl Reader<'_> {
                     out.push(item);
                     continue;
                 }
-                let key = item.as_text().map_or_else(|| (items.key)(&item), str::to_owned);
+                let key = item
+                    .as_text()
+                    .map_or_else(|| (items.key)(&item), str::to_owned);
                 match places.entry(key) {
                     std::collections::hash_map::Entry::Occupied(place) => {
                         out[*place.get()] = item;
@@ -332,7 +334,11 @@ fn key_of(item: &Node) -> Option<Rc<str>> {
 
 /// Returns whether a short form with variables cannot be taken apart: a colon stands within `${…}`, or its options are one.
 fn is_ambiguous(text: &str) -> bool {
-    if text.split(':').nth(2).is_some_and(|options| options.contains('$')) {
+    if text
+        .split(':')
+        .nth(2)
+        .is_some_and(|options| options.contains('$'))
+    {
         return true;
     }
     let mut rest = text;

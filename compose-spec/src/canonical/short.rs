@@ -237,10 +237,9 @@ pub(crate) fn gpus(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
     match node.value {
         Value::Sequence(_) => Some(node),
-        _ if node.as_text() == Some("all") => Some(Node::new(
-            Value::Sequence(vec![mapping(span, [])]),
-            span,
-        )),
+        _ if node.as_text() == Some("all") => {
+            Some(Node::new(Value::Sequence(vec![mapping(span, [])]), span))
+        }
         _ if reader.is_model() && node.as_text().is_some_and(|text| text.contains('$')) => {
             Some(node)
         }

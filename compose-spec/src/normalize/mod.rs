@@ -40,7 +40,10 @@ pub(crate) fn normalize(
                 .help("remove it"),
         );
     }
-    let written = top.get("name").and_then(Node::as_text).is_some_and(|text| !text.is_empty());
+    let written = top
+        .get("name")
+        .and_then(Node::as_text)
+        .is_some_and(|text| !text.is_empty());
     if passes.normalization || !passes.interpolation || !written || origin.is_named {
         top.set("name", Node::text(name.as_str(), span));
     }
@@ -156,7 +159,9 @@ fn default_counts(service: &mut Node, is_model: bool) {
     complete(service.get_mut("gpus"));
     let mut inner = service.get_mut("deploy");
     for key in ["resources", "reservations", "devices"] {
-        inner = inner.and_then(Node::as_mapping_mut).and_then(|outer| outer.get_mut(key));
+        inner = inner
+            .and_then(Node::as_mapping_mut)
+            .and_then(|outer| outer.get_mut(key));
     }
     complete(inner);
 }

@@ -90,11 +90,21 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
         (Answer::Refused(_), Answer::Refused(_)) => None,
         (Answer::Accepted(ours), Answer::Refused(why)) => {
             let message = &why[0].message;
-            (!known::compose_may_refuse(case, message, &ours)).then(|| format!("compose refuses: {message}"))
+            (!known::compose_may_refuse(case, message, &ours))
+                .then(|| format!("compose refuses: {message}"))
         }
         (Answer::Refused(why), Answer::Accepted(theirs)) => {
-            let unknown = why.iter().filter(|found| !refused::may_refuse(case, found, &theirs));
-            let told: Vec<String> = unknown.map(|found| format!("stack refuses: {} {} [{}]", found.code, found.message, found.text)).collect();
+            let unknown = why
+                .iter()
+                .filter(|found| !refused::may_refuse(case, found, &theirs));
+            let told: Vec<String> = unknown
+                .map(|found| {
+                    format!(
+                        "stack refuses: {} {} [{}]",
+                        found.code, found.message, found.text
+                    )
+                })
+                .collect();
             (!told.is_empty()).then(|| told.join("\n"))
         }
         (Answer::Accepted(ours), Answer::Accepted(theirs)) => {

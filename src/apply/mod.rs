@@ -20,6 +20,7 @@ mod init;
 mod mounts;
 mod places;
 mod queue;
+mod remove;
 mod restore;
 mod storage;
 mod users;

@@ -16,6 +16,7 @@ mod attributes;
 mod bad_input;
 mod build;
 mod build_cases;
+mod detach;
 mod events;
 mod files;
 mod hooks;

@@ -4,6 +4,8 @@
 //! A step that makes kernel objects always runs to its end; only waiting is cancelled.
 
 mod backup;
+mod build;
+mod build_cache;
 mod build_network;
 mod build_rows;
 mod builder;
@@ -27,11 +29,12 @@ pub use crate::build::Engine;
 pub use backup::{
     BackupError, Source as VolumeSource, backup as backup_volumes, copy as copy_volume,
 };
+pub use build::check;
 pub use build_network::BuildNetwork;
 pub use context::{Context, Job};
 pub use error::{ApplyError, Failure};
 pub use freeze::FreezeError;
-pub use image::{check, pinned, registries};
+pub use image::{pinned, registries};
 pub use mounts::settle_mounts;
 pub use queue::{Report, apply};
 pub use restore::{Restore as VolumeRestore, restore as restore_volumes};

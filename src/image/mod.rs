@@ -20,6 +20,7 @@ mod pull;
 mod push;
 mod reference;
 mod registry;
+mod remote;
 mod store;
 mod unpack;
 
@@ -38,6 +39,7 @@ pub use registry::{
     ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
     login, resolve_host, search,
 };
+pub use remote::{Parts, RemoteError, RemoteImage, SendError, SendTo, send_parts};
 pub use store::{
     CommittedLayer, ImageError, ImageStore, Kept, LayerBlob, LayerStream, Lease, export,
 };

@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use crate::build::sizes as build_cache_sizes;
-pub use disk::{DiskUse, disk_use, export_container, image, save_images};
+pub use disk::{DiskUse, copy_image, disk_use, export_container, export_image, image, save_images};
 pub use host::{files_digests, host_facts};
 pub use packages::packages;
 
@@ -53,6 +53,9 @@ pub enum ObserveError {
     /// The build cache.
     #[error("read the build cache")]
     BuildCache(#[source] HousekeepingError),
+    /// Files of an image could not be copied.
+    #[error("copy the files of the image")]
+    Copy(#[source] Box<build::StepFailure>),
     /// What something takes of the disk.
     #[error(transparent)]
     Disk(std::io::Error),

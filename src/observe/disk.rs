@@ -41,7 +41,7 @@ pub fn disk_use(root: &Root) -> Result<DiskUse, ObserveError> {
         let users = records
             .iter()
             .filter(|container| uses(container, &record.name));
-        let bytes = measure(&root.volumes().join(&record.name))?;
+        let bytes = super::volume_size(root, &record.name)?;
         let count = users.count();
         volumes.push((record, bytes, count));
     }

@@ -18,8 +18,9 @@ use crate::{
     image::{ImageError, ImageStore},
     inventory::InventoryError,
     model::{
-        BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp, VolumeRecord,
+        Backing, BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary,
+        NetworkRecord, Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp,
+        VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -304,7 +305,13 @@ fn volume_users<'a>(
 pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
     let mut users = volume_users(container::read_all(root)?.iter());
     let records = volume::list(root).map_err(ObserveError::Volume)?;
+    let mounted = volume::mounted(root).map_err(ObserveError::Volume)?;
+    let is_detached = |record: &VolumeRecord| {
+        let backing = record.wanted.as_ref().map(Backing::of);
+        matches!(backing, Some(Ok(Backing::Mount(_)))) && !mounted.contains(&record.name)
+    };
     let observed = records.into_iter().map(|record| ObservedVolume {
+        detached: is_detached(&record),
         users: users.remove(&record.name).unwrap_or_default(),
         mountpoint: volume::data_dir(root, &record.name),
         record,
@@ -312,8 +319,15 @@ pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
     Ok(observed.collect())
 }
 
-/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record.
+/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record, of one
+/// with a file system of its own what is used of that.
 pub fn volume_size(root: &Root, name: &str) -> Result<u64, ObserveError> {
+    let mounted = volume::mounted(root).map_err(ObserveError::Volume)?;
+    if mounted.iter().any(|mounted| mounted == name) {
+        let found = rustix::fs::statvfs(volume::data_dir(root, name));
+        let found = found.map_err(|errno| ObserveError::Disk(errno.into()))?;
+        return Ok((found.f_blocks - found.f_bfree) * found.f_frsize);
+    }
     let measured = Meter::default().add(&root.volumes().join(name));
     measured.map_err(ObserveError::Disk)
 }

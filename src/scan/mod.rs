@@ -7,6 +7,7 @@
 //! Nothing is downloaded. What surprises: "no findings" is only said of packages whose ecosystem the database has records of;
 //! the others are *not covered*, and a database that covers none of an image's packages is an error, not a clean result.
 
+mod cvss;
 mod database;
 mod ecosystem;
 mod finding;

@@ -42,7 +42,7 @@ pub(super) async fn call(
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
-        Request::Volume(request) => volumes::call(context, request).await,
+        Request::Volume(request) => Box::pin(volumes::call(context, &job, request)).await,
         other => Outcome {
             errors: vec![ErrorReport::operation(format!(
                 "call `{other:?}` is not one of images"

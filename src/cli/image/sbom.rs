@@ -48,6 +48,9 @@ enum Form {
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.output.is_some() {
+        session.refuse_dry_run("image sbom -o")?;
+    }
     let time = time(session)?;
     let (details, inventory) = observe::packages(&session.settings.root, &arguments.image)
         .map_err(|error| Failure::error(&error))?;
@@ -155,14 +158,14 @@ fn object(inventory: &Inventory, about: &About) -> serde_json::Value {
 }
 
 fn summary(inventory: &Inventory) -> String {
-    let mut text = match inventory.packages.len() {
+    let count = match inventory.packages.len() {
         1 => "1 package".to_owned(),
         count => format!("{count} packages"),
     };
-    if let Some(distro) = &inventory.distro {
-        text.push_str(&format!(", {}", distro.name));
+    match &inventory.distro {
+        Some(distro) => format!("{count}, {}", distro.name),
+        None => count,
     }
-    text
 }
 
 /// Tells what could not be seen.

@@ -95,6 +95,9 @@ impl std::str::FromStr for FailOn {
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.output.is_some() {
+        session.refuse_dry_run("image scan -o")?;
+    }
     let ignored = ignore_list(session, arguments)?;
     let database = database(session, arguments)?;
     let (details, inventory) = observe::packages(&session.settings.root, &arguments.image)
@@ -136,10 +139,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         ignored: filtered.ignored,
     };
     tell_report(session, &report, &inventory, &not_shown);
-    match is_failure(arguments.fail_on, &report.findings) {
-        true => Err(Failure::Status(FOUND)),
-        false => Ok(()),
+    if is_failure(arguments.fail_on, &report.findings) {
+        return Err(Failure::Status(FOUND));
     }
+    Ok(())
 }
 
 fn ignore_list(session: &Session<'_>, arguments: &Arguments) -> Result<IgnoreList, Failure> {
@@ -244,7 +247,7 @@ fn tell_report(session: &Session<'_>, report: &Report, inventory: &Inventory, hi
 
 fn summary(report: &Report, hidden: &Hidden) -> String {
     let covered = packages(report.packages_covered());
-    let mut text = match report.findings.len() {
+    let text = match report.findings.len() {
         0 => format!("no known vulnerability shown for {covered} that the database covers"),
         1 => format!("1 vulnerability in {covered} that the database covers"),
         count => format!("{count} vulnerabilities in {covered} that the database covers"),
@@ -258,18 +261,19 @@ fn summary(report: &Report, hidden: &Hidden) -> String {
         (count > 0).then(|| format!("{count} {severity}"))
     });
     let counts: Vec<String> = counts.collect();
-    if !counts.is_empty() {
-        text.push_str(&format!(": {}", counts.join(", ")));
-    }
-    for (count, what) in [
+    let counts = match counts.join(", ") {
+        counts if counts.is_empty() => counts,
+        counts => format!(": {counts}"),
+    };
+    let rest = [
         (hidden.below, "less severe or unknown, not shown"),
         (hidden.ignored, "ignored"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!("; {count} {what}"));
-        }
-    }
-    text
+    ];
+    let rest = rest.iter().filter(|(count, _)| *count > 0);
+    let rest: Vec<String> = rest
+        .map(|(count, what)| format!("; {count} {what}"))
+        .collect();
+    format!("{text}{counts}{}", rest.concat())
 }
 
 fn packages(count: usize) -> String {

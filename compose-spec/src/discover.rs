@@ -69,7 +69,10 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
     Some(Origin {
         files,
         directory,
-        is_named: request.project_name.as_ref().is_some_and(|name| !name.is_empty())
+        is_named: request
+            .project_name
+            .as_ref()
+            .is_some_and(|name| !name.is_empty())
             || environment.non_empty("COMPOSE_PROJECT_NAME").is_some(),
         environment,
     })

@@ -102,7 +102,9 @@ fn load_one(
         is_root: false,
     };
     let mut tree = assemble(documents, inner, including, context)?;
-    let services = tree.as_mapping_mut().and_then(|tree| tree.get_mut("services"));
+    let services = tree
+        .as_mapping_mut()
+        .and_then(|tree| tree.get_mut("services"));
     for (_, entry) in services
         .and_then(Node::as_mapping_mut)
         .into_iter()

@@ -64,7 +64,9 @@ fn value(kind: &'static Kind, node: &Node) -> Json {
         }
         (Kind::Either(_, inner), Value::Mapping(_)) => section(inner, node),
         // Compose has no other way to write a limit of zero.
-        (Kind::Map(map), Value::Mapping(limits)) if matches!(map.value, Kind::Either(Kind::Int(..), _)) => {
+        (Kind::Map(map), Value::Mapping(limits))
+            if matches!(map.value, Kind::Either(Kind::Int(..), _)) =>
+        {
             sorted(limits, |node| match node.value {
                 Value::Int(0) => serde_json::json!({"soft": 0, "hard": 0}),
                 _ => value(&map.value, node),

@@ -7,7 +7,7 @@ use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
-    hooks, places,
+    hooks, mounts, places,
     queue::Done,
     storage, volumes,
 };
@@ -106,6 +106,11 @@ pub(super) async fn start(
         store::write_json(&directory.join("record.json"), &record).map_err(ApplyError::Store)?;
     }
     hooks::begin(context, &record)?;
+    // Until it is live: what it has is then not unmounted.
+    let _held = storage::hold_volumes(context, &record.name).await?;
+    for volume in &record.volumes {
+        mounts::ensure(context, volume).await?;
+    }
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;

@@ -8,7 +8,7 @@ use super::VolumeChangeError;
 use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
-    image::{ImageError, PullError, SettingsError},
+    image::{ImageError, PullError, ResolveError, SettingsError},
     model::{Subject, chain},
     network::NetworkError,
     plan::lower::LowerError,
@@ -71,6 +71,15 @@ pub enum ApplyError {
         /// What happened.
         #[source]
         source: NetworkError,
+    },
+    /// The server of a volume has no address.
+    #[error("find the server of volume `{name}`")]
+    VolumeServer {
+        /// The volume.
+        name: String,
+        /// What happened.
+        #[source]
+        source: ResolveError,
     },
     /// A volume could not be made, filled or removed.
     #[error("volume `{name}`")]

@@ -35,6 +35,7 @@ mod ps;
 mod pull;
 mod push;
 mod rehearse;
+mod removal;
 mod run;
 mod search;
 mod session;

@@ -25,6 +25,7 @@ mod file;
 mod networks;
 mod paths;
 mod scatter;
+mod tar;
 
 pub use clock::now;
 pub use disk::Meter;
@@ -34,3 +35,4 @@ pub use file::{
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;
 pub use scatter::scatter;
+pub use tar::{TAR_BLOCK, TarMember, tar_padding};

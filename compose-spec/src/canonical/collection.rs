@@ -1,9 +1,6 @@
 //! Lists and mappings of values of one kind.
 
-use std::{
-    collections::HashMap,
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use super::{Reader, any, words};
 use crate::{
@@ -56,10 +53,14 @@ impl Reader<'_> {
         Some(Node::new(Value::Sequence(out), span))
     }
 
+    fn last_key(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or_default()
+    }
+
     /// Returns whether Compose makes a list of a single text of this attribute also in a model.
     fn becomes_list(&self) -> bool {
-        let key = self.path.rsplit('.').next().unwrap_or_default();
-        matches!(key, "dns" | "label_file" | "ignore" | "include") || !self.path.starts_with("services.")
+        matches!(self.last_key(), "dns" | "label_file" | "ignore" | "include")
+            || !self.path.starts_with("services.")
     }
 
     /// Reads a list whose items have short forms.
@@ -72,11 +73,13 @@ impl Reader<'_> {
         };
         // What a port with variables stands for is not known, nor how many: then no port of the list is taken apart.
         let is_open = |item: &Node| item.as_text().is_some_and(|text| self.is_open(text));
-        let closed = self.path.ends_with(".ports") && written.iter().any(is_open);
+        let closed = self.last_key() == "ports" && written.iter().any(is_open);
         let mut out: Vec<Node> = Vec::with_capacity(written.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (index, item) in written.into_iter().enumerate() {
-            let stays = item.as_text().is_some_and(|text| closed || self.is_model() && is_ambiguous(text));
+            let stays = item
+                .as_text()
+                .is_some_and(|text| closed || self.is_model() && is_ambiguous(text));
             let read = if stays {
                 vec![any(item)]
             } else {
@@ -87,7 +90,9 @@ impl Reader<'_> {
                     out.push(item);
                     continue;
                 }
-                let key = item.as_text().map_or_else(|| (items.key)(&item), str::to_owned);
+                let key = item
+                    .as_text()
+                    .map_or_else(|| (items.key)(&item), str::to_owned);
                 match places.entry(key) {
                     std::collections::hash_map::Entry::Occupied(place) => {
                         out[*place.get()] = item;
@@ -332,7 +337,11 @@ fn key_of(item: &Node) -> Option<Rc<str>> {
 
 /// Returns whether a short form with variables cannot be taken apart: a colon stands within `${…}`, or its options are one.
 fn is_ambiguous(text: &str) -> bool {
-    if text.split(':').nth(2).is_some_and(|options| options.contains('$')) {
+    if text
+        .split(':')
+        .nth(2)
+        .is_some_and(|options| options.contains('$'))
+    {
         return true;
     }
     let mut rest = text;

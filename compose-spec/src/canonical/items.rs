@@ -131,7 +131,9 @@ pub(crate) fn grant(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
 pub(crate) fn finish_grant(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     for key in ["uid", "gid"] {
         if let Some(id) = node.get(key)
-            && id.as_text().is_none_or(|text| text.parse::<u32>().is_err() && !reader.is_open(text))
+            && id
+                .as_text()
+                .is_none_or(|text| text.parse::<u32>().is_err() && !reader.is_open(text))
         {
             let message = format!("`{key}` must be a number in quotes");
             let _: Option<()> = reader.bad_value(id.span, message);
@@ -174,7 +176,9 @@ pub(crate) fn finish_subnet(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let mut valid = true;
     for key in ["subnet", "ip_range"] {
         if let Some(value) = node.get(key)
-            && !value.as_text().is_some_and(|text| is_cidr(text) || reader.is_open(text))
+            && !value
+                .as_text()
+                .is_some_and(|text| is_cidr(text) || reader.is_open(text))
         {
             let span = value.span;
             reader.at_key(key, |reader| {

@@ -155,7 +155,9 @@ impl Reader<'_> {
                 let node = (short.expand)(self, node)?;
                 match short.long {
                     // A mapping of hosts stays one in a model.
-                    Kind::List(_) if self.is_model() && node.as_mapping().is_some() => Some(any(node)),
+                    Kind::List(_) if self.is_model() && node.as_mapping().is_some() => {
+                        Some(any(node))
+                    }
                     _ => self.kind(&short.long, node),
                 }
             }

@@ -189,16 +189,14 @@ pub(crate) fn finish_port(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     {
         problems.push(("target", "a port is from 1 to 65535".to_owned()));
     }
-    if node
-        .text_at("published")
-        .is_some_and(|text| !text.is_empty() && !reader.is_open(text) && Range::parse(text).is_none())
-    {
+    if node.text_at("published").is_some_and(|text| {
+        !text.is_empty() && !reader.is_open(text) && Range::parse(text).is_none()
+    }) {
         problems.push(("published", "must be a port or a range of ports".to_owned()));
     }
-    if node
-        .text_at("host_ip")
-        .is_some_and(|text| !text.is_empty() && !reader.is_open(text) && text.parse::<IpAddr>().is_err())
-    {
+    if node.text_at("host_ip").is_some_and(|text| {
+        !text.is_empty() && !reader.is_open(text) && text.parse::<IpAddr>().is_err()
+    }) {
         problems.push(("host_ip", "must be an IP address".to_owned()));
     }
     if node

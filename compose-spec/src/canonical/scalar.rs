@@ -269,7 +269,6 @@ fn takes(kind: &Kind, resolved: Resolved<'_>) -> bool {
     }
 }
 
-
 fn float(resolved: Resolved<'_>, text: &str) -> Option<f64> {
     let number = match resolved {
         #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 processors")]

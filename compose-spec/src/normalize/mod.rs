@@ -40,7 +40,10 @@ pub(crate) fn normalize(
                 .help("remove it"),
         );
     }
-    let written = top.get("name").and_then(Node::as_text).is_some_and(|text| !text.is_empty());
+    let written = top
+        .get("name")
+        .and_then(Node::as_text)
+        .is_some_and(|text| !text.is_empty());
     if passes.normalization || !passes.interpolation || !written || origin.is_named {
         top.set("name", Node::text(name.as_str(), span));
     }
@@ -54,7 +57,9 @@ pub(crate) fn normalize(
                 default_wanted |= service(&mut entry.value, !passes.interpolation);
             }
         }
-        hooks::inherit(services, context);
+        if passes.normalization {
+            hooks::inherit(services, context);
+        }
     }
     if default_wanted {
         add_default_network(top, span);
@@ -129,6 +134,27 @@ fn default_targets(service: &mut Node) {
     }
 }
 
+/// Writes `scale` also where `deploy` has its place, as Compose does once it knows that the two agree.
+pub(crate) fn scale_deploys(tree: &mut Node) {
+    let services = tree
+        .as_mapping_mut()
+        .and_then(|top| top.get_mut("services"));
+    for (_, entry) in services
+        .and_then(Node::as_mapping_mut)
+        .into_iter()
+        .flat_map(Mapping::iter_mut)
+    {
+        let Some(service) = entry.value.as_mapping_mut() else {
+            continue;
+        };
+        let scale = service.get("scale").cloned();
+        let deploy = service.get_mut("deploy").and_then(Node::as_mapping_mut);
+        if let (Some(scale), Some(deploy)) = (scale, deploy) {
+            deploy.set("replicas", scale);
+        }
+    }
+}
+
 /// Requests all devices where neither their number nor their names are given.
 fn default_counts(service: &mut Node, is_model: bool) {
     let all = if is_model {
@@ -156,7 +182,9 @@ fn default_counts(service: &mut Node, is_model: bool) {
     complete(service.get_mut("gpus"));
     let mut inner = service.get_mut("deploy");
     for key in ["resources", "reservations", "devices"] {
-        inner = inner.and_then(Node::as_mapping_mut).and_then(|outer| outer.get_mut(key));
+        inner = inner
+            .and_then(Node::as_mapping_mut)
+            .and_then(|outer| outer.get_mut(key));
     }
     complete(inner);
 }

@@ -27,11 +27,14 @@ pub(crate) fn always(tree: &Node, sink: &mut Sink) {
     }
     for (name, entry) in tree.entries_at("services") {
         let reservations = ["deploy", "resources", "reservations"];
-        let reservations = reservations.iter().try_fold(&entry.value, |node, key| node.get(key));
+        let reservations = reservations
+            .iter()
+            .try_fold(&entry.value, |node, key| node.get(key));
         let reserved = reservations.map_or(&[][..], |node| node.items_at("devices"));
         for request in entry.value.items_at("gpus").iter().chain(reserved) {
             if let (Some(count), Some(names)) = (request.get("count"), request.get("device_ids")) {
-                let message = format!("service `{name}`: `count` and `device_ids` exclude each other");
+                let message =
+                    format!("service `{name}`: `count` and `device_ids` exclude each other");
                 sink.push(
                     Diagnostic::error(Code::Conflict, message)
                         .at(names.span, "these are given")

@@ -22,7 +22,9 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
         let mode = service.get("network_mode");
         if let Some(owner) = mode.and_then(|mode| mode.as_text()?.strip_prefix("service:"))
             && !is_defined(tree, "services", owner)
-            && !service.entries_at("depends_on").any(|(dependency, _)| &**dependency == owner)
+            && !service
+                .entries_at("depends_on")
+                .any(|(dependency, _)| &**dependency == owner)
         {
             let span = mode.map_or(entry.key_span, |mode| mode.span);
             undefined_service(tree, name, owner, span, selection, sink);
@@ -46,12 +48,17 @@ fn contexts(tree: &Node, name: &str, service: &Node, selection: &Selection, sink
             continue;
         };
         let span = entry.value.span;
-        let Some(found) = tree.get("services").and_then(|services| services.get(other)) else {
+        let Some(found) = tree
+            .get("services")
+            .and_then(|services| services.get(other))
+        else {
             undefined_service(tree, name, other, span, selection, sink);
             continue;
         };
         if found.get("build").is_none() {
-            let message = format!("service `{name}` builds with the context `{context}`, but `{other}` has no `build`");
+            let message = format!(
+                "service `{name}` builds with the context `{context}`, but `{other}` has no `build`"
+            );
             let image = found.text_at("image").unwrap_or("IMAGE");
             sink.push(
                 Diagnostic::error(Code::BadValue, message)

@@ -17,7 +17,7 @@ use crate::{
 struct Disk;
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         std::fs::read(path)
     }
 
@@ -33,9 +33,16 @@ impl Files for Disk {
 
 /// Writes a project's files into a new directory whose name is a good project name.
 pub(crate) fn lay_out(case: &Case) -> tempfile::TempDir {
-    let directory = tempfile::Builder::new().prefix("d").rand_bytes(6).tempdir().unwrap();
+    let directory = tempfile::Builder::new()
+        .prefix("d")
+        .rand_bytes(6)
+        .tempdir()
+        .unwrap();
     std::fs::create_dir(directory.path().join("sub")).unwrap();
-    let own = case.files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let own = case
+        .files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
     for (name, text) in FIXED.iter().copied().chain(own) {
         std::fs::write(directory.path().join(name), text).unwrap();
     }
@@ -80,7 +87,11 @@ pub(crate) fn load_in(directory: &Path, case: &Case, format: &str) -> Answer {
             let refusal = |found: &compose_spec::Diagnostic| Refusal {
                 code: found.code.to_string(),
                 message: found.message.clone(),
-                text: found.primary.as_ref().map_or("", |label| error.sources.slice(label.span)).to_owned(),
+                text: found
+                    .primary
+                    .as_ref()
+                    .map_or("", |label| error.sources.slice(label.span))
+                    .to_owned(),
             };
             Answer::Refused(errors.map(refusal).collect())
         }
@@ -90,11 +101,26 @@ pub(crate) fn load_in(directory: &Path, case: &Case, format: &str) -> Answer {
 fn passes(flag: &str) -> Passes {
     let all = Passes::default();
     match flag {
-        "--no-interpolate" => Passes { interpolation: false, ..all },
-        "--no-normalize" => Passes { normalization: false, ..all },
-        "--no-path-resolution" => Passes { path_resolution: false, ..all },
-        "--no-consistency" => Passes { consistency: false, ..all },
-        "--no-env-resolution" => Passes { env_resolution: false, ..all },
+        "--no-interpolate" => Passes {
+            interpolation: false,
+            ..all
+        },
+        "--no-normalize" => Passes {
+            normalization: false,
+            ..all
+        },
+        "--no-path-resolution" => Passes {
+            path_resolution: false,
+            ..all
+        },
+        "--no-consistency" => Passes {
+            consistency: false,
+            ..all
+        },
+        "--no-env-resolution" => Passes {
+            env_resolution: false,
+            ..all
+        },
         _ => all,
     }
 }

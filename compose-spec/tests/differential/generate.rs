@@ -41,16 +41,37 @@ impl Case {
         write!(
             text,
             "---- {:?} env {:?} {:?} profiles {:?} {} --format {} {:?}",
-            self.compose, self.environment, self.env_files, self.profiles, self.pass, self.format, self.services
+            self.compose,
+            self.environment,
+            self.env_files,
+            self.profiles,
+            self.pass,
+            self.format,
+            self.services
         )
         .expect("a String takes all");
         text
     }
 
+    /// Returns the case without services on the command line.
+    pub(crate) fn of_all_services(&self) -> Self {
+        Self {
+            services: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Returns whether several documents become one.
     pub(crate) fn is_merged(&self) -> bool {
-        let text = |part: &str| self.files.iter().any(|(_, text)| text.contains(part));
-        self.compose.len() > 1 || text("---\n") || text("extends:") || text("include:")
+        self.compose.len() > 1
+            || ["---\n", "extends:", "include:"]
+                .iter()
+                .any(|part| self.has(part))
+    }
+
+    /// Returns whether a file holds a text.
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.files.iter().any(|(_, text)| text.contains(part))
     }
 }
 
@@ -94,13 +115,20 @@ type Table = &'static [(&'static str, &'static [&'static str])];
 
 /// A value of an attribute: seldom one that is wrong, or most projects would be refused by both for the first of them.
 fn value(values: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
-    let (wrong, right): (Vec<&str>, Vec<&str>) = values.iter().partition(|value| value.starts_with('?'));
-    let either = if wrong.is_empty() { right.clone() } else { wrong };
-    prop_oneof![24 => select(right), 1 => select(either)].prop_map(|value| value.trim_start_matches('?'))
+    let (wrong, right): (Vec<&str>, Vec<&str>) =
+        values.iter().partition(|value| value.starts_with('?'));
+    let either = if wrong.is_empty() {
+        right.clone()
+    } else {
+        wrong
+    };
+    prop_oneof![24 => select(right), 1 => select(either)]
+        .prop_map(|value| value.trim_start_matches('?'))
 }
 
 fn entry(table: Table) -> impl Strategy<Value = Entry> {
-    select(table).prop_flat_map(|(key, values)| (Just(key), tag(10), value(values)).prop_map(tagged))
+    select(table)
+        .prop_flat_map(|(key, values)| (Just(key), tag(10), value(values)).prop_map(tagged))
 }
 
 fn tag(plain: u32) -> impl Strategy<Value = &'static str> {
@@ -127,7 +155,10 @@ fn attributes(most: usize) -> impl Strategy<Value = Vec<Entry>> {
 
 fn once(entries: Vec<Entry>) -> Vec<Entry> {
     let mut seen = std::collections::HashSet::new();
-    entries.into_iter().filter(|(key, _)| seen.insert(*key)).collect()
+    entries
+        .into_iter()
+        .filter(|(key, _)| seen.insert(*key))
+        .collect()
 }
 
 fn write_service(text: &mut String, name: &str, lines: &[Entry]) {
@@ -149,7 +180,9 @@ fn with_image(name: &str, mut entries: Vec<Entry>) -> Vec<Entry> {
 
 /// What services name, which must be there, or most cases fail for the same reason.
 fn complete(top: &mut Vec<Entry>) {
-    let sections = TOP.iter().filter(|(key, _)| !matches!(*key, "name" | "version" | "x-top"));
+    let sections = TOP
+        .iter()
+        .filter(|(key, _)| !matches!(*key, "name" | "version" | "x-top"));
     for (section, values) in sections {
         if !top.iter().any(|(key, _)| key == section) {
             top.push((section, values[0].to_owned()));
@@ -189,7 +222,15 @@ fn file(first: bool, most: usize) -> impl Strategy<Value = String> {
         let empty = text.len();
         write_service(&mut text, "a", &a);
         write_service(&mut text, "b", &b);
-        write_service(&mut text, "c", &if first { with_image("c", Vec::new()) } else { Vec::new() });
+        write_service(
+            &mut text,
+            "c",
+            &if first {
+                with_image("c", Vec::new())
+            } else {
+                Vec::new()
+            },
+        );
         if text.len() == empty {
             text.truncate(empty - 1);
             text.push_str(" {}\n");
@@ -204,12 +245,17 @@ fn file(first: bool, most: usize) -> impl Strategy<Value = String> {
 
 /// One attribute in two documents.
 fn merge() -> impl Strategy<Value = Vec<String>> {
-    let both = select(SERVICE).prop_flat_map(|(key, values)| (Just(key), value(values), tag(4), value(values)));
+    let both = select(SERVICE)
+        .prop_flat_map(|(key, values)| (Just(key), value(values), tag(4), value(values)));
     both.prop_map(|(key, base, tag, over)| {
         let mut top = Vec::new();
         complete(&mut top);
         let mut below = String::from("services:\n");
-        write_service(&mut below, "a", &with_image("a", vec![(key, base.to_owned())]));
+        write_service(
+            &mut below,
+            "a",
+            &with_image("a", vec![(key, base.to_owned())]),
+        );
         for name in ["b", "c"] {
             write_service(&mut below, name, &with_image(name, Vec::new()));
         }
@@ -285,20 +331,40 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let profiles = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["p"]), 1 => Just(vec!["*"]), 1 => Just(vec!["q", "r"])];
     let services = prop_oneof![6 => Just(vec![]), 1 => Just(vec!["a"]), 1 => Just(vec!["b", "c"])];
     let pass = prop_oneof![5 => Just(""), 1 => select(&PASSES[..])];
-    let env_files = prop_oneof![6 => Just(vec![]), 1 => Just(vec!["o.env"]), 1 => Just(vec!["e.env", "o.env"])];
+    let env_files =
+        prop_oneof![6 => Just(vec![]), 1 => Just(vec!["o.env"]), 1 => Just(vec!["e.env", "o.env"])];
     let shell = prop_oneof![4 => Just(vec![]), 1 => Just(vec![("V", "shell")]), 1 => Just(vec![("V", ""), ("COMPOSE_PROFILES", "q,r")])];
-    let asked = (profiles, services, pass, env_files, shell, select(&["json", "yaml"][..]));
+    let asked = (
+        profiles,
+        services,
+        pass,
+        env_files,
+        shell,
+        select(&["json", "yaml"][..]),
+    );
     (project, asked).prop_map(|(project, asked)| {
         let (documents, extended, includes, dotenv) = project;
         let (profiles, services, pass, env_files, mut environment, format) = asked;
         environment.extend([("EMPTY", ""), ("N", "5"), ("B", "true")]);
-        let mut case = Case { environment, env_files, profiles, services, pass, format, ..Case::default() };
+        let mut case = Case {
+            environment,
+            env_files,
+            profiles,
+            services,
+            pass,
+            format,
+            ..Case::default()
+        };
         for (index, text) in documents.into_iter().enumerate() {
             let name = format!("f{index}.yaml");
             case.compose.push(name.clone());
             case.files.push((name, text));
         }
-        if case.files.iter().any(|(_, text)| text.contains("sub/ext.yaml")) {
+        if case
+            .files
+            .iter()
+            .any(|(_, text)| text.contains("sub/ext.yaml"))
+        {
             case.files.push(("sub/ext.yaml".to_owned(), extended));
         }
         if let Some((form, text, over)) = includes {

@@ -23,9 +23,17 @@ fn later_files_complete(case: &Case, message: &str) -> bool {
 fn quoted_numbers(message: &str, ours: &Value) -> bool {
     let told = message.lines().last().unwrap_or_default();
     let (path, wanted) = if let Some((before, wanted)) = told.split_once(" must be a ") {
-        (before.rsplit(": ").next().unwrap_or(before).to_owned(), wanted)
+        (
+            before.rsplit(": ").next().unwrap_or(before).to_owned(),
+            wanted,
+        )
     } else if let Some((path, wanted)) = told.trim().split_once("' expected type '") {
-        (path.trim_start_matches('\'').replace('[', ".").replace(']', ""), wanted)
+        (
+            path.trim_start_matches('\'')
+                .replace('[', ".")
+                .replace(']', ""),
+            wanted,
+        )
     } else {
         return false;
     };
@@ -34,8 +42,12 @@ fn quoted_numbers(message: &str, ours: &Value) -> bool {
         value => value.get(key),
     });
     match found {
+        // In a model the text is a variable still.
+        Some(Value::String(text)) => text.contains('$') && !wanted.starts_with("string"),
         Some(Value::Bool(_)) => wanted.starts_with("boolean"),
-        Some(Value::Number(_)) => ["number", "integer", "uint16"].iter().any(|kind| wanted.starts_with(kind)),
+        Some(Value::Number(_)) => ["number", "integer", "uint16"]
+            .iter()
+            .any(|kind| wanted.starts_with(kind)),
         _ => false,
     }
 }
@@ -46,15 +58,23 @@ fn one_or_many(case: &Case, message: &str, ours: &Value) -> bool {
         return false;
     };
     let found = path.split('.').try_fold(ours, |value, key| value.get(key));
-    let known = ["gpus", "build.ssh", "build.cache_from", "build.no_cache_filter"];
-    case.is_merged() && known.iter().any(|key| path.ends_with(key)) && found.is_some_and(Value::is_array)
+    let known = [
+        "gpus",
+        "build.ssh",
+        "build.cache_from",
+        "build.no_cache_filter",
+    ];
+    case.is_merged()
+        && known.iter().any(|key| path.ends_with(key))
+        && found.is_none_or(Value::is_array)
 }
 
 /// R3: it cannot print `build.ssh` with a path as JSON.
 fn is_empty_ssh(message: &str, ours: &Value) -> bool {
     let services = ours["services"].as_object();
     let has_path = |service: &Value| service["build"]["ssh"].is_array();
-    message.contains("error calling MarshalJSON for type types.SSHKey") && services.is_some_and(|all| all.values().any(has_path))
+    message.contains("error calling MarshalJSON for type types.SSHKey")
+        && services.is_some_and(|all| all.values().any(has_path))
 }
 
 /// Returns whether two values at a place may be printed.
@@ -67,37 +87,77 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         // J2: it writes `Path`, `Rate` and `Weight`, which it does not read.
         ["services", _, "blkio_config", _] => *ours == lower_keys(theirs),
         // J5: it leaves zeros of limits out of JSON, which then means nothing or something else.
-        ["services", _, .., "ulimits", _, "soft" | "hard"] => json && *ours == 0 && theirs.is_null(),
+        ["services", _, .., "ulimits", _, "soft" | "hard"] => {
+            json && *ours == 0 && theirs.is_null()
+        }
         // J6: it shows the content of secrets and configs in a model.
         ["secrets" | "configs", _, "x-#value"] => case.pass == "--no-interpolate" && ours.is_null(),
+        // R7: it looks for what `!reset` names among the keys of a mapping only, not among `KEY=value`.
+        [
+            "services",
+            _,
+            "environment" | "labels" | "annotations" | "sysctls",
+            key,
+        ] if ours.is_null() => case.is_merged() && case.has(&format!("{key}: !reset")),
+        ["services", _, attribute @ ("labels" | "environment")]
+            if ours.is_null() && case.has(&format!("{attribute}: {{")) && case.has(": !reset") =>
+        {
+            case.is_merged()
+        }
         // J8: it reads the label files of services that are named on the command line, and of init containers, too late.
-        ["services", _, "labels"] => !case.services.is_empty() && theirs.is_null(),
+        ["services", _, "labels"] if case.has("label_file") => {
+            !case.services.is_empty() && theirs.is_null()
+        }
         ["services", _, "pre_start"] => is_like_inherited(ours, theirs),
         // L2: it tells a secret from one with the same place written in full.
         ["services", _, "secrets" | "configs"] => *ours == one_per_target(theirs, keys[2]),
-        ["secrets" | "configs", _] => ours.is_null() && case.files.iter().any(|(_, text)| text.contains("/run/secrets/") || text.contains("target: s")),
-        // J7: it completes anonymous volumes when it has read a second document.
-        ["services", _, "volumes"] => case.is_merged() && *ours == bare_volumes(theirs),
+        ["secrets" | "configs", _] => {
+            ours.is_null() && (case.has("/run/secrets/") || case.has("target: s"))
+        }
+        // J7: it completes some short anonymous volumes, and others not.
+        ["services", _, "volumes"] => *ours == bare_volumes(theirs),
+        // J3: it lists what two documents say twice.
+        ["services", _, "extra_hosts"] | ["services", _, "develop", "watch"] => {
+            case.is_merged() && *ours == without_repeats(theirs)
+        }
         // J9: two forms of one port are two ports to it.
         ["services", _, "ports"] => case.is_merged() && *ours == without_repeats(theirs),
         // J10: in a model it makes a list of pairs that two documents have, of which one is a mapping.
-        ["services", _, "environment" | "labels" | "annotations" | "sysctls"]
+        [
+            "services",
+            _,
+            "environment" | "labels" | "annotations" | "sysctls",
+        ]
         | ["services", _, "build", "args" | "labels"]
         | ["services", _, "deploy", "labels"]
-        | ["networks" | "volumes", _, "labels"] => case.pass == "--no-interpolate" && case.is_merged() && *ours == pairs(theirs),
+        | ["networks" | "volumes", _, "labels"] => {
+            case.pass == "--no-interpolate" && case.is_merged() && *ours == pairs(theirs)
+        }
         // S1: a text is the text that was written.
-        ["services", _, "environment" | "labels" | "annotations", _] | ["services", _, "build", "args" | "labels", _] => is_rendered(ours, theirs),
+        ["services", _, "environment" | "labels" | "annotations", _]
+        | ["services", _, "build", "args" | "labels", _] => is_rendered(ours, theirs),
         _ => false,
     }
 }
 
 /// Returns grants without those whose target a later one has.
 fn one_per_target(grants: &Value, kind: &str) -> Value {
-    let directory = if kind == "secrets" { "/run/secrets/" } else { "/" };
+    let directory = if kind == "secrets" {
+        "/run/secrets/"
+    } else {
+        "/"
+    };
     let mut kept: Vec<(String, Value)> = Vec::new();
     for grant in grants.as_array().into_iter().flatten() {
-        let target = grant["target"].as_str().or(grant["source"].as_str()).unwrap_or_default();
-        let target = if target.starts_with('/') { target.to_owned() } else { format!("{directory}{target}") };
+        let target = grant["target"]
+            .as_str()
+            .or_else(|| grant["source"].as_str())
+            .unwrap_or_default();
+        let target = if target.starts_with('/') {
+            target.to_owned()
+        } else {
+            format!("{directory}{target}")
+        };
         match kept.iter_mut().find(|(known, _)| *known == target) {
             Some((_, place)) => *place = grant.clone(),
             None => kept.push((target, grant.clone())),
@@ -123,7 +183,10 @@ fn hook(ours: &Value, theirs: &Value) -> bool {
     let none = Value::Null;
     let keys = ours.keys().chain(theirs.keys());
     keys.into_iter().all(|key| {
-        let (a, b) = (ours.get(key).unwrap_or(&none), theirs.get(key).unwrap_or(&none));
+        let (a, b) = (
+            ours.get(key).unwrap_or(&none),
+            theirs.get(key).unwrap_or(&none),
+        );
         a == b
             || match key.as_str() {
                 "env_file" => a.is_null() && b.is_array(),
@@ -141,13 +204,22 @@ fn hook(ours: &Value, theirs: &Value) -> bool {
 
 fn blkio(value: &Value) -> Value {
     let entries = value.as_object().into_iter().flatten();
-    Value::Object(entries.map(|(key, value)| (key.clone(), lower_keys(value))).collect())
+    Value::Object(
+        entries
+            .map(|(key, value)| (key.clone(), lower_keys(value)))
+            .collect(),
+    )
 }
 
 /// Returns whether `ours` has all that `theirs` has, or what replaces nothing.
 fn includes(ours: &Value, theirs: &Value) -> bool {
     let entries = theirs.as_object().into_iter().flatten();
-    entries.into_iter().all(|(key, value)| value.is_null() || ours.get(key).is_some_and(|own| own == value || is_rendered(own, value)))
+    entries.into_iter().all(|(key, value)| {
+        value.is_null()
+            || ours
+                .get(key)
+                .is_some_and(|own| own == value || is_rendered(own, value))
+    })
 }
 
 fn renders(ours: &Value, theirs: &Value) -> bool {
@@ -157,7 +229,12 @@ fn renders(ours: &Value, theirs: &Value) -> bool {
 
 fn targeted(grants: &Value, kind: &str) -> Value {
     let mut grants = grants.clone();
-    for grant in grants.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+    for grant in grants
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
         if kind == "secrets" && !grant.contains_key("target") {
             let source = grant["source"].as_str().unwrap_or_default();
             let target = format!("/run/secrets/{source}");
@@ -170,7 +247,10 @@ fn targeted(grants: &Value, kind: &str) -> Value {
 fn lower_keys(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(lower_keys).collect(),
-        Value::Object(map) => map.iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.to_lowercase(), value.clone()))
+            .collect(),
         _ => value.clone(),
     }
 }
@@ -187,9 +267,16 @@ fn without_repeats(value: &Value) -> Value {
 
 /// Returns a list of `key=value` as a mapping, with the types that YAML gives to the values.
 fn pairs(value: &Value) -> Value {
-    let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let items = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let pair = |item: &str| match item.split_once('=') {
-        Some((key, value)) => (key.to_owned(), serde_yaml::from_str(value).unwrap_or_else(|_| value.into())),
+        Some((key, value)) => (
+            key.to_owned(),
+            serde_yaml::from_str(value).unwrap_or_else(|_| value.into()),
+        ),
         None => (item.to_owned(), Value::Null),
     };
     Value::Object(items.map(pair).collect())
@@ -197,9 +284,19 @@ fn pairs(value: &Value) -> Value {
 
 fn bare_volumes(value: &Value) -> Value {
     let mut value = value.clone();
-    for volume in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-        let anonymous = volume.get("source").is_none() && volume.get("type").is_some_and(|kind| kind == "volume");
-        if anonymous && volume.get("volume").is_some_and(|options| options.as_object().is_some_and(serde_json::Map::is_empty)) {
+    for volume in value
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        let anonymous = volume.get("source").is_none()
+            && volume.get("type").is_some_and(|kind| kind == "volume");
+        if anonymous
+            && volume
+                .get("volume")
+                .is_some_and(|options| options.as_object().is_some_and(serde_json::Map::is_empty))
+        {
             volume.remove("volume");
         }
     }
@@ -212,13 +309,21 @@ fn is_rendered(ours: &Value, theirs: &Value) -> bool {
         return false;
     };
     let digits = ours.replace('_', "");
-    let (sign, digits) = digits.strip_prefix('-').map_or((1, digits.trim_start_matches('+')), |rest| (-1, rest));
+    let (sign, digits) = digits
+        .strip_prefix('-')
+        .map_or_else(|| (1, digits.trim_start_matches('+')), |rest| (-1, rest));
     let whole = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8), ("", 10)];
-    let whole = whole.iter().find_map(|(prefix, base)| i64::from_str_radix(digits.strip_prefix(prefix)?, *base).ok());
+    let whole = whole
+        .iter()
+        .find_map(|(prefix, base)| i64::from_str_radix(digits.strip_prefix(prefix)?, *base).ok());
     if whole.is_some_and(|value| (sign * value).to_string() == theirs) {
         return true;
     }
-    let float = |text: &str| text.parse::<f64>().ok().filter(|_| text.contains(|c: char| c.is_ascii_digit()));
+    let float = |text: &str| {
+        text.parse::<f64>()
+            .ok()
+            .filter(|_| text.contains(|c: char| c.is_ascii_digit()))
+    };
     let date = theirs.strip_suffix(" 00:00:00 +0000 UTC") == Some(ours);
     date || (float(ours).is_some() && float(ours) == float(theirs))
 }

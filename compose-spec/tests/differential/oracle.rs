@@ -35,7 +35,11 @@ pub(crate) struct Refusal {
 /// path.
 pub(crate) fn find() -> Option<Oracle> {
     let program = std::env::var("DOCKER_COMPOSE").unwrap_or_else(|_| "docker-compose".to_owned());
-    let output = Command::new(&program).arg("version").arg("--short").output().ok()?;
+    let output = Command::new(&program)
+        .arg("version")
+        .arg("--short")
+        .output()
+        .ok()?;
     let version = String::from_utf8_lossy(&output.stdout);
     (version.trim().trim_start_matches('v') == "5.6.1").then_some(Oracle { program })
 }
@@ -69,9 +73,15 @@ impl Oracle {
         let output = command.args(&case.services).output().unwrap();
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
-            let errors = errors.lines().filter(|line| !line.contains("level=warning"));
+            let errors = errors
+                .lines()
+                .filter(|line| !line.contains("level=warning"));
             let message = errors.collect::<Vec<_>>().join("\n");
-            return Answer::Refused(vec![Refusal { code: String::new(), message, text: String::new() }]);
+            return Answer::Refused(vec![Refusal {
+                code: String::new(),
+                message,
+                text: String::new(),
+            }]);
         }
         Answer::Accepted(read(format, &String::from_utf8(output.stdout).unwrap()))
     }

@@ -19,34 +19,113 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule { code: "S0303", attribute: "working_dir", is_wrong: |value| !text(value).starts_with('/') },
-    Rule { code: "S0303", attribute: "image", is_wrong: |value| !is_image(text(value)) },
-    Rule { code: "S0303", attribute: "domainname", is_wrong: |value| !is_host_name(text(value)) },
-    Rule { code: "S0303", attribute: "environment", is_wrong: |value| value.get("").is_some() || items(value).iter().any(|item| text(item).starts_with('=')) },
-    Rule { code: "S0303", attribute: "sysctls", is_wrong: |value| value.as_object().is_some_and(|all| all.keys().any(|key| !key.contains('.'))) },
-    Rule { code: "S0303", attribute: "security_opt", is_wrong: |value| items(value).iter().any(|item| text(item) == "a") },
-    Rule { code: "S0303", attribute: "env_file", is_wrong: |value| items(value).iter().any(|item| item["format"] == "x") },
-    Rule { code: "S0311", attribute: "mac_address", is_wrong: |value| text(value).split(':').count() != 6 },
-    Rule { code: "S0312", attribute: "cpu_quota", is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota != -1.0) },
-    Rule { code: "S0312", attribute: "mem_limit", is_wrong: |value| number(value).is_some_and(|limit| limit < 0.0) },
-    Rule { code: "S0310", attribute: "tmpfs", is_wrong: |value| items(value).iter().any(|item| !is_tmpfs(text(item))) },
-    Rule { code: "S0310", attribute: "volumes", is_wrong: |value| items(value).iter().any(|item| !text(&item["target"]).starts_with('/') || text(&item["source"]) == "a:b") },
-    Rule { code: "S0309", attribute: "expose", is_wrong: |value| items(value).iter().any(|item| !is_port(item)) },
-    Rule { code: "S0309", attribute: "ports", is_wrong: |value| items(value).iter().any(|item| !is_port(&item["target"])) },
+    Rule {
+        code: "S0303",
+        attribute: "working_dir",
+        is_wrong: |value| !text(value).starts_with('/'),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "image",
+        is_wrong: |value| !is_image(text(value)),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "domainname",
+        is_wrong: |value| !is_host_name(text(value)),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "environment",
+        is_wrong: |value| {
+            value.get("").is_some() || items(value).iter().any(|item| text(item).starts_with('='))
+        },
+    },
+    Rule {
+        code: "S0303",
+        attribute: "sysctls",
+        is_wrong: |value| {
+            value
+                .as_object()
+                .is_some_and(|all| all.keys().any(|key| !key.contains('.')))
+        },
+    },
+    Rule {
+        code: "S0303",
+        attribute: "security_opt",
+        is_wrong: |value| items(value).iter().any(|item| text(item) == "a"),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "env_file",
+        is_wrong: |value| items(value).iter().any(|item| item["format"] == "x"),
+    },
+    Rule {
+        code: "S0311",
+        attribute: "mac_address",
+        is_wrong: |value| text(value).split(':').count() != 6,
+    },
+    Rule {
+        code: "S0312",
+        attribute: "cpu_quota",
+        is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota > -1.0),
+    },
+    Rule {
+        code: "S0312",
+        attribute: "mem_limit",
+        is_wrong: |value| number(value).is_some_and(|limit| limit < 0.0),
+    },
+    Rule {
+        code: "S0310",
+        attribute: "tmpfs",
+        is_wrong: |value| items(value).iter().any(|item| !is_tmpfs(text(item))),
+    },
+    Rule {
+        code: "S0310",
+        attribute: "volumes",
+        is_wrong: |value| {
+            items(value).iter().any(|item| {
+                !text(&item["target"]).starts_with('/') || text(&item["source"]) == "a:b"
+            })
+        },
+    },
+    Rule {
+        code: "S0309",
+        attribute: "expose",
+        is_wrong: |value| items(value).iter().any(|item| !is_port(item)),
+    },
+    Rule {
+        code: "S0309",
+        attribute: "ports",
+        is_wrong: |value| items(value).iter().any(|item| !is_port(&item["target"])),
+    },
 ];
 
 /// Returns whether an error may be one that docker compose does not have: `theirs` is what it printed.
 pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
     let services = &theirs["services"];
     match found.code.as_str() {
-        "S0511" | "S0512" => publishes_twice(services),
-        "S0509" if found.message.contains("`container_name`") => is_twice(services, |service| vec![text(&service["container_name"]).to_owned()]),
+        "S0509" if found.message.contains("`container_name`") => is_twice(services, |service| {
+            vec![text(&service["container_name"]).to_owned()]
+        }),
         "S0509" => is_twice(services, addresses),
+        "S0512" if found.message.contains("a fixed address") => each(services)
+            .any(|service| is_scaled(service) && !addresses(service).concat().is_empty()),
         "S0507" => shares_network(found, services),
         "S0005" => case.is_merged() && found.text.contains('$'),
-        "S0312" if found.message.contains("`mem_reservation` is larger than the limit") => each(services).any(|service| {
-            number(&service["mem_reservation"]) > number(&service["mem_limit"])
-        }),
+        "S0312"
+            if found
+                .message
+                .contains("`mem_reservation` is larger than the limit") =>
+        {
+            each(services)
+                .any(|service| number(&service["mem_reservation"]) > number(&service["mem_limit"]))
+        }
+        "S0511" | "S0512" => publishes_twice(services),
+        "S0302" if found.message.contains(".dns_opt` must be a list") => case.is_merged(),
+        "S0302" if found.message.contains(".environment.") => {
+            case.is_merged() && found.text.starts_with('[')
+        }
         _ => breaks_rule(found, services) || is_replaced(case, found, services),
     }
 }
@@ -64,9 +143,10 @@ fn breaks_rule(found: &Refusal, services: &Value) -> bool {
     };
     let value = &services[service][attribute];
     let fits = |rule: &&Rule| rule.code == found.code && rule.attribute == attribute;
-    // A service that is not printed, because another one was asked for, is refused all the same.
-    let is_hidden = services.get(service).is_none();
-    RULES.iter().find(fits).is_some_and(|rule| is_hidden || (rule.is_wrong)(value))
+    RULES
+        .iter()
+        .find(fits)
+        .is_some_and(|rule| (rule.is_wrong)(value))
 }
 
 /// V1: a value that is wrong is wrong also where a later document lays another one over it.
@@ -77,22 +157,39 @@ fn is_replaced(case: &Case, found: &Refusal, services: &Value) -> bool {
     let of_value = matches!(found.code.as_str(), "S0302" | "S0303" | "S0308" | "S0312");
     let printed = &services[service][attribute];
     let written = found.text.trim_matches(['\'', '"', '[', ']']);
-    case.is_merged() && of_value && !written.is_empty() && *printed != *written && !printed.to_string().contains(&format!("\"{written}\""))
+    case.is_merged()
+        && of_value
+        && !written.is_empty()
+        && *printed != *written
+        && !printed.to_string().contains(&format!("\"{written}\""))
         || case.is_merged() && found.code == "S0308"
 }
 
 fn each(services: &Value) -> impl Iterator<Item = &Value> {
-    services.as_object().into_iter().flat_map(|all| all.values())
+    services
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.values())
 }
 
 fn is_twice(services: &Value, names: impl Fn(&Value) -> Vec<String>) -> bool {
     let mut seen = HashSet::new();
-    each(services).flat_map(names).filter(|name| !name.is_empty()).any(|name| !seen.insert(name))
+    each(services)
+        .flat_map(names)
+        .filter(|name| !name.is_empty())
+        .any(|name| !seen.insert(name))
+}
+
+fn is_scaled(service: &Value) -> bool {
+    let replicas = number(&service["scale"]).or_else(|| number(&service["deploy"]["replicas"]));
+    replicas.is_some_and(|replicas| replicas > 1.0)
 }
 
 fn addresses(service: &Value) -> Vec<String> {
     let networks = service["networks"].as_object().into_iter().flatten();
-    let addresses = networks.flat_map(|(_, network)| ["ipv4_address", "ipv6_address"].map(|key| text(&network[key]).to_owned()));
+    let addresses = networks.flat_map(|(_, network)| {
+        ["ipv4_address", "ipv6_address"].map(|key| text(&network[key]).to_owned())
+    });
     addresses.collect()
 }
 
@@ -100,10 +197,16 @@ fn addresses(service: &Value) -> Vec<String> {
 fn publishes_twice(services: &Value) -> bool {
     let mut seen = HashSet::new();
     each(services).any(|service| {
-        let replicas = number(&service["scale"]).or_else(|| number(&service["deploy"]["replicas"]));
-        let several = replicas.is_some_and(|replicas| replicas > 1.0);
-        let ports = items(&service["ports"]).iter().filter(|port| number(&port["published"]).is_some_and(|port| port > 0.0));
-        let mut ports = ports.map(|port| (text(&port["published"]).to_owned(), text(&port["protocol"]).to_owned()));
+        let several = is_scaled(service);
+        let ports = items(&service["ports"])
+            .iter()
+            .filter(|port| number(&port["published"]).is_some_and(|port| port > 0.0));
+        let mut ports = ports.map(|port| {
+            (
+                text(&port["published"]).to_owned(),
+                text(&port["protocol"]).to_owned(),
+            )
+        });
         ports.any(|port| several || !seen.insert(port))
     })
 }
@@ -128,14 +231,26 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 fn is_port(value: &Value) -> bool {
-    let shown = value.as_u64().map_or_else(|| text(value).to_owned(), |number| number.to_string());
+    let shown = value
+        .as_u64()
+        .map_or_else(|| text(value).to_owned(), |number| number.to_string());
     let range = shown.split('/').next().unwrap_or_default();
-    range.split('-').all(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    range
+        .split('-')
+        .all(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn is_tmpfs(text: &str) -> bool {
-    let size = text.split(['=', ':', ',']).skip_while(|part| *part != "size").nth(1);
-    size.is_none_or(|size| size.starts_with(|c: char| c.is_ascii_digit()) && !size.contains('.'))
+    let size = text
+        .split(['=', ':', ','])
+        .skip_while(|part| *part != "size")
+        .nth(1);
+    let digits = |size: &str| {
+        size.trim_end_matches(['k', 'm', 'g', '%'])
+            .chars()
+            .all(|c| c.is_ascii_digit())
+    };
+    size.is_none_or(|size| !size.is_empty() && digits(size))
 }
 
 fn is_image(text: &str) -> bool {
@@ -144,5 +259,9 @@ fn is_image(text: &str) -> bool {
 }
 
 fn is_host_name(text: &str) -> bool {
-    text.is_empty() || text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) || text.parse::<IpAddr>().is_ok()
+    text.is_empty()
+        || text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        || text.parse::<IpAddr>().is_ok()
 }

@@ -8,7 +8,18 @@ const NAMES: [&str; 7] = ["V", "X", "U", "EMPTY", "N", "B", "_a1"];
 const OPERATORS: [&str; 6] = [":-", "-", ":+", "+", ":?", "?"];
 
 const LITERALS: [&str; 12] = [
-    "lit", "a-b", "", "$$", "$", "{", "}", "$1", "$(x)", ":", " two words", "é",
+    "lit",
+    "a-b",
+    "",
+    "$$",
+    "$",
+    "{",
+    "}",
+    "$1",
+    "$(x)",
+    ":",
+    " two words",
+    "é",
 ];
 
 /// What is no expression, and a few that look so.
@@ -62,14 +73,33 @@ const TYPED: &[(&str, &str)] = &[
 ];
 
 const TYPED_VALUES: [&str; 16] = [
-    "${N}", "${U:-3}", "${B}", "${EMPTY}", "${U:-yes}", "${N:+7}", "$N", "${U-false}", "${U:-1.5}", "${U:-off}", "${B:+n}",
-    "${U:-0}", "${U:-0x1F}", "${N}0", "${U:-x}", "${U:-TRUE}",
+    "${N}",
+    "${U:-3}",
+    "${B}",
+    "${EMPTY}",
+    "${U:-yes}",
+    "${N:+7}",
+    "$N",
+    "${U-false}",
+    "${U:-1.5}",
+    "${U:-off}",
+    "${B:+n}",
+    "${U:-0}",
+    "${U:-0x1F}",
+    "${N}0",
+    "${U:-x}",
+    "${U:-TRUE}",
 ];
 
 /// An attribute whose value has variables.
 pub(crate) fn attribute() -> impl Strategy<Value = (&'static str, String)> {
-    let texts = (select(TEXTS), text()).prop_map(|((key, form), text)| (key, form.replace('@', &text)));
-    let typed = (select(TYPED), select(&TYPED_VALUES[..]), select(&["", "'"][..]));
+    let texts =
+        (select(TEXTS), text()).prop_map(|((key, form), text)| (key, form.replace('@', &text)));
+    let typed = (
+        select(TYPED),
+        select(&TYPED_VALUES[..]),
+        select(&["", "'"][..]),
+    );
     let typed = typed.prop_map(|((key, form), value, quote)| {
         // A text inside of quotes takes no second pair.
         let quote = if form.contains('\'') { "" } else { quote };

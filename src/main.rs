@@ -103,7 +103,10 @@ fn parse_supervisor(arguments: &[OsString]) -> Result<Supervisor, String> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
-            Some("--root") => root = Root::below(value(argument, &mut arguments)?),
+            Some("--root") => {
+                let directory = std::path::absolute(value(argument, &mut arguments)?);
+                root = Root::below(directory.map_err(|error| format!("--root: {error}"))?);
+            }
             Some("--ready-fd") => ready = Some(descriptor(value(argument, &mut arguments)?)?),
             _ => return Err(unexpected(argument)),
         }
@@ -150,8 +153,12 @@ fn run_monitor(arguments: Monitor) -> i32 {
     })
 }
 
-/// Runs the supervisor's role to its end, as leader of its own session.
+/// Runs the supervisor's role to its end, as leader of its own session and in `/`, so that neither it nor its monitors keep a
+/// filesystem busy. (That a monitor needs no directory of its own lets it be started by vfork instead of a fork of this process.)
 fn run_supervisor(arguments: Supervisor) -> i32 {
+    if let Err(error) = std::env::set_current_dir("/") {
+        return refuse(&format!("enter `/`: {error}"));
+    }
     // An init system or a shell may have made this process a group leader already: then it keeps its session.
     let _already_leader = rustix::process::setsid();
     // A command that reads its signals from a descriptor blocks them, and this process inherits that.

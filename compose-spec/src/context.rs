@@ -63,6 +63,8 @@ pub(crate) struct Place<'a> {
     pub(crate) directory: &'a Path,
     /// Variables for interpolation.
     pub(crate) environment: &'a Environment,
+    /// Whether it is a file of the project itself, not one that is included or extended.
+    pub(crate) is_root: bool,
 }
 
 impl<'a> Context<'a> {
@@ -107,6 +109,7 @@ impl<'a> Context<'a> {
     ) -> Option<Node> {
         let setting = Setting {
             base: place.directory,
+            is_root: place.is_root,
             environment: place.environment,
             passes: self.passes,
             paths: &self.paths,

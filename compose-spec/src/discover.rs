@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     Request,
     diagnostic::{Code, Diagnostic},
-    env::{Assignment, EnvFile, Environment, Format, read},
+    env::{Assignment, EnvFile, Environment, Format, Scope, read},
     load::{Context, Document},
     model::ProjectName,
     paths,
@@ -34,6 +34,8 @@ pub(crate) struct Origin {
     pub(crate) directory: PathBuf,
     /// Variables for interpolation.
     pub(crate) environment: Environment,
+    /// Whether the caller or a variable names the project, whatever the files say.
+    pub(crate) is_named: bool,
 }
 
 /// Finds files, directory and environment.
@@ -67,6 +69,11 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
     Some(Origin {
         files,
         directory,
+        is_named: request
+            .project_name
+            .as_ref()
+            .is_some_and(|name| !name.is_empty())
+            || environment.non_empty("COMPOSE_PROJECT_NAME").is_some(),
         environment,
     })
 }
@@ -116,16 +123,19 @@ pub(crate) fn add_env_files(
             named_at: None,
             format: Format::Compose,
         };
-        let outer = |name: &str| {
-            environment.get(name).map(str::to_owned).or_else(|| {
-                let earlier = all.iter().rev().find(|assignment| assignment.name == name);
-                earlier.and_then(|assignment| assignment.value.clone())
-            })
+        let scope = Scope {
+            outer: &|name| environment.get(name).map(str::to_owned),
+            earlier: &|name| {
+                let earlier = all.iter().rev();
+                earlier
+                    .filter(|assignment| assignment.name == name)
+                    .find_map(|assignment| assignment.value.clone())
+            },
         };
         let found = read(
             file,
             context.files,
-            &outer,
+            scope,
             &mut context.sources,
             &mut context.sink,
         );

@@ -166,6 +166,7 @@ fn from_file(
     let place = Place {
         directory: &directory,
         environment: place.environment,
+        is_root: false,
     };
     for document in &*documents {
         let Some(services) = document.node.get("services").and_then(Node::as_mapping) else {

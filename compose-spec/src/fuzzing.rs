@@ -12,7 +12,7 @@ use std::{
 use crate::{
     FileKind, Files, Request,
     diagnostic::{Sink, Sources},
-    env::{parse, parse_raw},
+    env::{Scope, parse, parse_raw},
     interpolate::{substitute, variables},
     load, plain, yaml,
 };
@@ -74,7 +74,8 @@ pub fn interpolate(text: &str) {
 /// Reads an environment file in both formats. A line that is refused lies within the text.
 pub fn read_dotenv(text: &str) {
     let outer = |name: &str| (name.len() % 2 == 1).then(|| name.to_lowercase());
-    for outcome in [parse(text, &outer), parse_raw(text, &outer)] {
+    let scope = Scope::alone(&outer);
+    for outcome in [parse(text, scope), parse_raw(text, scope)] {
         if let Err(error) = outcome {
             assert!(error.start <= error.end && error.end <= text.len());
             assert!(text.is_char_boundary(error.start) && text.is_char_boundary(error.end));

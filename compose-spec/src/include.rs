@@ -1,7 +1,8 @@
 //! `include`: other projects as parts of this one.
 //!
-//! Each is loaded with its own directory and `.env`; its name does not count. Of two includes that define one thing the
-//! first wins, and the including file is laid over both.
+//! Each is loaded with its own directory and `.env`, and gives its services, networks, volumes, secrets, configs and
+//! models; its name and its `x-*` do not count. Where two includes define one thing the first is laid over the second, and
+//! the including file over both.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +10,15 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     discover,
     env::Environment,
-    load::{Context, Place, assemble, read_documents},
-    merge,
-    yaml::Node,
+    load::{Context, Place, TOP_KIND, assemble, read_documents},
+    merge, normalize,
+    yaml::{Mapping, Node},
 };
 
+/// The sections that an include gives to the file that names it.
+const IMPORTED: [&str; 6] = [
+    "services", "networks", "volumes", "secrets", "configs", "models",
+];
 /// Longest chain of includes.
 const DEPTH_MAX: usize = 50;
 
@@ -31,10 +36,10 @@ pub(crate) fn load(
         let Some(tree) = load_one(include, place, including, context) else {
             continue;
         };
-        match &mut all {
-            None => all = Some(tree),
-            Some(all) => merge::adopt(all, tree),
-        }
+        all = Some(match all {
+            None => tree,
+            Some(first) => merge::merge(&TOP_KIND, tree, first, &mut context.sink),
+        });
     }
     including.pop();
     all
@@ -94,11 +99,21 @@ fn load_one(
     let inner = Place {
         directory: &directory,
         environment: &environment,
+        is_root: false,
     };
     let mut tree = assemble(documents, inner, including, context)?;
+    let services = tree
+        .as_mapping_mut()
+        .and_then(|tree| tree.get_mut("services"));
+    for (_, entry) in services
+        .and_then(Node::as_mapping_mut)
+        .into_iter()
+        .flat_map(Mapping::iter_mut)
+    {
+        normalize::default_context(&mut entry.value, &directory, &context.paths);
+    }
     if let Some(mapping) = tree.as_mapping_mut() {
-        mapping.remove("name");
-        mapping.remove("version");
+        mapping.retain(|section, _| IMPORTED.contains(&section));
     }
     Some(tree)
 }

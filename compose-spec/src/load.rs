@@ -105,6 +105,7 @@ pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read>
     let place = Place {
         directory: &origin.directory,
         environment: &origin.environment,
+        is_root: true,
     };
     let mut tree = assemble(documents, place, &mut Vec::new(), context)?;
     merge::settle(&TOP, &mut tree, &mut context.sink);
@@ -116,6 +117,7 @@ pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read>
     } else {
         profiles::Selection::default()
     };
+    validate::always(&tree, &mut context.sink);
     if passes.consistency && passes.interpolation {
         validate::validate(&tree, &selection, &mut context.sink);
     }

@@ -38,6 +38,9 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
         }
         Kind::Map(map) if map.replace => fold(base, over, sink, |_| &Kind::Text),
         Kind::Map(map) => fold(base, over, sink, |_| &map.value),
+        Kind::Pairs(_) if is_list(&base) || is_list(&over) => {
+            append(listed(base), listed(over), add_pairs)
+        }
         Kind::Pairs(_) => fold(base, over, sink, |_| &Kind::Pair),
         Kind::Options => fold(base, over, sink, |_| &Kind::Text),
         Kind::Any if base.as_mapping().is_some() && over.as_mapping().is_some() => {
@@ -45,8 +48,7 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
         }
         Kind::Any => match (&base.value, &over.value) {
             (Value::Sequence(_), Value::Sequence(_)) => append(base, over, add_new),
-            (Value::Sequence(_) | Value::Mapping(_), _)
-            | (_, Value::Sequence(_) | Value::Mapping(_)) => {
+            (Value::Sequence(_) | Value::Mapping(_), _) => {
                 cannot_merge(over.span, &base, sink);
                 base
             }
@@ -61,7 +63,7 @@ pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink
             _ => over,
         },
         Kind::List(List { replace: true, .. }) => over,
-        Kind::List(_) => append(base, over, add_new),
+        Kind::List(_) => append(listed(base), listed(over), add_new),
         Kind::Items(items) => append(base, over, |below, above| add_items(items, below, above)),
         _ => over,
     };
@@ -129,6 +131,58 @@ fn drop_options_of_another_driver(below: &mut Mapping, above: &Mapping) {
     }
 }
 
+fn is_list(node: &Node) -> bool {
+    matches!(node.value, Value::Sequence(_))
+}
+
+/// Returns a list of what a model, which keeps the forms of its files, says in another form: a text, or a mapping.
+fn listed(node: Node) -> Node {
+    let span = node.span;
+    let pair = |(key, entry): (std::rc::Rc<str>, Entry)| -> Vec<Node> {
+        let values = match &entry.value.value {
+            Value::Sequence(items) => items.as_slice(),
+            _ => std::slice::from_ref(&entry.value),
+        };
+        let text = |value: &Node| match (&value.value, value.as_text()) {
+            (Value::Null, _) => key.to_string(),
+            (_, Some(text)) => format!("{key}={text}"),
+            _ => format!("{key}={}", render::plain(value)),
+        };
+        values
+            .iter()
+            .map(|value| Node::text(text(value), value.span))
+            .collect()
+    };
+    let items = match node.value {
+        Value::Mapping(mapping) => {
+            let mut items: Vec<Node> = mapping.into_iter().flat_map(pair).collect();
+            items.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
+            items
+        }
+        Value::Text(_) | Value::Scalar(_) => vec![Node::new(node.value, span)],
+        value => return Node { value, ..node },
+    };
+    Node {
+        value: Value::Sequence(items),
+        ..Node::new(Value::Null, span)
+    }
+}
+
+/// Adds `key=value`; of two with one key the later wins, in the place of the earlier.
+fn add_pairs(below: &mut Vec<Node>, above: Vec<Node>) {
+    let key = |node: &Node| {
+        let text = node.as_text().unwrap_or_default();
+        text.split_once('=').map_or(text, |(key, _)| key).to_owned()
+    };
+    for item in above {
+        let name = key(&item);
+        match below.iter_mut().find(|known| key(known) == name) {
+            Some(place) => *place = item,
+            None => below.push(item),
+        }
+    }
+}
+
 /// Merges two lists; anything else is replaced.
 fn append(mut base: Node, over: Node, add: impl FnOnce(&mut Vec<Node>, Vec<Node>)) -> Node {
     match (&mut base.value, over.value) {
@@ -173,26 +227,6 @@ fn item_key(items: &Items, item: &Node) -> String {
         .map_or_else(|| (items.key)(item), str::to_owned)
 }
 
-/// Adds the resources of `from` that `into` does not have: of two includes the first wins.
-pub(crate) fn adopt(into: &mut Node, from: Node) {
-    let (Some(into), Value::Mapping(from)) = (into.as_mapping_mut(), from.value) else {
-        return;
-    };
-    for (section, entry) in from {
-        let Some(known) = into.get_mut(&section) else {
-            into.insert(section, entry.key_span, entry.value);
-            continue;
-        };
-        if let (Some(known), Value::Mapping(more)) = (known.as_mapping_mut(), entry.value.value) {
-            for (key, entry) in more {
-                if known.get(&key).is_none() {
-                    known.insert(key, entry.key_span, entry.value);
-                }
-            }
-        }
-    }
-}
-
 /// Removes what `!reset` marks, and the marks; then reports values that are still missing: null where a value is wanted,
 /// and required keys.
 pub(crate) fn settle(section: &'static Section, node: &mut Node, sink: &mut Sink) {
@@ -214,6 +248,7 @@ fn settle_section(section: &'static Section, node: &mut Node, path: &mut String,
     }
     mapping.retain(|key, entry| {
         let Some(field) = section.field(key) else {
+            settle_any(&mut entry.value);
             return true;
         };
         let usable = at_key(path, key, |path| {
@@ -224,6 +259,21 @@ fn settle_section(section: &'static Section, node: &mut Node, path: &mut String,
         }
         usable
     });
+}
+
+/// Settles what has no form.
+fn settle_any(node: &mut Node) {
+    node.mark = Mark::None;
+    match &mut node.value {
+        Value::Mapping(mapping) => {
+            mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
+            mapping
+                .iter_mut()
+                .for_each(|(_, entry)| settle_any(&mut entry.value));
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(settle_any),
+        _ => {}
+    }
 }
 
 /// Settles one value; `false` when it was reported and must go.
@@ -249,7 +299,8 @@ fn settle_value(kind: &'static Kind, node: &mut Node, path: &mut String, sink: &
                 });
             }
         }
-        Kind::Pairs(_) | Kind::Options => {
+        Kind::Any | Kind::Options => settle_any(node),
+        Kind::Pairs(_) => {
             if let Some(mapping) = node.as_mapping_mut() {
                 mapping.retain(|_, entry| entry.value.mark != Mark::Reset);
                 mapping

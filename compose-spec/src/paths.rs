@@ -14,13 +14,13 @@ use crate::{
 /// Paths as they were written, by place and absolute path.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    notes: HashMap<(Span, Rc<str>), (String, PathBuf)>,
+    notes: HashMap<(Span, Rc<str>), Option<String>>,
 }
 
 impl Written {
-    /// Notes that `absolute` was written as `path`, to start from `base`.
-    pub(crate) fn note(&mut self, span: Span, absolute: &str, path: &str, base: &Path) {
-        let note = (path.to_owned(), base.to_path_buf());
+    /// Notes that `absolute` was written as `path`; `None` when it starts from the directory of another file.
+    pub(crate) fn note(&mut self, span: Span, absolute: &str, path: Option<&str>) {
+        let note = path.map(str::to_owned);
         self.notes.insert((span, absolute.into()), note);
     }
 
@@ -28,11 +28,10 @@ impl Written {
     pub(crate) fn restore(&self, node: &mut Node, directory: &Path) {
         match &mut node.value {
             Value::Text(text) => {
-                if let Some((path, base)) = self.notes.get(&(node.span, Rc::clone(text))) {
-                    *text = if base == directory {
-                        path.as_str().into()
-                    } else {
-                        shown(Path::new(&**text), directory).into()
+                if let Some(path) = self.notes.get(&(node.span, Rc::clone(text))) {
+                    *text = match path {
+                        Some(path) => path.as_str().into(),
+                        None => shown(Path::new(&**text), directory).into(),
                     };
                 }
             }

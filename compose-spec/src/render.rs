@@ -63,12 +63,25 @@ fn value(kind: &'static Kind, node: &Node) -> Json {
             section(inner, node)
         }
         (Kind::Either(_, inner), Value::Mapping(_)) => section(inner, node),
+        // Compose has no other way to write a limit of zero.
+        (Kind::Map(map), Value::Mapping(limits))
+            if matches!(map.value, Kind::Either(Kind::Int(..), _)) =>
+        {
+            sorted(limits, |node| match node.value {
+                Value::Int(0) => serde_json::json!({"soft": 0, "hard": 0}),
+                _ => value(&map.value, node),
+            })
+        }
         (Kind::Map(map), Value::Mapping(mapping)) => {
             sorted(mapping, |node| value(&map.value, node))
         }
         (Kind::Values, Value::Text(_)) => Json::Array(vec![any(node)]),
         (Kind::Pairs(Pairs::Ssh), Value::Mapping(keys)) => ssh(keys),
-        (Kind::Pairs(_) | Kind::Options, Value::Mapping(mapping)) => sorted(mapping, any),
+        (Kind::Options, Value::Mapping(mapping)) => sorted(mapping, |node| match node.value {
+            Value::Null => Json::String(String::new()),
+            _ => any(node),
+        }),
+        (Kind::Pairs(_), Value::Mapping(mapping)) => sorted(mapping, any),
         (Kind::List(list), Value::Sequence(items)) => {
             Json::Array(items.iter().map(|item| value(&list.item, item)).collect())
         }

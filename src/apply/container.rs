@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use runtime::{cgroup::Cgroup, monitor::protocol::Request};
+use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
 
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
-    places,
+    hooks, mounts, places,
     queue::Done,
     storage, users, volumes,
 };
@@ -89,6 +89,7 @@ pub(super) async fn create(
         }
     })?;
     drop(held);
+    context.journal.did(&lowered.record, "create", &[]);
     Ok(Done {
         text: Some("created".to_owned()),
         container: Some(id),
@@ -110,10 +111,22 @@ pub(super) async fn start(
         service: service.clone(),
         source,
     };
+    if places::rejoin(context, &mut record)? {
+        let directory = context.root.container(id);
+        store::write_json(&directory.join("spec.json"), &record.spec).map_err(ApplyError::Store)?;
+        store::write_json(&directory.join("record.json"), &record).map_err(ApplyError::Store)?;
+    }
+    hooks::begin(context, &record)?;
+    // Until it is live: what it has is then not unmounted.
+    let _held = storage::hold_volumes(context, &record.name).await?;
+    for volume in &record.volumes {
+        mounts::ensure(context, volume).await?;
+    }
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;
     }
+    files::write_links(context, &record, &networks)?;
     let mut sockets = Vec::new();
     if !record.endpoints.is_empty() {
         let attached = context.fabric.attach(&record).await.map_err(wire)?;
@@ -129,7 +142,12 @@ pub(super) async fn start(
             for warning in warnings {
                 job.warn(format!("{}: {warning}", record.name)).await;
             }
-            Ok(Done::text("started"))
+            // With hooks it counts as started once they have been run.
+            Ok(if record.wanted.post_start.is_empty() {
+                Done::text("started")
+            } else {
+                Done::default()
+            })
         }
         Err(error) => {
             if let Err(undo) = context.fabric.detach(id).await {
@@ -150,7 +168,12 @@ async fn start_monitor(
     let start = Start {
         program: context.program.clone(),
         directory: context.root.container(&record.id),
-        await_attach: job.attach_one_offs && matches!(record.role, ContainerRole::OneOff { .. }),
+        await_attach: match record.role {
+            ContainerRole::Replica(_) => false,
+            ContainerRole::OneOff { .. } => job.attach_one_offs,
+            // Its output is what tells why it fails.
+            ContainerRole::Init { .. } => true,
+        },
         supervisor: context.supervisor.clone(),
     };
     let started = container::spawn_monitor(&start)
@@ -164,9 +187,17 @@ async fn start_monitor(
         source,
     };
     match context.live.follow(&record.id).await {
-        Ok(_) => {}
+        Ok(status) => {
+            let state = status.borrow().state.clone();
+            context.journal.look(record, &state);
+        }
         // A process that ended at once took its monitor with it: that is a state, not a failure of the start.
-        Err(_) if !is_live(context, &record.id)? => return Ok(started.warnings),
+        Err(_) if !is_live(context, &record.id)? => {
+            context
+                .journal
+                .look(record, &read_state(context, &record.id)?);
+            return Ok(started.warnings);
+        }
         Err(source) => return Err(monitor(source)),
     }
     if !sockets.is_empty() {
@@ -208,22 +239,38 @@ pub(super) async fn stop(
     };
     job.working(subject, "stopping").await;
     let name = record.name.clone();
-    if is_live(context, id)? {
+    let state = read_state(context, id)?;
+    if state.is_live() {
+        let left = match hooks::pre_stop(context, job, &record, (&state, grace_ms)).await {
+            Ok(left) => left,
+            // It ended by itself in between: there is nothing left to prepare for.
+            Err(ApplyError::Hook { .. }) if !is_live(context, id)? => None,
+            Err(error) => return Err(error),
+        };
+        let signal = ("signal", record.spec.stop.signal.to_string());
+        context.journal.did(&record, "kill", &[signal]);
+        let left = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let request = Request::Stop {
             signal: None,
-            grace_ms,
+            grace_ms: left.or(grace_ms),
         };
         match context.live.call(id, &request, &[]).await {
             Ok(()) => {}
             // It ended by itself in between.
             Err(_) if !is_live(context, id)? => {}
             Err(source) => {
+                hooks::forget_pre_stop(context, &record)?;
                 let intent = format!("stop container `{name}`");
                 return Err(ApplyError::Monitor { intent, source });
             }
         }
     }
     monitor_left(context, &record).await?;
+    if state.is_live() {
+        // Its end may not have come through the monitor's connection yet.
+        context.journal.look(&record, &read_state(context, id)?);
+        context.journal.did(&record, "stop", &[]);
+    }
     Ok(Done::text("stopped"))
 }
 
@@ -233,7 +280,9 @@ pub(super) async fn kill(
     id: &ContainerId,
     signal: i32,
 ) -> Result<Done, ApplyError> {
-    ask(context, id, Request::Kill { signal }, "kill").await?;
+    let record = ask(context, id, Request::Kill { signal }, "kill").await?;
+    let signal = ("signal", signal.to_string());
+    context.journal.did(&record, "kill", &[signal]);
     Ok(Done::text("killed"))
 }
 
@@ -287,6 +336,7 @@ pub(super) async fn remove(
     directories
         .await
         .expect("removing directories does not panic")?;
+    context.journal.did(&record, "destroy", &[]);
     for volume in volumes {
         match volumes::remove(&context.root, volume).await {
             Err(error) if error.is_refusal() => job.warn(format!("{error}: it is kept")).await,
@@ -323,25 +373,28 @@ async fn ask(
     id: &ContainerId,
     request: Request,
     verb: &str,
-) -> Result<(), ApplyError> {
+) -> Result<ContainerRecord, ApplyError> {
     let record = find(context, id)?;
-    context
-        .live
-        .call(id, &request, &[])
-        .await
-        .map_err(|source| ApplyError::Monitor {
+    match context.live.call(id, &request, &[]).await {
+        Ok(()) => Ok(record),
+        Err(source) => Err(ApplyError::Monitor {
             intent: format!("{verb} container `{}`", record.name),
             source,
-        })
+        }),
+    }
 }
 
 fn is_live(context: &Context, id: &ContainerId) -> Result<bool, ApplyError> {
-    let (state, _) =
-        container::read_state(&context.root, id).map_err(|source| ApplyError::Container {
+    Ok(read_state(context, id)?.is_live())
+}
+
+fn read_state(context: &Context, id: &ContainerId) -> Result<ContainerState, ApplyError> {
+    container::read_state(&context.root, id)
+        .map(|(state, _)| state)
+        .map_err(|source| ApplyError::Container {
             name: id.short().to_owned(),
             source,
-        })?;
-    Ok(state.is_live())
+        })
 }
 
 fn read(context: &Context, id: &ContainerId) -> Result<Option<ContainerRecord>, ApplyError> {

@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::BuildNetwork;
 use crate::{
     build::Engine,
-    container::{Live, Steps},
+    container::{Live, Steps, journal::Journal},
     image::ImageStore,
     model::{RegistryAccess, Subject},
     network::Fabric,
@@ -28,10 +29,14 @@ pub struct Context {
     pub fabric: Fabric,
     /// Connections to monitors.
     pub live: Live,
+    /// What happens, for `stack events`.
+    pub journal: Journal,
     /// Runs build steps.
     pub steps: Steps,
     /// What builds share.
     pub engine: Engine,
+    /// The network of build steps.
+    pub build_network: BuildNetwork,
     /// The `stack` program, for monitors.
     pub program: PathBuf,
     /// Command line that starts a supervisor, for monitors.
@@ -51,6 +56,8 @@ pub struct Job {
     pub attach_one_offs: bool,
     /// Memory limit of RUN steps in bytes; `None` = none.
     pub build_memory_bytes: Option<u64>,
+    /// Images are built for every platform of their section, not only for the one that runs here.
+    pub all_platforms: bool,
     /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
     pub access: Option<Arc<RegistryAccess>>,
 }
@@ -68,6 +75,7 @@ impl Job {
             cancel: cancel.clone(),
             attach_one_offs: false,
             build_memory_bytes: None,
+            all_platforms: false,
             access: None,
         }
     }

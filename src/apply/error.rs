@@ -8,7 +8,7 @@ use super::VolumeChangeError;
 use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
-    image::{ImageError, PullError, SettingsError},
+    image::{ImageError, PullError, ResolveError, SettingsError},
     model::{Subject, chain},
     network::NetworkError,
     plan::lower::LowerError,
@@ -82,6 +82,15 @@ pub enum ApplyError {
         /// What happened.
         #[source]
         source: NetworkError,
+    },
+    /// The server of a volume has no address.
+    #[error("find the server of volume `{name}`")]
+    VolumeServer {
+        /// The volume.
+        name: String,
+        /// What happened.
+        #[source]
+        source: ResolveError,
     },
     /// A volume could not be made, filled or removed.
     #[error("volume `{name}`")]
@@ -161,6 +170,22 @@ pub enum ApplyError {
         /// Short id.
         id: String,
     },
+    /// Another container is named whose namespaces or mounts are wanted, and there is none.
+    #[error("there is no container `{name}`, whose namespaces or mounts are asked for")]
+    OwnerMissing {
+        /// As written.
+        name: String,
+    },
+    /// A container outside of the project cannot be linked.
+    #[error("{path}: link `{name}`: {reason}")]
+    Link {
+        /// Where it is written: `services.web.external_links[0]`.
+        path: String,
+        /// Name of the container.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A bind mount's source is missing or cannot be made.
     #[error("bind mount of `{name}`")]
     Bind {
@@ -194,6 +219,18 @@ pub enum ApplyError {
         /// What happened.
         #[source]
         source: runtime::cgroup::CgroupError,
+    },
+    /// A hook failed.
+    #[error("{path} of container `{name}` {reason}")]
+    Hook {
+        /// Where it is written: `services.web.post_start[0]`.
+        path: String,
+        /// Name of the container.
+        name: String,
+        /// `exited with status 3`.
+        reason: String,
+        /// The last lines that it wrote.
+        log: Vec<String>,
     },
     /// The container still runs.
     #[error("container `{name}` still runs")]
@@ -295,6 +332,11 @@ impl ApplyError {
         }
     }
 
+    /// Whether a hook of the user's said that a container must not be stopped.
+    pub fn is_veto(&self) -> bool {
+        matches!(self, Self::Hook { path, .. } if path.contains(".pre_stop["))
+    }
+
     fn kind(&self) -> FailureKind {
         match self {
             Self::Pull(_)
@@ -327,6 +369,16 @@ impl ApplyError {
             } => {
                 vec![format!("look at {}", log.display())]
             }
+            Self::Hook { .. } if self.is_veto() => {
+                vec![
+                    "the container goes on; `--timeout` gives its hooks more time, `stack kill` ends it without them".to_owned(),
+                ]
+            }
+            Self::Hook { path, name, .. } if path.contains(".pre_start[") => {
+                vec![format!(
+                    "`{name}` is kept for inspection until the next start"
+                )]
+            }
             Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
             Self::Pull(error) => error.hints(),
             Self::VolumeChange(error) => error.hints(),
@@ -338,7 +390,8 @@ impl ApplyError {
         match self {
             Self::DependencyExited { log, .. }
             | Self::Unhealthy { log, .. }
-            | Self::NotCompleted { log, .. } => log.clone(),
+            | Self::NotCompleted { log, .. }
+            | Self::Hook { log, .. } => log.clone(),
             Self::Build { source, .. } => source.last_output().to_vec(),
             _ => Vec::new(),
         }
@@ -357,7 +410,9 @@ impl ApplyError {
     fn config_path(&self) -> Option<String> {
         match self {
             Self::Lower { sources, .. } => sources.first().map(|error| error.path.clone()),
-            Self::Bind { path, .. } => Some(path.clone()),
+            Self::Bind { path, .. } | Self::Hook { path, .. } | Self::Link { path, .. } => {
+                Some(path.clone())
+            }
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use compose_spec::model::ExtraHost;
 use runtime::{security::seccomp::program, spec::Seccomp};
 use tempfile::TempDir;
 
@@ -28,7 +29,7 @@ pub(super) struct Written {
 impl Written {
     /// Returns the directory to move into the container.
     pub(super) fn path(&self) -> PathBuf {
-        self.directory.path().join("files")
+        self.directory.path().to_owned()
     }
 }
 
@@ -72,7 +73,7 @@ pub(super) fn write(
         .iter()
         .map(|file| generate(lowered, sources, file))
         .collect::<Result<Vec<_>, _>>()?;
-    container::write_files(&directory.path().join("files"), &files).map_err(io_error)?;
+    container::write_files(directory.path(), &files).map_err(io_error)?;
     Ok(Written { directory })
 }
 
@@ -102,6 +103,53 @@ fn generate(
         mode: file.mode,
         owner: (file.uid, file.gid),
     })
+}
+
+/// Writes the hosts file of a container that is about to be started and has `external_links`: their addresses are those of this moment, as in Docker.
+pub(super) fn write_links(
+    context: &Context,
+    record: &ContainerRecord,
+    networks: &[NetworkRecord],
+) -> Result<(), ApplyError> {
+    if record.wanted.external_links.is_empty() {
+        return Ok(());
+    }
+    let mut linked = record.clone();
+    linked.wanted.extra_hosts.extend(links(context, record)?);
+    let path = context.root.container(&record.id).join("files/hosts");
+    fs_err::write(path, hosts(&linked, networks)).map_err(|source| ApplyError::Files {
+        name: record.name.clone(),
+        source,
+    })
+}
+
+fn links(context: &Context, record: &ContainerRecord) -> Result<Vec<ExtraHost>, ApplyError> {
+    let others = container::read_all(&context.root).map_err(|source| ApplyError::Container {
+        name: record.name.clone(),
+        source,
+    })?;
+    let mut hosts = Vec::new();
+    for (index, link) in record.wanted.external_links.iter().enumerate() {
+        let refused = |reason: &str| ApplyError::Link {
+            path: format!("services.{}.external_links[{index}]", record.service),
+            name: link.container.clone(),
+            reason: reason.to_owned(),
+        };
+        let other = others
+            .iter()
+            .find(|other| other.name == link.container || other.id.as_str() == link.container)
+            .ok_or_else(|| refused("there is no such container"))?;
+        let shared = record.endpoints.iter().find_map(|own| {
+            let mut theirs = other.endpoints.iter();
+            theirs.find(|endpoint| endpoint.network == own.network)
+        });
+        let endpoint = shared.ok_or_else(|| refused("it is on none of the service's networks"))?;
+        hosts.push(ExtraHost {
+            host: link.alias.clone(),
+            address: endpoint.address.to_string(),
+        });
+    }
+    Ok(hosts)
 }
 
 fn hosts(record: &ContainerRecord, networks: &[NetworkRecord]) -> String {

@@ -10,7 +10,9 @@ use petgraph::{Direction, visit::EdgeRef};
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
-use super::{ApplyError, Context, Failure, Job, container, image, storage, wait};
+use super::{
+    ApplyError, Context, Failure, Job, build, container, hooks, image, init, storage, wait,
+};
 use crate::{
     model::{ContainerId, Subject},
     plan::{Action, ContainerRef, Edge, Plan, Step, StepId},
@@ -224,7 +226,7 @@ async fn act(
             .await
         }
         Action::BuildImage { service, tag } => {
-            image::build(context, job, subject, service, tag).await
+            build::build(context, job, subject, service, tag).await
         }
         Action::RemoveImage { reference } => image::remove(context, reference).await,
         Action::EnsureNetwork(record) => storage::ensure_network(context, record).await,
@@ -234,8 +236,17 @@ async fn act(
         Action::CreateContainer(new) => {
             container::create(context, job, subject, new, |owner| resolve(owner, made)).await
         }
+        Action::RunInit { new, replica } => {
+            let owner = |owner: &ContainerRef| resolve(owner, made);
+            let replica = resolve(replica, made);
+            Box::pin(init::run(context, job, subject, (new, &replica), owner)).await
+        }
+        Action::AwaitInit { id } => init::follow(context, job, subject, id).await,
         Action::StartContainer { container } => {
             container::start(context, job, subject, &resolve(container, made)).await
+        }
+        Action::PostStart { container } => {
+            hooks::post_start(context, job, subject, &resolve(container, made)).await
         }
         Action::StopContainer { id, grace_ms } => {
             container::stop(context, job, subject, id, *grace_ms).await

@@ -101,6 +101,7 @@ pub fn change_volumes(
                 driver,
                 driver_opts: options,
                 labels,
+                extensions: indexmap::IndexMap::new(),
             };
             volume.name = name.unwrap_or_else(|| {
                 volume
@@ -135,6 +136,9 @@ pub fn change_volumes(
             volume::rename(root, &from, to)?;
             Ok(true)
         }),
+        VolumeRequest::Backup { .. }
+        | VolumeRequest::Copy { .. }
+        | VolumeRequest::Restore { .. } => unreachable!("they are carried out by `backup`"),
         VolumeRequest::Protect { names, protected } => each(names, |name| {
             volume::set_protected(root, name, protected)?;
             Ok(true)
@@ -152,8 +156,7 @@ pub(super) async fn remove(root: &Root, name: &str) -> Result<(), VolumeChangeEr
 
 /// Tells whether a container has a volume, mounted or not.
 fn uses(container: &ContainerRecord, volume: &str) -> bool {
-    let mut anonymous = container.anonymous_volumes.values();
-    container.volumes.iter().any(|name| name == volume) || anonymous.any(|name| name == volume)
+    container.used_volumes().any(|name| name == volume)
 }
 
 fn each(
@@ -237,13 +240,22 @@ fn measure(root: &Root, name: &str) -> Result<u64, VolumeError> {
         })
 }
 
-fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {
-    let records = container::read_all(root).map_err(|source| VolumeChangeError::Users {
-        name: name.to_owned(),
+/// Returns the containers that have one of the volumes, running or not.
+pub(super) fn users(
+    root: &Root,
+    names: &[String],
+) -> Result<Vec<ContainerRecord>, VolumeChangeError> {
+    let mut records = container::read_all(root).map_err(|source| VolumeChangeError::Users {
+        name: names.join(", "),
         source,
     })?;
-    let users = records.iter().filter(|container| uses(container, name));
-    let users: Vec<String> = users.map(|container| container.name.clone()).collect();
+    records.retain(|container| names.iter().any(|name| uses(container, name)));
+    Ok(records)
+}
+
+fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {
+    let users = users(root, &[name.to_owned()])?;
+    let users: Vec<String> = users.into_iter().map(|container| container.name).collect();
     if users.is_empty() {
         return Ok(());
     }
@@ -253,7 +265,7 @@ fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {
     })
 }
 
-fn known(root: &Root, name: &str) -> Result<VolumeRecord, VolumeError> {
+pub(super) fn known(root: &Root, name: &str) -> Result<VolumeRecord, VolumeError> {
     volume::find(root, name)?.ok_or_else(|| VolumeError::Missing {
         name: name.to_owned(),
     })

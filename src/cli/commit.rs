@@ -122,6 +122,8 @@ fn find(
 fn replica(container: &ObservedContainer) -> Option<u32> {
     match container.record.role {
         crate::model::ContainerRole::Replica(number) => Some(number),
-        crate::model::ContainerRole::OneOff { .. } => None,
+        crate::model::ContainerRole::OneOff { .. } | crate::model::ContainerRole::Init { .. } => {
+            None
+        }
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Arguments {
 
 /// One side of a copy.
 #[derive(Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Stream,
     Host(String),
     Container { service: String, path: String },
@@ -60,7 +60,7 @@ enum Side {
 
 impl Side {
     /// As docker: what begins with `/` or `.` is a path of this machine, also with a colon in it.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         if text == STREAM {
             return Self::Stream;
         }
@@ -151,30 +151,9 @@ fn from_container(
         .open(arguments.follow_link)
         .map_err(|error| failed(&error))?;
     let Side::Host(target) = target else {
-        if io::stdout().is_terminal() {
-            return Err(Failure::Usage(
-                "a tar stream is nothing for a terminal: send it to a file or a program".into(),
-            ));
-        }
-        let base = source.name().filter(|_| !source.is_content());
-        let packed = pack(
-            &opened,
-            Path::new(&base.unwrap_or_default()),
-            io::stdout().lock(),
-            source.users(),
-        )
-        .map_err(|error| failed(&error))?;
-        skipped(session, &packed.skipped);
-        return Ok(());
+        return stream_out(session, (&source, &opened), failed);
     };
-    let owners = if arguments.archive {
-        Owners::Kept
-    } else {
-        Owners::Fixed(
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        )
-    };
+    let owners = own(arguments.archive);
     let target =
         Place::host(target, &session.settings.working_dir).map_err(|error| failed(&error))?;
     let copied = copy(&source, &opened, &target, owners).map_err(|error| failed(&error))?;
@@ -185,6 +164,41 @@ fn from_container(
         &target.path().display().to_string(),
     );
     Ok(())
+}
+
+/// Writes a tar stream of a source to standard output.
+pub(super) fn stream_out(
+    session: &Session<'_>,
+    (source, opened): (&Place, &OwnedFd),
+    failed: impl Fn(&CopyError) -> Failure,
+) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::Usage(
+            "a tar stream is nothing for a terminal: send it to a file or a program".into(),
+        ));
+    }
+    let base = source.name().filter(|_| !source.is_content());
+    let name = base.unwrap_or_default();
+    let packed = pack(
+        opened,
+        Path::new(&name),
+        io::stdout().lock(),
+        source.users(),
+    )
+    .map_err(|error| failed(&error))?;
+    skipped(session, &packed.skipped);
+    Ok(())
+}
+
+/// Returns the owners of what comes to this machine: as they are, or whoever calls.
+pub(super) fn own(kept: bool) -> Owners {
+    if kept {
+        return Owners::Kept;
+    }
+    Owners::Fixed(
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
 }
 
 fn to_container(
@@ -264,7 +278,7 @@ fn landing(source: &Place, is_directory: bool, target: &Place) -> Result<Landing
 }
 
 /// Packs on a thread, unpacks on this one.
-fn copy(
+pub(super) fn copy(
     source: &Place,
     opened: &OwnedFd,
     target: &Place,
@@ -320,7 +334,7 @@ fn transfer(
     })
 }
 
-fn report(session: &Session<'_>, copied: &Extracted, from: &str, to: &str) {
+pub(super) fn report(session: &Session<'_>, copied: &Extracted, from: &str, to: &str) {
     skipped(session, &copied.skipped);
     let noun = if copied.entries == 1 {
         "entry"
@@ -334,7 +348,7 @@ fn report(session: &Session<'_>, copied: &Extracted, from: &str, to: &str) {
     ));
 }
 
-fn skipped(session: &Session<'_>, paths: &[PathBuf]) {
+pub(super) fn skipped(session: &Session<'_>, paths: &[PathBuf]) {
     for path in paths {
         let shown = if path.as_os_str() == OsStr::new("") {
             "the source".to_owned()

@@ -11,6 +11,7 @@
 //! | 6 | time was up |
 //! | 7 | a port, name or lock is taken |
 //! | 8 | not permitted, or not possible on this host |
+//! | 9 | `image scan` found vulnerabilities |
 //! | 125, 126, 127 | `run`, `exec`: could not be started; not executable; not found |
 //! | 130 | interrupted |
 //! | others | the container's own, for `run`, `exec` and `up --exit-code-from` |

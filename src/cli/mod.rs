@@ -15,6 +15,7 @@ mod cp;
 mod disk;
 mod doctor;
 mod down;
+mod events;
 mod exec;
 mod explain;
 mod failure;
@@ -34,6 +35,7 @@ mod ps;
 mod pull;
 mod push;
 mod rehearse;
+mod removal;
 mod run;
 mod search;
 mod session;
@@ -74,7 +76,7 @@ const OCI_PROGRAM: &str = "stack-oci";
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid Compose file, 4 image not pulled or built,
 5 service not ready, 6 time is up, 7 port, name or lock taken, 8 not possible on this host,
-130 interrupted; `run`, `exec` and `up --exit-code-from` end with the container's own code.";
+9 vulnerabilities found, 130 interrupted; `run`, `exec` and `up --exit-code-from` end with the container's own code.";
 
 /// Makes a Compose file true on this machine, and keeps it true
 #[derive(Debug, Parser)]
@@ -102,6 +104,7 @@ enum Command {
     Create(up::CreateArguments),
     Doctor(doctor::Arguments),
     Down(down::Arguments),
+    Events(events::Arguments),
     Exec(exec::Arguments),
     Explain(explain::Arguments),
     Export(commit::ExportArguments),
@@ -243,6 +246,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Create(arguments) => up::create(session, arguments),
         Command::Doctor(arguments) => doctor::run(session, arguments),
         Command::Down(arguments) => down::run(session, arguments),
+        Command::Events(arguments) => events::run(session, arguments),
         Command::Exec(arguments) => exec::run(session, arguments),
         Command::Explain(arguments) => explain::run(session, arguments),
         Command::Export(arguments) => commit::export(session, arguments),

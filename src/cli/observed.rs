@@ -5,11 +5,11 @@ use compose_spec::model::ServiceName;
 use super::{failure::Failure, session::no_container};
 use crate::model::{ContainerRole, ObservedContainer};
 
-/// Returns the replica number; `None` for a one-off.
+/// Returns the replica number; `None` for a one-off or an init container.
 pub(super) fn replica(container: &ObservedContainer) -> Option<u32> {
     match container.record.role {
         ContainerRole::Replica(number) => Some(number),
-        ContainerRole::OneOff { .. } => None,
+        ContainerRole::OneOff { .. } | ContainerRole::Init { .. } => None,
     }
 }
 

@@ -82,6 +82,7 @@ pub(crate) fn container(
             published: Vec::new(),
             anonymous_volumes: IndexMap::new(),
             volumes: Vec::new(),
+            shared_mounts: Vec::new(),
             mounted_images: Vec::new(),
             labels: IndexMap::new(),
             created: Timestamp(1_767_323_045_000),
@@ -90,6 +91,7 @@ pub(crate) fn container(
         state,
         restarts: 0,
         network_intact: true,
+        post_start: crate::model::PostStart::Over,
     }
 }
 

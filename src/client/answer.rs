@@ -3,6 +3,7 @@
 use std::io;
 
 use super::LINE_BYTES_MAX;
+use crate::protocol::{VERSION, VERSION_HEADER};
 
 /// Longest header.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -13,16 +14,30 @@ pub(super) struct Answer {
     buffer: Vec<u8>,
     /// `None` until the header is complete.
     code: Option<u16>,
+    /// Version of the protocol that its header tells.
+    version: Option<u32>,
 }
 
 /// A status other than 200, with the body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) code: u16,
+    /// Version of the protocol; supervisors before version 3 tell it in the text of the refusal only.
+    pub(super) version: Option<u32>,
     pub(super) body: String,
 }
 
 impl Status {
+    /// Returns whether a supervisor of an older protocol refused the call for that reason.
+    pub(super) fn is_older(&self) -> bool {
+        let told = || {
+            let message = self.message();
+            message.rsplit(' ').next()?.parse().ok()
+        };
+        let version: Option<u32> = self.version.or_else(told);
+        self.code == 426 && version.is_some_and(|version| version < VERSION)
+    }
+
     /// Returns the text of `{"error": "…"}`, or the body as it is.
     pub(super) fn message(&self) -> String {
         serde_json::from_str::<serde_json::Value>(&self.body)
@@ -69,6 +84,7 @@ impl Answer {
         let code = self.code.filter(|code| *code != 200)?;
         Some(Status {
             code,
+            version: self.version,
             body: String::from_utf8_lossy(&self.buffer).into_owned(),
         })
     }
@@ -85,6 +101,7 @@ impl Answer {
             Some(status_code(&self.buffer[..length]).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP")
             })?);
+        self.version = version(&self.buffer[..length]);
         self.buffer.drain(..length + 4);
         Ok(())
     }
@@ -95,6 +112,16 @@ fn status_code(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head).ok()?.lines().next()?;
     let rest = line.strip_prefix("HTTP/1.")?;
     rest.split(' ').nth(1)?.parse().ok()
+}
+
+/// Reads the version from the header.
+fn version(head: &[u8]) -> Option<u32> {
+    let mut lines = std::str::from_utf8(head).ok()?.lines();
+    lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(VERSION_HEADER)
+            .then(|| value.trim().parse().ok())?
+    })
 }
 
 fn within_limit(length: usize, limit: usize) -> io::Result<()> {

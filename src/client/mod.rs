@@ -19,6 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
 use crate::{
     model::RegistryAccess,
     protocol::{self, Event, Request, VERSION},
@@ -63,8 +65,11 @@ pub enum ClientError {
         /// Its log.
         log: PathBuf,
     },
-    /// The running supervisor is of another version.
-    #[error("the running supervisor is of another version than this program: {message}")]
+    /// The running supervisor is older and does not leave.
+    #[error("replace the running supervisor, which is older than this program")]
+    Replace(#[source] io::Error),
+    /// The running supervisor is newer.
+    #[error("the running supervisor is newer than this program: {message}")]
     Version {
         /// What it says.
         message: String,
@@ -104,7 +109,7 @@ impl ClientError {
                 vec![format!("see `{}`", log.display())]
             }
             Self::Version { .. } => {
-                vec!["end the running supervisor (containers go on) and repeat the command".into()]
+                vec!["use the newer program, or end the supervisor (containers go on)".into()]
             }
             _ => Vec::new(),
         }
@@ -145,10 +150,11 @@ impl Call {
     /// Returns the next event, waiting for it; the last one is [`Event::Finished`].
     pub fn next_event(&mut self) -> Result<Event, ClientError> {
         loop {
-            if let Some(event) = self.pop()? {
-                return Ok(event);
+            match self.pop()? {
+                Some(Event::Leaving) => self.ask_next()?,
+                Some(event) => return Ok(event),
+                None => self.fill()?,
             }
-            self.fill()?;
         }
     }
 
@@ -157,6 +163,10 @@ impl Call {
         self.fill()?;
         let mut events = Vec::new();
         while let Some(event) = self.pop()? {
+            if event == Event::Leaving {
+                self.ask_next()?;
+                break;
+            }
             events.push(event);
         }
         Ok(events)
@@ -182,18 +192,35 @@ impl Call {
     /// call was not begun either, and the next one gets it.
     fn end(&mut self) -> Result<(), ClientError> {
         if self.answer.is_empty() && self.attempts > 0 {
-            self.attempts -= 1;
-            pause(RETRY_PAUSE);
-            self.stream = self.message.send(&self.root)?;
-            return Ok(());
+            return self.ask_next();
         }
-        Err(match self.answer.end() {
-            Some(status) => self.refusal(&status),
-            None => ClientError::CutOff {
-                call: self.message.name.clone(),
-                log: self.root.supervisor_log(),
-            },
-        })
+        let Some(status) = self.answer.end() else {
+            return Err(self.cut_off());
+        };
+        if status.is_older() && self.attempts > 0 {
+            end_older(&self.stream)?;
+            return self.ask_next();
+        }
+        Err(self.refusal(&status))
+    }
+
+    /// Sends the call to the supervisor that comes after one that leaves.
+    fn ask_next(&mut self) -> Result<(), ClientError> {
+        if self.attempts == 0 {
+            return Err(self.cut_off());
+        }
+        self.attempts -= 1;
+        pause(RETRY_PAUSE);
+        self.answer = Answer::default();
+        self.stream = self.message.send(&self.root)?;
+        Ok(())
+    }
+
+    fn cut_off(&self) -> ClientError {
+        ClientError::CutOff {
+            call: self.message.name.clone(),
+            log: self.root.supervisor_log(),
+        }
     }
 
     fn pop(&mut self) -> Result<Option<Event>, ClientError> {
@@ -217,6 +244,36 @@ impl Call {
 impl AsFd for Call {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+/// Asks the supervisor behind a connection, which speaks an older protocol, to leave, and returns once it has ended.
+///
+/// It has no call for that in every version, but every version leaves properly on SIGTERM: its monitors keep their containers running and do not
+/// start the next one.
+fn end_older(stream: &UnixStream) -> Result<(), ClientError> {
+    let replace = |errno: rustix::io::Errno| ClientError::Replace(errno.into());
+    // The process that listened, see SO_PEERCRED in unix(7).
+    let peer = rustix::net::sockopt::socket_peercred(stream).map_err(replace)?;
+    let process = match pidfd_open(peer.pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(replace(errno)),
+    };
+    match pidfd_send_signal(&process, Signal::TERM) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(replace(errno)),
+    }
+    let timeout = rustix::time::Timespec::try_from(START_TIMEOUT).expect("seconds fit");
+    let mut ended = [rustix::event::PollFd::new(
+        &process,
+        rustix::event::PollFlags::IN,
+    )];
+    match rustix::event::poll(&mut ended, Some(&timeout)) {
+        Ok(0) => Err(replace(rustix::io::Errno::TIMEDOUT)),
+        Ok(_) => Ok(()),
+        Err(errno) => Err(replace(errno)),
     }
 }
 
@@ -295,11 +352,10 @@ fn spawn(root: &Root) -> io::Result<std::process::Child> {
         .append(true)
         .open(root.supervisor_log())?;
     let command = supervisor_command(root);
-    // It makes itself the leader of a new session, see main.rs: that needs no code between fork and exec.
+    // It makes itself the leader of a new session and enters `/`, see main.rs: that needs no code between fork and exec.
     std::process::Command::new(&command[0])
         .args(&command[1..])
         .args(["--ready-fd", "1"])
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log.into_file())

@@ -81,7 +81,7 @@ fn a_call_is_http_and_its_answer_is_read_whatever_the_pieces() {
         request.starts_with("POST /v1/image_tag HTTP/1.0\r\n"),
         "{request}"
     );
-    assert!(request.contains("\r\nstack-protocol: 2\r\n"), "{request}");
+    assert!(request.contains("\r\nstack-protocol: 3\r\n"), "{request}");
     assert!(
         request.ends_with("\r\n\r\n{\"source\":\"a\",\"target\":\"b\"}"),
         "{request}"
@@ -140,6 +140,7 @@ fn what_is_not_http_is_refused() {
 fn a_supervisor_that_refuses_without_a_word_still_gives_a_message() {
     let status = |body: &str| Status {
         code: 404,
+        version: None,
         body: body.into(),
     };
     assert_eq!(status("").message(), "status 404");
@@ -164,4 +165,55 @@ fn a_supervisor_that_leaves_before_it_answers_is_asked_again() {
     let error = call(&root, &tag(), None).unwrap().next_event().unwrap_err();
     server.join().unwrap();
     assert!(matches!(error, ClientError::CutOff { .. }), "{error:?}");
+}
+
+#[test]
+fn a_call_that_was_not_begun_is_for_the_next_supervisor() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Root::below(directory.path());
+    let leaving: &[&str] = &["HTTP/1.0 200 OK\r\n\r\n{\"event\":\"leaving\"}\n"];
+    let good: &[&str] = &[
+        "HTTP/1.0 200 OK\r\n\r\n{\"event\":\"finished\",\"errors\":[],\"container\":null,\"names\":[]}\n",
+    ];
+    for receives in [false, true] {
+        let server = serve_all(&root, vec![leaving, leaving, good]);
+        let mut call = call(&root, &tag(), None).unwrap();
+        let event = if receives {
+            loop {
+                if let Some(event) = call.receive().unwrap().pop() {
+                    break event;
+                }
+            }
+        } else {
+            call.next_event().unwrap()
+        };
+        server.join().unwrap();
+        assert_eq!(event, Event::Finished(Outcome::default()));
+        fs_err::remove_file(root.supervisor_socket()).unwrap();
+    }
+}
+
+#[test]
+fn only_a_refusal_of_an_older_protocol_is_one_of_an_older_supervisor() {
+    for (head, body, is_older) in [
+        ("426 Upgrade Required\r\nStack-Protocol: 2", "x", true),
+        ("426 Upgrade Required\r\nstack-protocol: 3", "x 1", false),
+        ("426 Upgrade Required\r\nstack-protocol: 4", "", false),
+        (
+            "426 Upgrade Required",
+            "{\"error\":\"this supervisor speaks protocol 1\"}",
+            true,
+        ),
+        (
+            "426 Upgrade Required",
+            "{\"error\":\"this supervisor speaks protocol 9\"}",
+            false,
+        ),
+        ("400 Bad Request\r\nstack-protocol: 2", "", false),
+    ] {
+        let mut answer = Answer::default();
+        answer.push(format!("HTTP/1.0 {head}\r\n\r\n{body}").as_bytes());
+        assert_eq!(answer.line().unwrap(), None);
+        assert_eq!(answer.end().unwrap().is_older(), is_older, "{head} {body}");
+    }
 }

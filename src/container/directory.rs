@@ -8,6 +8,7 @@ use std::{
 use fs_err as fs;
 use runtime::spec::{ContainerState, StateRecord};
 
+use super::mount_points;
 use crate::{
     model::{ContainerId, ContainerRecord},
     store::{self, Root, StoreError},
@@ -48,6 +49,7 @@ pub fn create(root: &Root, record: &ContainerRecord, files: &Path) -> Result<(),
     };
     fs::create_dir_all(root.tmp()).map_err(io_error)?;
     fs::create_dir_all(root.containers()).map_err(io_error)?;
+    mount_points::ensure(root).map_err(io_error)?;
     let unfinished = tempfile::Builder::new()
         .prefix("container-")
         .tempdir_in(root.tmp())

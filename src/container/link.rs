@@ -149,7 +149,7 @@ impl Link {
         }
     }
 
-    fn broken(&self, source: io::Error) -> LinkError {
+    pub(super) fn broken(&self, source: io::Error) -> LinkError {
         LinkError::Broken {
             id: self.id.clone(),
             source,

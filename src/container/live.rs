@@ -37,6 +37,13 @@ pub struct Change {
     pub status: Status,
 }
 
+/// A container that stands still; its monitor thaws it when the connection closes.
+#[derive(Debug)]
+#[must_use = "the container runs on when this is dropped"]
+pub struct Frozen {
+    _link: Link,
+}
+
 /// The connections to all monitors. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Live {
@@ -98,6 +105,13 @@ impl Live {
         Link::connect(&self.inner.root.container(id))?
             .call(request, fds)
             .await
+    }
+
+    /// Freezes a running container for as long as what is returned lives, and no longer than this process does.
+    pub async fn freeze(&self, id: &ContainerId) -> Result<Frozen, LinkError> {
+        let link = Link::connect(&self.inner.root.container(id))?;
+        link.call(&Request::Freeze, &[]).await?;
+        Ok(Frozen { _link: link })
     }
 
     /// Returns the descriptors that a monitor holds, with their names.

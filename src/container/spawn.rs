@@ -100,7 +100,7 @@ pub async fn spawn_monitor(start: &Start) -> Result<Started, SpawnError> {
 #[expect(clippy::disallowed_methods, reason = "the product's own monitor")]
 fn monitor_command(start: &Start) -> tokio::process::Command {
     let mut command = std::process::Command::new(&start.program);
-    command.env_clear().current_dir("/").arg("monitor");
+    command.env_clear().arg("monitor");
     command
         .arg("--directory")
         .arg(&start.directory)

@@ -1,7 +1,7 @@
 //! One layer from compressed bytes to files, on two threads: one reads and inflates, one hashes and unpacks.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     os::fd::AsFd,
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -12,7 +12,8 @@ use fs_err as fs;
 use super::{
     decode::Decoder,
     digest::Hashing,
-    unpack::{Limits, UnpackError, Unpacked, unpack},
+    store::RECORD,
+    unpack::{Limits, Recording, TarError, UnpackError, Unpacked, unpack},
 };
 use crate::model::Digest;
 
@@ -56,29 +57,80 @@ pub(super) fn unpack_layer(
     compressed_bytes: u64,
     directory: &Path,
 ) -> Result<(Digest, Unpacked), LayerError> {
-    unpack_layer_recording(source, compressed_bytes, directory, None)
+    let (diff_id, unpacked) = run(source, compressed_bytes, directory, None, Sum::Wanted)?;
+    Ok((diff_id.expect("it was wanted"), unpacked))
 }
 
-/// As [`unpack_layer`], and writes the record from which the layer's stream can be made again out of its files.
+/// As [`unpack_layer`], into `fs` of a layer's directory, and writes the record beside it, from which the layer's stream
+/// can be made again out of its files.
 pub(super) fn unpack_layer_recording(
     source: &mut dyn Read,
     compressed_bytes: u64,
-    directory: &Path,
-    record: Option<&mut (dyn Write + Send)>,
+    layer: &Path,
 ) -> Result<(Digest, Unpacked), LayerError> {
+    let (diff_id, unpacked) = record(source, compressed_bytes, layer, Sum::Wanted)?;
+    Ok((diff_id.expect("it was wanted"), unpacked))
+}
+
+/// As [`unpack_layer_recording`], for a source that is not compressed and whose sum the caller takes: it is the diff id.
+pub(super) fn unpack_plain_recording(
+    source: &mut dyn Read,
+    bytes: u64,
+    layer: &Path,
+) -> Result<Unpacked, LayerError> {
+    Ok(record(source, bytes, layer, Sum::TakenElsewhere)?.1)
+}
+
+/// Who takes the sum of the plain stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sum {
+    Wanted,
+    TakenElsewhere,
+}
+
+fn record(
+    source: &mut dyn Read,
+    compressed_bytes: u64,
+    layer: &Path,
+    sum: Sum,
+) -> Result<(Option<Digest>, Unpacked), LayerError> {
+    let keep = |error| LayerError::Unpack(TarError::Record(error).into());
+    let beside = fs::File::open(layer).map_err(keep)?;
+    let mut out = fs::File::create(layer.join(RECORD)).map_err(keep)?;
+    let recording = Recording {
+        out: &mut out,
+        beside: beside.as_fd(),
+    };
+    let directory = layer.join("fs");
+    run(source, compressed_bytes, &directory, Some(recording), sum)
+}
+
+fn run(
+    source: &mut dyn Read,
+    compressed_bytes: u64,
+    directory: &Path,
+    recording: Option<Recording<'_>>,
+    sum: Sum,
+) -> Result<(Option<Digest>, Unpacked), LayerError> {
     let root = fs::File::open(directory).map_err(LayerError::Read)?;
     let limits = Limits::for_compressed(compressed_bytes);
     let (sender, receiver) = sync_channel(WAITING_MAX);
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
-            let mut stream = Hashing::new(Chunks {
+            let mut chunks = Chunks {
                 receiver,
                 chunk: Vec::new(),
                 at: 0,
-            });
-            let mut unpacked = unpack(&mut stream, root.as_fd(), &limits, record)?;
-            let (diff_id, stream_bytes, _) = stream.finish();
-            unpacked.stream_bytes = stream_bytes;
+                bytes: 0,
+            };
+            let (diff_id, mut unpacked) = if sum == Sum::Wanted {
+                let mut stream = Hashing::new(&mut chunks);
+                let unpacked = unpack(&mut stream, root.as_fd(), &limits, recording)?;
+                (Some(stream.finish().0), unpacked)
+            } else {
+                (None, unpack(&mut chunks, root.as_fd(), &limits, recording)?)
+            };
+            unpacked.stream_bytes = chunks.bytes;
             Ok::<_, UnpackError>((diff_id, unpacked))
         });
         let inflated = inflate(source, &sender);
@@ -126,6 +178,8 @@ struct Chunks {
     receiver: Receiver<Result<Vec<u8>, ()>>,
     chunk: Vec<u8>,
     at: usize,
+    /// Read so far.
+    bytes: u64,
 }
 
 impl Read for Chunks {
@@ -143,6 +197,7 @@ impl Read for Chunks {
         let count = buffer.len().min(self.chunk.len() - self.at);
         buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
         self.at += count;
+        self.bytes += count as u64;
         Ok(count)
     }
 }

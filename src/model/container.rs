@@ -42,6 +42,9 @@ pub struct ContainerRecord {
     pub anonymous_volumes: IndexMap<String, String>,
     /// Named volumes it mounts, full names.
     pub volumes: Vec<String>,
+    /// What it has by `volumes_from`, in the order of its entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_mounts: Vec<SharedMounts>,
     /// Images that it mounts (`type: image`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounted_images: Vec<ImageId>,
@@ -55,10 +58,30 @@ impl ContainerRecord {
     /// The schema version that this build writes.
     pub const VERSION: u32 = 1;
 
+    /// Returns every volume that must stay for it: named, anonymous, and those that it shares with another container.
+    pub fn used_volumes(&self) -> impl Iterator<Item = &String> {
+        let shared = self.shared_mounts.iter().flat_map(|mounts| &mounts.volumes);
+        self.volumes
+            .iter()
+            .chain(self.anonymous_volumes.values())
+            .chain(shared)
+    }
+
     /// Returns the images that must stay for it: its own, and those that it mounts.
     pub fn images(&self) -> impl Iterator<Item = &ImageId> {
         std::iter::once(&self.image).chain(&self.mounted_images)
     }
+}
+
+/// Mounts that a container has because another one has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedMounts {
+    /// The other one.
+    pub from: ContainerId,
+    /// Paths in the container.
+    pub targets: Vec<String>,
+    /// The volumes among them, full names: named and anonymous ones.
+    pub volumes: Vec<String>,
 }
 
 /// What a container is to its service.
@@ -73,6 +96,13 @@ pub enum ContainerRole {
         slug: String,
         /// Remove it when it has ended.
         remove: bool,
+    },
+    /// Made for an entry of the service's `pre_start`.
+    Init {
+        /// Number of the entry, from 0.
+        entry: u32,
+        /// The replica that it is run before.
+        replica: u32,
     },
 }
 

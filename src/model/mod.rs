@@ -4,12 +4,14 @@
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
 mod access;
+mod backup;
 pub mod base64;
 mod build_cache;
 mod cdi;
 mod container;
 pub mod docker_config;
 mod failure;
+mod hooks;
 mod host;
 mod id;
 mod image;
@@ -24,10 +26,14 @@ mod volume;
 pub use access::{
     Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
 };
+pub use backup::{BackedUpVolume, BackupCount, BackupHead, BackupSummary};
 pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
 pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
-pub use container::{ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress};
+pub use container::{
+    ContainerRecord, ContainerRole, EndpointRecord, PublishedAddress, SharedMounts,
+};
 pub use failure::{FailureKind, chain};
+pub use hooks::{HookRecord, PostStart};
 pub use host::{HostFacts, UserRange};
 pub use id::{ContainerId, Digest, ImageId, InvalidId};
 pub use image::{
@@ -42,4 +48,4 @@ pub use observed::{HostUse, Observed, ObservedContainer, ObservedVolume, PortUse
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
-pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeRecord};
+pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeMount, VolumeRecord};

@@ -10,7 +10,7 @@ use compose_spec::model::PortProtocol;
 use runtime::spec::ContainerState;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerRecord, ImageRecord, NetworkRecord, Timestamp, VolumeRecord};
+use super::{ContainerRecord, ImageRecord, NetworkRecord, PostStart, Timestamp, VolumeRecord};
 
 /// What is there for one project, and what of the host it must avoid.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct ObservedContainer {
     pub restarts: u32,
     /// Whether its kernel-side network (netns, endpoints) is as recorded.
     pub network_intact: bool,
+    /// How far its start has come: while it runs.
+    #[serde(default)]
+    pub post_start: PostStart,
 }
 
 /// A volume and who has it.
@@ -55,6 +58,9 @@ pub struct ObservedVolume {
     pub mountpoint: PathBuf,
     /// Names of the containers that have it, running or not.
     pub users: Vec<String>,
+    /// Its driver options name a file system that is not mounted now: nothing of its data is to be seen.
+    #[serde(default)]
+    pub detached: bool,
 }
 
 /// What of the host is taken by others.

@@ -82,8 +82,7 @@ pub(crate) fn open_loopback(network: &NetworkRecord) -> Result<(), NetworkError>
 }
 
 fn find(netlink: &mut Netlink, network: &NetworkRecord) -> Result<Option<Link>, NetworkError> {
-    let links = netlink::links(netlink).map_err(|source| wire(network, source))?;
-    Ok(links.into_iter().find(|link| link.name == network.bridge))
+    netlink::link(netlink, &network.bridge).map_err(|source| wire(network, source))
 }
 
 fn create(netlink: &mut Netlink, tag: &Tag, network: &NetworkRecord) -> Result<u32, NetworkError> {

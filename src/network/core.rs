@@ -171,14 +171,20 @@ impl Core {
         id: &ContainerId,
         running: bool,
     ) -> Result<(), NetworkError> {
-        match self.seats.get_mut(id) {
-            Some(seat) if seat.running != running => {
-                seat.set_running(running);
-                self.publish_names();
-                self.commit()
-            }
-            _ => Ok(()),
+        let Some(seat) = self.seats.get_mut(id) else {
+            return Ok(());
+        };
+        if seat.running == running {
+            return Ok(());
         }
+        seat.set_running(running);
+        let translated = !seat.published.is_empty();
+        self.publish_names();
+        // Of running containers the packet filter knows only the published ports.
+        if translated {
+            self.commit()?;
+        }
+        Ok(())
     }
 
     /// Forgets a container: its names, ports and sockets. The tracker tells when the ports are free.

@@ -186,14 +186,12 @@ fn plug(
             source,
         },
     })?;
-    let links = netlink::links(host).map_err(error)?;
     let mut outer = Batch::default();
     let mut settle = Batch::default();
     for endpoint in &record.endpoints {
         let network = network_of(record, endpoint, networks)?;
-        let bridge = links
-            .iter()
-            .find(|link| link.name == network.bridge)
+        let bridge = netlink::link(host, &network.bridge)
+            .map_err(error)?
             .ok_or_else(|| unknown(record, endpoint))?;
         let name = names::veth();
         netlink::add_veth(
@@ -215,20 +213,17 @@ fn plug(
     }
     host.execute(outer).map_err(error)?;
     let mut inner = Batch::default();
-    // The kernel takes a peer's index from us only together with the host end's, so it is looked up.
-    for link in netlink::links(inside).map_err(error)? {
-        let endpoint = record
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.interface == link.name);
-        if let Some(endpoint) = endpoint {
-            let network = network_of(record, endpoint, networks)?;
-            // The address while it is down: one notification less, and the gratuitous ARP goes out when it comes up.
-            netlink::add_address(&mut inner, link.index, endpoint.address, network.prefix);
-            netlink::set_up(&mut inner, link.index);
-            if endpoint.default_route && !network.wanted.internal {
-                netlink::add_default_route(&mut inner, link.index, network.gateway);
-            }
+    for endpoint in &record.endpoints {
+        let network = network_of(record, endpoint, networks)?;
+        // The kernel takes a peer's index from us only together with the host end's, so it is looked up.
+        let link = netlink::link(inside, &endpoint.interface)
+            .map_err(error)?
+            .ok_or_else(|| unknown(record, endpoint))?;
+        // The address while it is down: one notification less, and the gratuitous ARP goes out when it comes up.
+        netlink::add_address(&mut inner, link.index, endpoint.address, network.prefix);
+        netlink::set_up(&mut inner, link.index);
+        if endpoint.default_route && !network.wanted.internal {
+            netlink::add_default_route(&mut inner, link.index, network.gateway);
         }
     }
     inside.execute(inner).map_err(error)?;

@@ -5,18 +5,22 @@
 mod cdi;
 mod disk;
 mod host;
+mod packages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, MountSource, Project, ProjectName, Service};
+use runtime::spec::ContainerState;
 
 use crate::{
     build::{self, HousekeepingError},
     container::{self, ContainerError},
     image::{ImageError, ImageStore},
+    inventory::InventoryError,
     model::{
-        BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, ObservedVolume, PortUse, Timestamp, VolumeRecord,
+        Backing, BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary,
+        NetworkRecord, Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp,
+        VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -24,8 +28,9 @@ use crate::{
 };
 
 pub use crate::build::sizes as build_cache_sizes;
-pub use disk::{DiskUse, disk_use, export_container, image, save_images};
+pub use disk::{DiskUse, copy_image, disk_use, export_container, export_image, image, save_images};
 pub use host::{files_digests, host_facts};
+pub use packages::packages;
 
 /// The state of the host could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +47,15 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// The files of an image.
+    #[error("read the packages of the image")]
+    Packages(#[source] InventoryError),
     /// The build cache.
     #[error("read the build cache")]
     BuildCache(#[source] HousekeepingError),
+    /// Files of an image could not be copied.
+    #[error("copy the files of the image")]
+    Copy(#[source] Box<build::StepFailure>),
     /// What something takes of the disk.
     #[error(transparent)]
     Disk(std::io::Error),
@@ -126,11 +137,16 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
+    let post_start = match state {
+        ContainerState::Running { .. } => container::post_start(root, &record)?,
+        _ => PostStart::Over,
+    };
     Ok(ObservedContainer {
         record,
         state,
         restarts,
         network_intact: true,
+        post_start,
     })
 }
 
@@ -213,20 +229,18 @@ fn image_references(project: &Project) -> BTreeSet<String> {
         }
         ImageSource::Provider(_) => None,
     };
-    let mounts = project
-        .services
-        .values()
-        .flat_map(|service| &service.mounts);
+    let services = || {
+        project.services.values().flat_map(|service| {
+            let inits = service.pre_start.iter().map(|hook| &*hook.container);
+            std::iter::once(service).chain(inits)
+        })
+    };
+    let mounts = services().flat_map(|service| &service.mounts);
     let mounted = mounts.filter_map(|mount| match &mount.source {
         MountSource::Image { image, .. } => Some(image.clone()),
         _ => None,
     });
-    project
-        .services
-        .values()
-        .filter_map(own)
-        .chain(mounted)
-        .collect()
+    services().filter_map(own).chain(mounted).collect()
 }
 
 fn host_use(
@@ -277,11 +291,7 @@ fn volume_users<'a>(
 ) -> BTreeMap<String, Vec<String>> {
     let mut users = BTreeMap::<String, Vec<String>>::new();
     for record in records {
-        for volume in record
-            .volumes
-            .iter()
-            .chain(record.anonymous_volumes.values())
-        {
+        for volume in record.used_volumes() {
             users
                 .entry(volume.clone())
                 .or_default()
@@ -295,7 +305,13 @@ fn volume_users<'a>(
 pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
     let mut users = volume_users(container::read_all(root)?.iter());
     let records = volume::list(root).map_err(ObserveError::Volume)?;
+    let mounted = volume::mounted(root).map_err(ObserveError::Volume)?;
+    let is_detached = |record: &VolumeRecord| {
+        let backing = record.wanted.as_ref().map(Backing::of);
+        matches!(backing, Some(Ok(Backing::Mount(_)))) && !mounted.contains(&record.name)
+    };
     let observed = records.into_iter().map(|record| ObservedVolume {
+        detached: is_detached(&record),
         users: users.remove(&record.name).unwrap_or_default(),
         mountpoint: volume::data_dir(root, &record.name),
         record,
@@ -303,8 +319,15 @@ pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
     Ok(observed.collect())
 }
 
-/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record.
+/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record, of one
+/// with a file system of its own what is used of that.
 pub fn volume_size(root: &Root, name: &str) -> Result<u64, ObserveError> {
+    let mounted = volume::mounted(root).map_err(ObserveError::Volume)?;
+    if mounted.iter().any(|mounted| mounted == name) {
+        let found = rustix::fs::statvfs(volume::data_dir(root, name));
+        let found = found.map_err(|errno| ObserveError::Disk(errno.into()))?;
+        return Ok((found.f_blocks - found.f_bfree) * found.f_frsize);
+    }
     let measured = Meter::default().add(&root.volumes().join(name));
     measured.map_err(ObserveError::Disk)
 }

@@ -99,12 +99,29 @@ pub enum Action {
     },
     /// Make a container (record, directories); it does not run yet.
     CreateContainer(Box<NewContainer>),
+    /// Make an init container, run it to its end, and remove it when that was a good one.
+    RunInit {
+        /// It.
+        new: Box<NewContainer>,
+        /// The replica that it is run before: it has the replica's anonymous volumes.
+        replica: ContainerRef,
+    },
+    /// Wait for an init container that runs, and remove it when it ended well.
+    AwaitInit {
+        /// Which.
+        id: ContainerId,
+    },
     /// Wire its network and start its monitor.
     StartContainer {
         /// Which.
         container: ContainerRef,
     },
-    /// Stop it by its policy.
+    /// Run the `post_start` hooks that were not run since its start.
+    PostStart {
+        /// Which; it runs.
+        container: ContainerRef,
+    },
+    /// Stop it by its policy, after its `pre_stop` hooks.
     StopContainer {
         /// Which.
         id: ContainerId,
@@ -174,7 +191,7 @@ pub enum ImageInput {
     From(StepId),
 }
 
-/// Whose namespaces a new container joins; `None` = its own or the host's.
+/// What a new container shares with others: whose namespaces it joins (`None` = its own or the host's), whose mounts it has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Joins {
     /// Network (`network_mode: service:x`).
@@ -183,6 +200,8 @@ pub struct Joins {
     pub pid: Option<NamespaceOwner>,
     /// System V IPC (`ipc: service:x`); its owner runs when the container is created.
     pub ipc: Option<NamespaceOwner>,
+    /// Mounts (`volumes_from`), in the order of its entries; `true` = read-only, whatever they are there.
+    pub mounts: Vec<(NamespaceOwner, bool)>,
 }
 
 /// A container whose namespace another one joins.

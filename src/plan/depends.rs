@@ -19,6 +19,8 @@ pub(super) struct Final<'a> {
     pub(super) create: Option<StepId>,
     /// The step that starts it.
     pub(super) start: Option<StepId>,
+    /// The step after which it counts as started: `start`, or that of its `post_start` hooks.
+    pub(super) started: Option<StepId>,
 }
 
 /// All containers of each service, once the plan is done.
@@ -35,7 +37,7 @@ pub(super) fn waits(
     };
     let mut steps = Vec::new();
     for container in containers {
-        let reached = container.start.is_none()
+        let reached = container.started.is_none()
             && container
                 .observed
                 .is_some_and(|o| is_reached(&o.state, dependency.condition));
@@ -48,8 +50,8 @@ pub(super) fn waits(
             container.container.clone(),
             condition,
         );
-        if let Some(start) = container.start {
-            draft.needs(step, start);
+        if let Some(started) = container.started {
+            draft.needs(step, started);
         }
         steps.push(step);
     }

@@ -49,7 +49,7 @@ fn is_removed(inputs: &DownInputs<'_>, container: &ObservedContainer) -> bool {
     }
     let orphan = match container.record.role {
         ContainerRole::OneOff { .. } => true,
-        ContainerRole::Replica(_) => {
+        ContainerRole::Replica(_) | ContainerRole::Init { .. } => {
             !options.known_services.is_empty() && !options.known_services.contains(service)
         }
     };
@@ -191,8 +191,7 @@ fn volumes(
 ) {
     let whole = inputs.options.services.is_empty();
     let uses = |container: &ObservedContainer, name: &String| {
-        let record = &container.record;
-        record.volumes.contains(name) || record.anonymous_volumes.values().any(|v| v == name)
+        container.record.used_volumes().any(|used| used == name)
     };
     let mut names = Vec::new();
     for record in inputs.observed.volumes.values() {

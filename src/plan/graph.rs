@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use compose_spec::model::{Condition, ServiceName};
+use runtime::spec::ContainerState as State;
 
 use super::{Action, ContainerRef, Edge, Plan, Step, StepId};
-use crate::model::{ContainerId, ObservedContainer, Subject, SubjectKind};
+use crate::model::{ContainerId, ObservedContainer, PostStart, Subject, SubjectKind};
 
 /// A plan in the making: steps are added once for each thing, edges once for each pair.
 #[derive(Debug, Default)]
@@ -74,6 +75,35 @@ impl Draft {
         } else {
             self.after(later, earlier);
         }
+    }
+
+    /// Runs the `post_start` hooks of a container once it is started; returns the step after which it counts as started.
+    pub(super) fn started(
+        &mut self,
+        name: &str,
+        container: ContainerRef,
+        (start, has_hooks): (StepId, bool),
+    ) -> StepId {
+        if !has_hooks {
+            return start;
+        }
+        let action = Action::PostStart { container };
+        let hooks = self.step((SubjectKind::Container, name), action, "");
+        self.needs(hooks, start);
+        hooks
+    }
+
+    /// Runs the `post_start` hooks of a container whose start was cut off before them.
+    pub(super) fn post_start(&mut self, container: &ObservedContainer) -> Option<StepId> {
+        let is_running = matches!(container.state, State::Running { .. });
+        (is_running && container.post_start == PostStart::Pending).then(|| {
+            let action = Action::PostStart {
+                container: ContainerRef::Existing(container.record.id.clone()),
+            };
+            let name = container.record.name.as_str();
+            let cause = "its start was cut off";
+            self.step((SubjectKind::Container, name), action, cause)
+        })
     }
 
     /// Stops an existing container, once in a plan.

@@ -17,7 +17,7 @@ use crate::model::{ContainerRole, ObservedContainer, SubjectKind};
 
 /// Plans one of the calls.
 pub(super) fn plan(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>> {
-    // One-offs are nobody's replicas: they are stopped, killed and removed with the rest, but never started again.
+    // One-offs and init containers are nobody's replicas: they are stopped, killed and removed with the rest, but never started again.
     let one_offs = matches!(
         inputs.action,
         LifecycleAction::Stop { .. }
@@ -128,7 +128,13 @@ fn order_starts(
 ) {
     let started: BTreeMap<_, _> = steps
         .iter()
-        .map(|(container, step)| (&container.record.id, *step))
+        .map(|(container, step)| {
+            let record = &container.record;
+            let has_hooks = !record.wanted.post_start.is_empty();
+            let reference = ContainerRef::Existing(record.id.clone());
+            let started = draft.started(&record.name, reference, (*step, has_hooks));
+            (&record.id, (*step, started))
+        })
         .collect();
     let mut finals = Finals::new();
     for container in all {
@@ -141,7 +147,8 @@ fn order_starts(
                 name: record.name.clone(),
                 observed: Some(container),
                 create: None,
-                start: started.get(&record.id).copied(),
+                start: started.get(&record.id).map(|(start, _)| *start),
+                started: started.get(&record.id).map(|(_, started)| *started),
             });
     }
     let acyclic: BTreeSet<(&ServiceName, &ServiceName)> = edges(all).into_iter().collect();

@@ -16,6 +16,7 @@ mod emit;
 mod error;
 mod graph;
 mod images;
+mod init;
 mod inputs;
 mod lifecycle;
 pub mod lower;
@@ -40,7 +41,7 @@ pub use inputs::{
     ChangedVolumes, DownInputs, DownOptions, HostFacts, Inputs, LifecycleAction, LifecycleInputs,
     Mode, Recreate, RemoveImages, RunInputs, Stopped, UpOptions,
 };
-
+pub use networks::{build_network, build_seat};
 pub use selection::selected_services;
 
 /// The plan of `stack run`.

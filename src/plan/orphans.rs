@@ -24,7 +24,7 @@ pub(super) fn find<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Orphans<'a> {
         }
         let is_orphan = match record.role {
             ContainerRole::OneOff { .. } => !container.state.is_live() && has_ended(container),
-            ContainerRole::Replica(_) => {
+            ContainerRole::Replica(_) | ContainerRole::Init { .. } => {
                 !inputs.project.services.contains_key(&record.service)
                     && !inputs.options.inactive_services.contains(&record.service)
             }

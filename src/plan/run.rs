@@ -85,6 +85,7 @@ pub(super) fn plan(run: &RunInputs<'_>) -> Result<RunPlan, Vec<PlanError>> {
         selected: true,
         image: Supplied::Absent,
         mounted,
+        inits: Vec::new(),
         members: Vec::new(),
         missing: Vec::new(),
         count: 1,

@@ -10,6 +10,7 @@ use super::{
     create::{Design, Request, Supplies, design, reserved},
     emit,
     graph::Draft,
+    init::{self, Chains, Prepared},
     networks::{self, Networks},
     orphans::{self, Orphans},
     ports::Ports,
@@ -31,6 +32,8 @@ pub(super) struct Decisions<'a> {
     pub(super) orphans: Orphans<'a>,
     /// Containers to make, by service, in the order of their numbers.
     pub(super) designs: BTreeMap<ServiceName, Vec<Design<'a>>>,
+    /// What is run before the containers of a service.
+    pub(super) inits: BTreeMap<ServiceName, Vec<Prepared<'a>>>,
 }
 
 /// Plans `up`. In the loop a service that cannot be planned does not keep the others from being made good.
@@ -126,7 +129,7 @@ fn decide<'a>(
     };
     let networks = networks::plan(inputs, &uses_network, draft, &mut errors);
     let renewed_volumes = volumes::plan(inputs, &uses_volume, draft, &mut errors);
-    let orphans = orphans::find(inputs, draft);
+    let mut orphans = orphans::find(inputs, draft);
 
     let mut works = BTreeMap::new();
     for name in &order {
@@ -155,8 +158,16 @@ fn decide<'a>(
             .notices
             .extend(networks::notices(inputs, &uses_network));
     }
-    let designs = designs(inputs, &order, &works, (&networks, &orphans))?;
+    let mut chains = BTreeMap::new();
+    for work in works.values() {
+        let (of_service, stale) = init::chains(inputs, work);
+        let stale = stale.into_iter().map(|container| (container, init::STALE));
+        orphans.removed.extend(stale);
+        chains.insert(work.service.name.clone(), of_service);
+    }
+    let (designs, inits) = designs(inputs, &order, (&works, chains), (&networks, &orphans))?;
     Ok(Decisions {
+        inits,
         selected,
         order,
         works,
@@ -185,6 +196,10 @@ fn concerned<'a>(
         .filter(|service| selected.contains(&service.name) || (enforce && exists(service)))
         .filter(|service| !call.skipped.contains(&service.name))
         .chain(call.run)
+        .flat_map(|service| {
+            let inits = service.pre_start.iter().map(|hook| &*hook.container);
+            std::iter::once(service).chain(inits)
+        })
         .collect()
 }
 
@@ -244,16 +259,25 @@ pub(super) fn stock<'c>(
     supplies
 }
 
+/// Containers to make, and what is run before them, by service.
+type AllDesigns<'a> = (
+    BTreeMap<ServiceName, Vec<Design<'a>>>,
+    BTreeMap<ServiceName, Vec<Prepared<'a>>>,
+);
+
 /// Designs every container to make.
 fn designs<'a>(
     inputs: &Inputs<'a>,
     order: &[&ServiceName],
-    works: &BTreeMap<ServiceName, Work<'a>>,
+    (works, mut chains): (
+        &BTreeMap<ServiceName, Work<'a>>,
+        BTreeMap<ServiceName, Chains<'a>>,
+    ),
     (networks, orphans): (&Networks, &Orphans<'a>),
-) -> Result<BTreeMap<ServiceName, Vec<Design<'a>>>, Vec<PlanError>> {
+) -> Result<AllDesigns<'a>, Vec<PlanError>> {
     let mut errors = Vec::new();
     let mut supplies = stock(inputs, works, (networks, orphans), &mut errors);
-    let mut designs = BTreeMap::new();
+    let (mut designs, mut inits) = (BTreeMap::new(), BTreeMap::new());
     for name in order {
         let work = &works[*name];
         let recreated = work.members.iter().filter_map(|member| {
@@ -276,9 +300,14 @@ fn designs<'a>(
             })
             .collect();
         designs.insert((*name).clone(), made);
+        let chains = chains.remove(*name).unwrap_or_default();
+        let prepared = chains
+            .into_iter()
+            .map(|chain| init::prepare(inputs, work, chain, (&mut supplies, &mut errors)));
+        inits.insert((*name).clone(), prepared.collect());
     }
     if errors.is_empty() {
-        return Ok(designs);
+        return Ok((designs, inits));
     }
     // Replicas have the same faults.
     let mut once: Vec<PlanError> = Vec::new();

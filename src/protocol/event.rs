@@ -24,6 +24,8 @@ pub enum Event {
         /// One line.
         line: String,
     },
+    /// The last line of a call that was not begun, because the supervisor leaves: the next supervisor gets it.
+    Leaving,
     /// The last line.
     Finished(Outcome),
 }

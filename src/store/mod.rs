@@ -9,7 +9,9 @@
 //!   volumes/<name>/{volume.json,_data}
 //!   networks/<name>.json
 //!   projects/<name>/desired.json
-//!   containers/<id>/{record.json,spec.json,state.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
+//!   events/{current.log,1.log}  the journal (owner: container::journal)
+//!   containers/<id>/{record.json,spec.json,state.json,hooks.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
+//!   mount-points/              the layer below every image: empty places for /proc, /etc/hosts, … (owner: container)
 //!   logs/<project>/<service>-<n>/{current.log,1.log,…}
 //!   users/<project>.json       range of user ids of a project whose users are not the host's
 //!   tmp/                       everything unfinished; wiped when nobody holds it
@@ -23,6 +25,8 @@ mod disk;
 mod file;
 mod networks;
 mod paths;
+mod scatter;
+mod tar;
 mod users;
 
 pub use clock::now;
@@ -32,4 +36,6 @@ pub use file::{
 };
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;
+pub use scatter::scatter;
+pub use tar::{TAR_BLOCK, TarMember, tar_padding};
 pub use users::{free_users, take_users};

@@ -56,6 +56,11 @@ impl Root {
         self.containers().join(id.as_str())
     }
 
+    /// Returns the layer below every image: what every container has mounted on it, empty.
+    pub fn mount_points(&self) -> PathBuf {
+        self.state.join("mount-points")
+    }
+
     /// Returns the directory of all projects' desired state.
     pub fn projects(&self) -> PathBuf {
         self.state.join("projects")
@@ -86,9 +91,19 @@ impl Root {
         self.state.join("volumes")
     }
 
+    /// Returns the directory of the journal.
+    pub fn events(&self) -> PathBuf {
+        self.state.join("events")
+    }
+
+    /// Returns the directory of all projects' logs.
+    pub fn all_logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
     /// Returns the log directory of a project.
     pub fn project_logs(&self, project: &ProjectName) -> PathBuf {
-        self.state.join("logs").join(project.as_str())
+        self.all_logs().join(project.as_str())
     }
 
     /// Returns the log directory of one replica (`web-1`) or one-off (`web-run-…`).

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, io::Read, path::Path};
 
 use fs_err as fs;
-use runtime::{monitor::protocol::Request as MonitorRequest, spec::ContainerState};
+use runtime::spec::ContainerState;
 use serde_json::{Value, json};
 
 use super::images::{blocking, failed, image_failure};
@@ -13,7 +13,7 @@ use crate::{
     container::{self, ContainerError, LinkError},
     image::{CommittedLayer, ImageError, ImageStore, InvalidPlatform, Platform, Reference},
     model::{ContainerRecord, ImageId, ImageRecord},
-    protocol::{CommitRequest, ErrorReport, FailureKind, ImageImportRequest, Outcome},
+    protocol::{CommitRequest, ImageImportRequest, Outcome},
 };
 
 /// An image could not be made of files.
@@ -24,9 +24,7 @@ enum CaptureError {
     #[error("read the container")]
     Container(#[from] ContainerError),
     #[error("freeze the container")]
-    Pause(#[source] LinkError),
-    #[error("the container stays frozen: `stack unpause` thaws it")]
-    Unpause(#[source] LinkError),
+    Freeze(#[source] LinkError),
     #[error("read the image of container `{0}`")]
     Base(String, #[source] ImageError),
     #[error(transparent)]
@@ -58,28 +56,21 @@ pub(super) async fn commit(context: &Context, request: CommitRequest) -> Outcome
     }
     let state = container::read_state(&context.root, &record.id);
     let is_running = matches!(&state, Ok((ContainerState::Running { .. }, _)));
-    let pauses = request.pause && is_running;
-    if pauses
-        && let Err(error) = context
-            .live
-            .call(&record.id, &MonitorRequest::Pause, &[])
-            .await
-    {
-        return image_failure(&CaptureError::Pause(error));
-    }
+    let frozen = if request.pause && is_running {
+        match context.live.freeze(&record.id).await {
+            Ok(frozen) => Some(frozen),
+            Err(error) => return image_failure(&CaptureError::Freeze(error)),
+        }
+    } else {
+        None
+    };
     let (store, root) = (context.images.clone(), context.root.clone());
-    let id = record.id.clone();
     let made = blocking(move || {
         let upper = root.container(&record.id).join("upper");
         commit_now(&store, &record, &upper, &request)
     })
     .await;
-    if pauses && let Err(error) = context.live.call(&id, &MonitorRequest::Resume, &[]).await {
-        let mut outcome = answer(made);
-        let report = ErrorReport::of(FailureKind::Operation, &CaptureError::Unpause(error));
-        outcome.errors.push(report);
-        return outcome;
-    }
+    drop(frozen);
     answer(made)
 }
 

@@ -9,6 +9,7 @@ mod calls;
 mod captures;
 mod desired;
 mod images;
+mod presence;
 mod project;
 mod prune;
 mod registries;
@@ -34,8 +35,8 @@ use tracing::{error, info, warn};
 
 use self::registry::Registry;
 use crate::{
-    apply::{Context, Engine},
-    container::{self, Change, Live, Steps},
+    apply::{BuildNetwork, Context, Engine},
+    container::{self, Change, Live, Steps, journal::Journal},
     image::ImageStore,
     model::chain,
     network::{Changes, Fabric},
@@ -103,6 +104,10 @@ fn start(arguments: Arguments) -> Result<(), StartError> {
         tell_ready(arguments.ready);
         return Ok(());
     };
+    // Containers and layers are made in the first, log directories in the second.
+    for directory in [arguments.root.tmp(), arguments.root.all_logs()] {
+        store::scatter(&directory);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -122,10 +127,13 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let sealed = runtime::process::seal::own_executable();
     let program = sealed_program(&sealed, arguments.program);
     let (changes, mut changed) = mpsc::channel(CHANGES_WAITING_MAX);
+    let fabric = Fabric::open(&root).await.map_err(StartError::Network)?;
     let context = Context {
         images: ImageStore::open(&root),
-        fabric: Fabric::open(&root).await.map_err(StartError::Network)?,
+        build_network: BuildNetwork::new(root.clone(), fabric.clone()),
+        fabric,
         live: Live::new(root.clone(), changes),
+        journal: Journal::open(&root, has_containers(&root)),
         steps: Steps::new(
             root.clone(),
             program.clone(),
@@ -166,6 +174,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
             () = lingered(&registry) => break true,
         }
     };
+    registry.presence().close();
     stop_serving.cancel();
     leave.cancel();
     if on_purpose {
@@ -193,12 +202,17 @@ fn sealed_program(sealed: &Result<OwnedFd, runtime::Error>, own: PathBuf) -> Pat
     }
 }
 
-/// Returns once nothing was wanted for a while.
+/// Tells whether there are containers of which an earlier supervisor told; one that cannot be read is told of when it is adopted.
+fn has_containers(root: &Root) -> bool {
+    fs_err::read_dir(root.containers()).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// Returns once nothing was wanted for a while; from then on no call is begun.
 async fn lingered(registry: &Registry) {
     loop {
-        registry.idle().await;
+        registry.presence().idle().await;
         tokio::time::sleep(LINGER).await;
-        if registry.is_idle() {
+        if registry.presence().close_if_idle() {
             return;
         }
     }
@@ -219,6 +233,7 @@ async fn dispatch(context: &Context, registry: &Registry, change: Change) {
     }
     match container::read_record(&context.root, &change.id) {
         Ok(Some(record)) => {
+            context.journal.look(&record, &change.status.state);
             info!(
                 project = %record.project, container = record.name,
                 state = ?change.status.state, "changed"

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{
     calls, desired,
-    registry::{Current, Message},
+    registry::{Current, Message, turn_all_away},
 };
 use crate::{
     apply::{self, Context, Job, Report},
@@ -58,8 +58,9 @@ impl Task {
         let mut again = false;
         loop {
             let message = tokio::select! {
+                biased;
+                () = self.leave.cancelled() => return turn_all_away(self.inbox).await,
                 message = self.inbox.recv() => message,
-                () = self.leave.cancelled() => return,
                 () = tokio::time::sleep(retry), if again => {
                     retry = (retry * 2).min(RETRY_MAX);
                     Some(Message::Look)
@@ -74,6 +75,7 @@ impl Task {
                     self.access = access.or_else(|| self.access.take());
                     let cancel = self.renew_current();
                     let outcome = calls::call(&self, *request, &events, &cancel).await;
+                    apply::settle_mounts(&self.context).await;
                     if events.send(Event::Finished(outcome)).await.is_err() {
                         info!(project = %self.name, "the client did not wait for the outcome");
                     }
@@ -85,8 +87,11 @@ impl Task {
             if !self.inbox.is_empty() {
                 continue;
             }
-            again = match self.enforce().await {
+            let settled = self.enforce().await;
+            apply::settle_mounts(&self.context).await;
+            again = match settled {
                 Ok(Settled::Quiet) => {
+                    // What came before this is still carried out here; what comes later is for the next task, which waits for this one.
                     self.inbox.close();
                     if self.inbox.is_empty() {
                         return;

@@ -2,17 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use compose_spec::model::ProjectName;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{images, project};
+use super::{images, presence::Presence, project};
 use crate::{
     apply::Context,
     model::RegistryAccess,
@@ -50,9 +47,7 @@ struct Inner {
     projects: Mutex<HashMap<ProjectName, Handle>>,
     tasks: TaskTracker,
     leave: CancellationToken,
-    /// Calls in work that belong to no project, and projects with a task.
-    busy: AtomicUsize,
-    idle: Notify,
+    presence: Presence,
 }
 
 /// The token of the call in work.
@@ -63,6 +58,8 @@ struct Handle {
     messages: mpsc::Sender<Message>,
     /// What the task's current call waits under; cancelled when a newer call comes.
     current: Current,
+    /// Held by the task that works for the project: one that ends may have a last message to carry out when its successor is made already.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Registry {
@@ -73,14 +70,17 @@ impl Registry {
                 projects: Mutex::default(),
                 tasks: TaskTracker::new(),
                 leave,
-                busy: AtomicUsize::new(0),
-                idle: Notify::new(),
+                presence: Presence::default(),
             }),
         }
     }
 
-    /// Carries out a call; its answers go to `events`, the last one is `Finished`.
+    /// Carries out a call; its answers go to `events`, the last one is `Finished`, or `Leaving` when it came too late to be begun.
     pub(super) async fn call(&self, call: Call, events: mpsc::Sender<Event>) {
+        let Some(busy) = self.inner.presence.begin_call() else {
+            turn_away(&events).await;
+            return;
+        };
         let Call { request, access } = call;
         let access = access.map(Arc::new);
         if let Some(name) = project_of(&request) {
@@ -97,7 +97,6 @@ impl Registry {
             .await;
             return;
         }
-        let busy = Busy::new(&self.inner);
         let context = self.inner.context.clone();
         drop(self.inner.tasks.spawn(async move {
             images::call(&context, request, access, events).await;
@@ -119,20 +118,9 @@ impl Registry {
         }
     }
 
-    /// Returns whether nothing is in work and no project wants anything.
-    pub(super) fn is_idle(&self) -> bool {
-        self.inner.busy.load(Ordering::SeqCst) == 0
-    }
-
-    /// Returns once nothing is in work and no project wants anything.
-    pub(super) async fn idle(&self) {
-        loop {
-            let woken = self.inner.idle.notified();
-            if self.is_idle() {
-                return;
-            }
-            woken.await;
-        }
+    /// Whether the supervisor is needed.
+    pub(super) fn presence(&self) -> &Presence {
+        &self.inner.presence
     }
 
     /// Waits until every task has ended; call it after `leave`.
@@ -143,19 +131,19 @@ impl Registry {
 
     fn project(&self, name: &ProjectName) -> Handle {
         let mut projects = self.inner.projects();
-        if let Some(handle) = projects.get(name)
-            && !handle.messages.is_closed()
-        {
-            return handle.clone();
-        }
+        let (current, turn) = match projects.get(name) {
+            Some(handle) if !handle.messages.is_closed() => return handle.clone(),
+            Some(ended) => (Arc::clone(&ended.current), Arc::clone(&ended.turn)),
+            None => (Current::default(), Arc::default()),
+        };
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let current = Current::default();
         let handle = Handle {
             messages,
             current: Arc::clone(&current),
+            turn: Arc::clone(&turn),
         };
         projects.insert(name.clone(), handle.clone());
-        let busy = Busy::new(&self.inner);
+        let busy = self.inner.presence.busy();
         let task = project::Task {
             name: name.clone(),
             context: self.inner.context.clone(),
@@ -165,7 +153,9 @@ impl Registry {
             access: None,
         };
         drop(self.inner.tasks.spawn(async move {
+            let turn = turn.lock_owned().await;
             task.run().await;
+            drop(turn);
             drop(busy);
         }));
         handle
@@ -178,21 +168,20 @@ impl Inner {
     }
 }
 
-/// Counts as work until dropped.
-struct Busy(Arc<Inner>);
-
-impl Busy {
-    fn new(inner: &Arc<Inner>) -> Self {
-        inner.busy.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(inner))
+/// Tells the clients of all messages that wait that their calls were not begun: the supervisor leaves.
+pub(super) async fn turn_all_away(mut inbox: mpsc::Receiver<Message>) {
+    inbox.close();
+    while let Some(message) = inbox.recv().await {
+        if let Message::Call { events, .. } = message {
+            turn_away(&events).await;
+        }
     }
 }
 
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if self.0.busy.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.idle.notify_waiters();
-        }
+/// Tells a client that its call was not begun: it asks the next supervisor. A client that went away needs no answer.
+async fn turn_away(events: &mpsc::Sender<Event>) {
+    if events.send(Event::Leaving).await.is_err() {
+        tracing::debug!("the client did not wait");
     }
 }
 
@@ -220,5 +209,37 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         | Request::ImageRemove(_)
         | Request::ImageTag(_)
         | Request::Volume(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::DownRequest;
+
+    #[tokio::test]
+    async fn calls_that_wait_when_the_supervisor_leaves_are_for_the_next_one() {
+        let (messages, inbox) = mpsc::channel(4);
+        let (events, mut answers) = mpsc::channel(4);
+        let down = Request::Down(DownRequest {
+            project: "shop".parse().unwrap(),
+            options: crate::plan::DownOptions::default(),
+        });
+        for _ in 0..2 {
+            let call = Message::Call {
+                request: Box::new(down.clone()),
+                access: None,
+                events: events.clone(),
+            };
+            messages.send(call).await.unwrap();
+            messages.send(Message::Look).await.unwrap();
+        }
+        drop(events);
+        turn_all_away(inbox).await;
+        for _ in 0..2 {
+            assert_eq!(answers.recv().await, Some(Event::Leaving));
+        }
+        assert_eq!(answers.recv().await, None);
+        assert!(messages.is_closed(), "one that comes later finds no task");
     }
 }

@@ -138,7 +138,7 @@ async fn answer(request: HttpRequest<Incoming>, registry: Registry) -> Response<
 async fn parse(request: HttpRequest<Incoming>) -> Result<Call, (StatusCode, String)> {
     let version = request
         .headers()
-        .get("stack-protocol")
+        .get(protocol::VERSION_HEADER)
         .and_then(|value| value.to_str().ok());
     if version != Some(protocol::VERSION.to_string().as_str()) {
         return Err((
@@ -180,5 +180,9 @@ fn events_body(receiver: mpsc::Receiver<Event>) -> Body {
 fn respond(status: StatusCode, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    let version = hyper::header::HeaderValue::from(protocol::VERSION);
+    response
+        .headers_mut()
+        .insert(protocol::VERSION_HEADER, version);
     response
 }

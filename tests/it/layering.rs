@@ -7,11 +7,13 @@ use std::{
 };
 
 /// Module -> the modules of this crate that it may use. The supporting crates are checked by name below.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("store", &["model"]),
     ("plan", &["model"]),
     ("image", &["store", "model"]),
+    ("inventory", &["model"]),
+    ("scan", &["inventory", "model"]),
     ("volume", &["store", "model"]),
     ("network", &["store", "model"]),
     ("container", &["store", "model"]),
@@ -22,6 +24,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "build",
             "image",
+            "inventory",
             "network",
             "volume",
             "container",
@@ -67,6 +70,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
         &[
             "client",
             "ui",
+            "inventory",
+            "scan",
             "plan",
             "observe",
             "container",

@@ -9,7 +9,7 @@ use std::{
 
 use crate::support::{Output, World, eventually};
 
-const ADDRESS: &str = "127.0.0.1:5000";
+pub(crate) const ADDRESS: &str = "127.0.0.1:5000";
 /// bcrypt of `secret`.
 const USERS: &str = "me:$2b$05$34wV/KP89a7eNvjYmufZMOce/aBzlgHAGdhYywYpo7ASLibev.fVO\n";
 const COMPOSE: &str = "
@@ -27,18 +27,29 @@ RUN ["/bin/busybox", "sh", "-c", "echo made-here >/made"]
 CMD ["/bin/busybox", "true"]
 "#;
 
-/// A registry that wants a user name and password. It ends with the test.
-struct Registry(Child);
+/// A registry. It ends with the test.
+pub(crate) struct Registry(Child);
 
 impl Registry {
+    /// Starts one that wants a user name and password.
     fn start(world: &World) -> Self {
         world.write("users", USERS);
+        let users = world.project().join("users").display().to_string();
+        let auth = format!("auth: {{htpasswd: {{realm: test, path: {users}}}}}\n");
+        Self::start_with(world, &auth)
+    }
+
+    /// Starts one that lets everybody in.
+    pub(crate) fn open(world: &World) -> Self {
+        Self::start_with(world, "")
+    }
+
+    fn start_with(world: &World, auth: &str) -> Self {
         let at = |name: &str| world.project().join(name).display().to_string();
         let settings = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '{ADDRESS}', secret: x}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+             http: {{addr: '{ADDRESS}', secret: x}}\n{auth}",
             at("registry"),
-            at("users"),
         );
         world.write("registry.yml", &settings);
         let child = Command::new("docker-registry")
@@ -158,6 +169,54 @@ fn what_was_built_is_pushed_and_pulled_by_who_may() {
     user(&["logout", ADDRESS], "").ok();
     let refused = user(&["image", "pull", &name], "").fails(4);
     assert!(refused.stderr.contains(&hint), "{refused:?}");
+    drop(registry);
+    world.finish();
+}
+
+#[test]
+fn a_locked_project_keeps_its_image_when_the_tag_moves() {
+    let world = World::new("services: {app: {build: ., image: '127.0.0.1:5000/team/app:1'}}");
+    let registry = Registry::start(&world);
+    let busybox = world.project().join("busybox");
+    fs_err::copy("/usr/bin/busybox", busybox).unwrap();
+    let user = |arguments: &[&str]| as_user(&world, arguments, "secret\n").ok();
+    user(&["login", "-u", "me", "--password-stdin", ADDRESS]);
+    let publish = |content: &str| {
+        world.write("Dockerfile", &DOCKERFILE.replace("made-here", content));
+        user(&["build"]);
+        user(&["push"]);
+    };
+    publish("first");
+    let locked = user(&["config", "--lock-image-digests"]).stdout;
+    let pinned = format!("image: {ADDRESS}/team/app:1@sha256:");
+    assert!(locked.contains(&pinned), "{locked}");
+    let name = locked.split("image: ").nth(1).unwrap().trim().to_owned();
+    publish("second");
+    assert_ne!(user(&["config", "--lock-image-digests"]).stdout, locked);
+
+    // From here on there is the registry only.
+    user(&["image", "rm", "-f", &format!("{ADDRESS}/team/app:1")]);
+    world.write(
+        "compose.yaml",
+        "services: {app: {image: '127.0.0.1:5000/team/app:1'}}",
+    );
+    world.write("lock.yaml", &locked);
+    let made = |files: &[&str]| {
+        let run = ["run", "--rm", "-T", "app", "/bin/busybox", "cat", "/made"];
+        user(&[files, &run].concat()).stdout.trim().to_owned()
+    };
+    assert_eq!(made(&["-f", "compose.yaml", "-f", "lock.yaml"]), "first");
+    assert_eq!(made(&["-f", "compose.yaml"]), "second");
+
+    // By digest alone it is found without its tag, and a digest that nobody has is an error.
+    let (repository, digest) = name.split_once(":1@").unwrap();
+    let by_digest = format!("{repository}@{digest}");
+    user(&["image", "pull", &by_digest]);
+    let id = |name: &str| user(&["image", "inspect", "-f", "{{.Id}}", name]).stdout;
+    assert_eq!(id(&by_digest), id(&name));
+    let other = format!("{repository}@sha256:{}", "0".repeat(64));
+    let refused = as_user(&world, &["image", "pull", &other], "").fails(4);
+    assert!(refused.stderr.contains(&other), "{refused:?}");
     drop(registry);
     world.finish();
 }

@@ -216,3 +216,73 @@ fn kill_9(pid: i32) {
 fn alive(pid: i32) -> bool {
     pid > 1 && kill(Pid::from_raw(pid), None).is_ok()
 }
+
+/// A supervisor of an older version: it has the lock and the socket, refuses every call as such a one does, and leaves on SIGTERM.
+const OLD_SUPERVISOR: &str = r#"
+import fcntl, os, signal, socket, sys
+run = sys.argv[1]
+lock = open(run + "/supervisor.lock", "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+path = run + "/supervisor.sock"
+if os.path.exists(path):
+    os.remove(path)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+def leave(*_):
+    open(run + "/left", "w").close()
+    os._exit(0)
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+while True:
+    client, _ = listener.accept()
+    client.recv(65536)
+    client.sendall(b'HTTP/1.1 426 Upgrade Required\r\n\r\n{"error":"this supervisor speaks protocol VERSION"}')
+    client.close()
+"#;
+
+#[test]
+fn a_supervisor_of_an_older_version_is_replaced_and_a_newer_one_is_not() {
+    use std::io::BufRead;
+    let world = World::new(SLEEPER);
+    world.stack(&["up", "-d"]).ok();
+    let pids = world.pids("app");
+    let run = world.root().join("run");
+    let start = |version: &str| {
+        let mut old = std::process::Command::new("python3")
+            .args(["-c", &OLD_SUPERVISOR.replace("VERSION", version)])
+            .arg(&run)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("python3; ./tests/run installs it");
+        let mut line = String::new();
+        std::io::BufReader::new(old.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n");
+        old
+    };
+    // The present one leaves as on an upgrade, so that no monitor starts the next one.
+    let present = world.supervisors();
+    kill(Pid::from_raw(present[0]), Signal::SIGTERM).unwrap();
+    let mut old = start("2");
+    world.stack(&["pause"]).ok();
+    assert!(run.join("left").exists(), "it was asked to leave");
+    assert!(old.wait().unwrap().success());
+    assert_eq!(world.supervisors().len(), 1, "ours has taken over");
+    assert_eq!(world.pids("app"), pids, "the container went on");
+    world.stack(&["unpause"]).ok();
+
+    let present = world.supervisors();
+    kill(Pid::from_raw(present[0]), Signal::SIGTERM).unwrap();
+    let mut newer = start("99");
+    let refused = world.stack(&["pause"]).fails(1);
+    assert!(
+        refused.stderr.contains("newer than this program")
+            && refused.stderr.contains("protocol 99"),
+        "{refused:?}"
+    );
+    newer.kill().unwrap();
+    newer.wait().unwrap();
+    world.finish();
+}

@@ -1,5 +1,9 @@
 //! `stack volume …`: volumes by themselves, and what never takes them away.
 
+mod backup;
+mod filesystems;
+mod kinds;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::World;

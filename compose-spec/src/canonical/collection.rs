@@ -1,9 +1,6 @@
 //! Lists and mappings of values of one kind.
 
-use std::{
-    collections::{HashMap, HashSet},
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use super::{Reader, any, words};
 use crate::{
@@ -19,12 +16,17 @@ impl Reader<'_> {
         let items = match node.value {
             Value::Sequence(items) => items,
             Value::Mapping(_) => return self.wrong_form(&node, expects(list.single)),
-            _ if list.single && node.as_text().is_some() => vec![node],
+            _ if list.single && node.as_text().is_some() => {
+                if self.is_model() && !self.becomes_list() {
+                    return Some(any(node));
+                }
+                vec![node]
+            }
             _ if list.single => return self.wrong_form(&node, expects(true)),
             _ => return self.wrong_form(&node, expects(false)),
         };
         let mut out: Vec<Node> = Vec::with_capacity(items.len());
-        let mut seen: HashSet<Rc<str>> = HashSet::new();
+        let mut seen: HashMap<Rc<str>, usize> = HashMap::new();
         for (index, mut item) in items.into_iter().enumerate() {
             self.unmark(&mut item);
             let read = self.at_index(index, |reader| {
@@ -38,14 +40,24 @@ impl Reader<'_> {
                 continue;
             }
             if list.twice == Twice::Drop
-                && let Value::Text(text) = &item.value
-                && !seen.insert(Rc::clone(text))
+                && let Some(key) = key_of(&item)
             {
-                continue;
+                if let Some(first) = seen.get(&key) {
+                    out[*first] = item;
+                    continue;
+                }
+                seen.insert(key, out.len());
             }
             out.push(item);
         }
         Some(Node::new(Value::Sequence(out), span))
+    }
+
+    /// Returns whether Compose makes a list of a single text of this attribute also in a model.
+    fn becomes_list(&self) -> bool {
+        let key = self.path.rsplit('.').next().unwrap_or_default();
+        matches!(key, "dns" | "label_file" | "ignore" | "include")
+            || !self.path.starts_with("services.")
     }
 
     /// Reads a list whose items have short forms.
@@ -56,21 +68,29 @@ impl Reader<'_> {
             Value::Scalar(_) if items.single && node.as_text().is_some() => vec![node],
             _ => return self.wrong_form(&node, expects(items.single)),
         };
+        // What a port with variables stands for is not known, nor how many: then no port of the list is taken apart.
         let is_open = |item: &Node| item.as_text().is_some_and(|text| self.is_open(text));
-        if written.iter().any(is_open) {
-            let as_written = written.into_iter().map(any).collect();
-            return Some(Node::new(Value::Sequence(as_written), span));
-        }
+        let closed = self.path.ends_with(".ports") && written.iter().any(is_open);
         let mut out: Vec<Node> = Vec::with_capacity(written.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (index, item) in written.into_iter().enumerate() {
-            let read = self.at_index(index, |reader| reader.item(items, item));
+            let stays = item
+                .as_text()
+                .is_some_and(|text| closed || self.is_model() && is_ambiguous(text));
+            let read = if stays {
+                vec![any(item)]
+            } else {
+                self.at_index(index, |reader| reader.item(items, item))
+            };
             for item in read {
                 if items.keep_twice {
                     out.push(item);
                     continue;
                 }
-                match places.entry((items.key)(&item)) {
+                let key = item
+                    .as_text()
+                    .map_or_else(|| (items.key)(&item), str::to_owned);
+                match places.entry(key) {
                     std::collections::hash_map::Entry::Occupied(place) => {
                         out[*place.get()] = item;
                     }
@@ -161,7 +181,8 @@ impl Reader<'_> {
         Some(Node::new(Value::Sequence(out), span))
     }
 
-    /// Reads a mapping from any key to texts; numbers keep their text, nothing is the empty text.
+    /// Reads a mapping from any key to texts; numbers keep their text. Nothing keeps what another file says, and is the
+    /// empty text in the end.
     pub(super) fn options(&mut self, node: Node) -> Option<Node> {
         let span = node.span;
         let Value::Mapping(mapping) = node.value else {
@@ -170,18 +191,15 @@ impl Reader<'_> {
         let mut out = Mapping::default();
         for (key, Entry { key_span, value }) in mapping {
             let text = self.at_key(&key, |reader| match scalar_text(&value) {
-                Ok(text) => Some(text.unwrap_or_else(|| "".into())),
+                Ok(text) => Some(text.map_or(Value::Null, Value::Text)),
                 Err(NotScalar) => reader.wrong_form(&value, "a text or a number"),
             });
             if let Some(text) = text {
-                out.insert(
-                    key,
-                    key_span,
-                    Node {
-                        value: Value::Text(text),
-                        ..value
-                    },
-                );
+                let value = Node {
+                    value: text,
+                    ..value
+                };
+                out.insert(key, key_span, value);
             }
         }
         Some(Node::new(Value::Mapping(out), span))
@@ -204,16 +222,6 @@ impl Reader<'_> {
                             },
                         );
                         continue;
-                    }
-                    if self.is_model() && !matches!(pairs, Pairs::Contexts | Pairs::Ssh) {
-                        let typed = any(value.clone());
-                        if matches!(
-                            typed.value,
-                            Value::Int(_) | Value::Float(_) | Value::Bool(_)
-                        ) {
-                            out.insert(key, key_span, typed);
-                            continue;
-                        }
                     }
                     let text = self.at_key(&key, |reader| match scalar_text(&value) {
                         Ok(text) => Some(text),
@@ -273,6 +281,7 @@ impl Reader<'_> {
             }
             (_, Some(text)) => Value::Text(text),
             (Pairs::Environment, None) if !self.resolves_environment() => Value::Null,
+            (Pairs::Ssh, None) if self.is_model() => Value::Null,
             (Pairs::Environment, None) => match self.setting.environment.get(&key) {
                 Some(value) => Value::Text(value.into()),
                 None => Value::Null,
@@ -312,6 +321,36 @@ impl Reader<'_> {
         };
         self.list(&WORDS, node)
     }
+}
+
+/// Returns what tells the items of a list apart: the text, or the number as a text.
+fn key_of(item: &Node) -> Option<Rc<str>> {
+    match &item.value {
+        Value::Text(text) => Some(Rc::clone(text)),
+        Value::Int(number) => Some(number.to_string().into()),
+        _ => None,
+    }
+}
+
+/// Returns whether a short form with variables cannot be taken apart: a colon stands within `${…}`, or its options are one.
+fn is_ambiguous(text: &str) -> bool {
+    if text
+        .split(':')
+        .nth(2)
+        .is_some_and(|options| options.contains('$'))
+    {
+        return true;
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let inner = &rest[at + 2..];
+        let end = inner.find('}').unwrap_or(inner.len());
+        if inner[..end].contains(':') {
+            return true;
+        }
+        rest = &inner[end..];
+    }
+    false
 }
 
 fn expects(single: bool) -> &'static str {

@@ -67,7 +67,8 @@ pub(crate) fn is_cdi_name(source: &str) -> bool {
 pub(crate) fn finish_device(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let span = node.span;
     let permissions = node.text_at("permissions").unwrap_or("rwm");
-    if permissions.is_empty() || permissions.chars().any(|c| !"rwm".contains(c)) {
+    let open = reader.is_open(permissions);
+    if permissions.is_empty() || !open && permissions.chars().any(|c| !"rwm".contains(c)) {
         let _: Option<()> = reader.bad_value(span, "device permissions consist of r, w and m");
         return false;
     }
@@ -92,14 +93,23 @@ pub(crate) fn env_file(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
 
 /// Checks an env file of the long form.
 pub(crate) fn finish_env_file(reader: &mut Reader<'_>, node: &mut Node) -> bool {
+    let span = node.span;
     if let Some(format) = node.get("format")
         && !matches!(format.as_text(), Some("" | "raw"))
+        && !format.as_text().is_some_and(|text| reader.is_open(text))
     {
         let _: Option<()> = reader.bad_value(
             format.span,
             "the format of an env file is `raw` or left out",
         );
         return false;
+    }
+    if reader.is_model()
+        && let Some(file) = node.as_mapping_mut()
+        && file.get("required").is_none()
+    {
+        let span = file.get("path").map_or(span, |path| path.span);
+        file.set("required", Node::new(Value::Bool(true), span));
     }
     true
 }
@@ -121,7 +131,9 @@ pub(crate) fn grant(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
 pub(crate) fn finish_grant(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     for key in ["uid", "gid"] {
         if let Some(id) = node.get(key)
-            && id.as_text().is_none_or(|text| text.parse::<u32>().is_err())
+            && id
+                .as_text()
+                .is_none_or(|text| text.parse::<u32>().is_err() && !reader.is_open(text))
         {
             let message = format!("`{key}` must be a number in quotes");
             let _: Option<()> = reader.bad_value(id.span, message);
@@ -164,7 +176,9 @@ pub(crate) fn finish_subnet(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let mut valid = true;
     for key in ["subnet", "ip_range"] {
         if let Some(value) = node.get(key)
-            && !value.as_text().is_some_and(is_cidr)
+            && !value
+                .as_text()
+                .is_some_and(|text| is_cidr(text) || reader.is_open(text))
         {
             let span = value.span;
             reader.at_key(key, |reader| {
@@ -181,7 +195,7 @@ pub(crate) fn finish_subnet(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     for value in addresses {
         if value
             .as_text()
-            .is_none_or(|text| text.parse::<IpAddr>().is_err())
+            .is_none_or(|text| text.parse::<IpAddr>().is_err() && !reader.is_open(text))
         {
             let _: Option<()> =
                 reader.refuse(Code::BadAddress, value.span, "must be an IP address", "");

@@ -21,7 +21,7 @@ use crate::{
     env::Environment,
     locations::push_index,
     paths::Written,
-    schema::{Effect, Field, Kind, List, Section, Short, TOP},
+    schema::{Effect, Field, Kind, List, Pairs, Section, Short, TOP},
     yaml::{Entry, Mapping, Mark, Node, Value},
 };
 
@@ -30,6 +30,8 @@ use crate::{
 pub(crate) struct Setting<'a> {
     /// Directory that relative paths start from; absolute.
     pub(crate) base: &'a Path,
+    /// Whether the document is one of the project itself, not one that is included or extended.
+    pub(crate) is_root: bool,
     /// Variables for keys without a value and for `~`.
     pub(crate) environment: &'a Environment,
     /// What is done.
@@ -111,6 +113,19 @@ impl Reader<'_> {
         let node = match kind {
             Kind::Any => Some(any(node)),
             Kind::List(list) => self.list(list, node),
+            // In a model they are only checked, and stay as written.
+            Kind::Pairs(pairs @ (Pairs::Environment | Pairs::Labels)) if self.is_model() => {
+                let written = any(node.clone());
+                self.pairs(*pairs, node).map(|_| written)
+            }
+            Kind::Options if self.is_model() => {
+                let written = any(node.clone());
+                self.options(node).map(|_| written)
+            }
+            Kind::Values if self.is_model() => {
+                let written = any(node.clone());
+                self.values(node).map(|_| written)
+            }
             Kind::Pairs(pairs) => self.pairs(*pairs, node),
             Kind::Options => self.options(node),
             Kind::Values => self.values(node),
@@ -138,7 +153,13 @@ impl Reader<'_> {
             }) if self.is_model() && node.as_text().is_some() => Some(any(node)),
             Kind::Short(short) => {
                 let node = (short.expand)(self, node)?;
-                self.kind(&short.long, node)
+                match short.long {
+                    // A mapping of hosts stays one in a model.
+                    Kind::List(_) if self.is_model() && node.as_mapping().is_some() => {
+                        Some(any(node))
+                    }
+                    _ => self.kind(&short.long, node),
+                }
             }
             Kind::Items(items) => self.items(items, node),
             _ => self.scalar(kind, node),
@@ -293,13 +314,15 @@ impl Reader<'_> {
     pub(crate) fn absolute(&self, path: &str, span: Span) -> Rc<str> {
         let Setting {
             base,
+            is_root,
             environment,
             paths,
             ..
         } = self.setting;
         let absolute: Rc<str> = crate::paths::absolute(base, environment.get("HOME"), path).into();
         if !self.setting.passes.path_resolution {
-            paths.borrow_mut().note(span, &absolute, path, base);
+            let path = is_root.then_some(path);
+            paths.borrow_mut().note(span, &absolute, path);
         }
         absolute
     }

@@ -189,21 +189,19 @@ pub(crate) fn finish_port(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     {
         problems.push(("target", "a port is from 1 to 65535".to_owned()));
     }
-    if node
-        .text_at("published")
-        .is_some_and(|text| !text.is_empty() && Range::parse(text).is_none())
-    {
+    if node.text_at("published").is_some_and(|text| {
+        !text.is_empty() && !reader.is_open(text) && Range::parse(text).is_none()
+    }) {
         problems.push(("published", "must be a port or a range of ports".to_owned()));
     }
-    if node
-        .text_at("host_ip")
-        .is_some_and(|text| !text.is_empty() && text.parse::<IpAddr>().is_err())
-    {
+    if node.text_at("host_ip").is_some_and(|text| {
+        !text.is_empty() && !reader.is_open(text) && text.parse::<IpAddr>().is_err()
+    }) {
         problems.push(("host_ip", "must be an IP address".to_owned()));
     }
     if node
         .text_at("protocol")
-        .is_some_and(|text| !matches!(text, "" | "tcp" | "udp" | "sctp"))
+        .is_some_and(|text| !matches!(text, "" | "tcp" | "udp" | "sctp") && !reader.is_open(text))
     {
         problems.push(("protocol", "must be tcp, udp or sctp".to_owned()));
     }

@@ -37,7 +37,8 @@ impl Reader<'_> {
             Value::Sequence(_) if matches!(kind, Kind::Command) => return self.command_list(node),
             _ => return self.wrong_form(&node, kind.expects()),
         };
-        if self.is_open(&scalar.text) {
+        // A path with variables in it starts where every other one does.
+        if self.is_open(&scalar.text) && !matches!(kind, Kind::Path | Kind::Context) {
             return Some(Node {
                 value: Value::Text(scalar.text),
                 ..node
@@ -67,7 +68,7 @@ impl Reader<'_> {
             };
         }
         let value = self.converted(kind, resolved, &scalar, node.span)?;
-        let value = if model && !matches!(kind, Kind::Path | Kind::Context) {
+        let value = if model && !matches!(kind, Kind::Path | Kind::Context | Kind::TextOrFlag) {
             typed(&scalar)
         } else {
             value
@@ -93,7 +94,8 @@ impl Reader<'_> {
             Kind::Int(..) | Kind::Number => {
                 let number = match resolved {
                     Resolved::Int(value) => Some(value),
-                    _ => integer(kind, &text),
+                    Resolved::Float(value) => units::whole(value),
+                    _ => text.trim().parse().ok(),
                 };
                 let number = self.parsed(number, shown, "an integer", span)?;
                 self.within(kind, number, span)?
@@ -154,8 +156,8 @@ impl Reader<'_> {
     /// Reads a text where a boolean is wanted.
     fn flag(&mut self, text: &str, shown: &str, span: Span) -> Option<bool> {
         let value = match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "t" => return Some(true),
-            "false" | "0" | "f" => return Some(false),
+            "true" => return Some(true),
+            "false" => return Some(false),
             "yes" | "y" | "on" => true,
             "no" | "n" | "off" => false,
             _ => return self.parsed(None, shown, "true or false", span),
@@ -265,14 +267,6 @@ fn takes(kind: &Kind, resolved: Resolved<'_>) -> bool {
             )
         }
     }
-}
-
-fn integer(kind: &Kind, text: &str) -> Option<i64> {
-    let text = text.trim();
-    text.parse().ok().or_else(|| match kind {
-        Kind::Number => text.parse().ok().and_then(units::whole),
-        _ => None,
-    })
 }
 
 fn float(resolved: Resolved<'_>, text: &str) -> Option<f64> {

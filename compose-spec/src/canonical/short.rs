@@ -163,6 +163,9 @@ pub(crate) fn health_test(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
 /// `[h:1.2.3.4]`, `{h: 1.2.3.4}`, `{h: [a, b]}` become `[h=1.2.3.4]`, sorted.
 pub(crate) fn extra_hosts(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
+    if reader.is_model() && !matches!(node.value, Value::Scalar(_)) {
+        return Some(node);
+    }
     let mut pairs: Vec<(String, String, Span)> = Vec::new();
     match node.value {
         Value::Mapping(mapping) => {
@@ -232,31 +235,22 @@ fn bare(address: &str) -> &str {
 /// `gpus: all`
 pub(crate) fn gpus(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
-    let mut node = match node.value {
-        Value::Sequence(_) => node,
+    match node.value {
+        Value::Sequence(_) => Some(node),
         _ if node.as_text() == Some("all") => {
-            Node::new(Value::Sequence(vec![mapping(span, [])]), span)
+            Some(Node::new(Value::Sequence(vec![mapping(span, [])]), span))
         }
-        _ => return reader.wrong_form(&node, "`all` or a list"),
-    };
-    if let Value::Sequence(items) = &mut node.value {
-        for item in items.iter_mut() {
-            let span = item.span;
-            if let Some(request) = item.as_mapping_mut()
-                && request.get("count").is_none()
-                && request.get("device_ids").is_none()
-            {
-                request.set("count", Node::new(Value::Int(-1), span));
-            }
+        _ if reader.is_model() && node.as_text().is_some_and(|text| text.contains('$')) => {
+            Some(node)
         }
+        _ => reader.wrong_form(&node, "`all` or a list"),
     }
-    Some(node)
 }
 
 /// `count: all`
 #[expect(clippy::unnecessary_wraps, reason = "the signature of short forms")]
-pub(crate) fn device_count(_: &mut Reader<'_>, node: Node) -> Option<Node> {
-    if node.as_text() == Some("all") {
+pub(crate) fn device_count(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
+    if !reader.is_model() && node.as_text() == Some("all") {
         return Some(Node {
             value: Value::Int(-1),
             ..node

@@ -147,7 +147,8 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
     let Some(target) = target else {
         return refuse(reader, span, "`target` is missing");
     };
-    if !target.starts_with('/') {
+    let open = reader.is_open(&target);
+    if !target.starts_with('/') && !open {
         return refuse(
             reader,
             target_span,
@@ -159,15 +160,19 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         .and_then(|bind| bind.text_at("propagation"))
         && !propagation.is_empty()
         && !PROPAGATIONS.contains(&propagation)
+        && !reader.is_open(propagation)
     {
         let message = format!("a propagation is one of {}", PROPAGATIONS.join(", "));
         let bind = node.get("bind");
         let place = bind.and_then(|bind| bind.get("propagation"));
         return refuse(reader, place.map_or(span, |node| node.span), &message);
     }
-    let cleaned = paths::clean(Path::new(&target))
-        .to_string_lossy()
-        .into_owned();
+    let cleaned = if open {
+        target
+    } else {
+        let clean = paths::clean(Path::new(&target));
+        clean.to_string_lossy().into_owned()
+    };
     let absolute = (kind == "bind").then(|| reader.absolute(&source, source_span));
     if let Some(fields) = node.as_mapping_mut() {
         fields.insert("target", target_span, Node::text(cleaned, target_span));

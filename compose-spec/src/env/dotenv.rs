@@ -29,15 +29,35 @@ pub(crate) struct LineError {
     pub(crate) message: String,
 }
 
-/// Finds a variable outside of the file; it wins over the file's own.
-pub(crate) type Outer<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// The variables around a file.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    /// Finds one that wins over the file's own.
+    pub(crate) outer: Lookup<'a>,
+    /// Finds one of earlier files, over which the file's own win.
+    pub(crate) earlier: Lookup<'a>,
+}
+
+/// Finds a variable by its name.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl<'a> Scope<'a> {
+    /// A file with nothing before it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn alone(outer: Lookup<'a>) -> Self {
+        Self {
+            outer,
+            earlier: &|_| None,
+        }
+    }
+}
 
 /// Reads a file.
-pub(crate) fn parse(text: &str, outer: Outer<'_>) -> Result<Vec<Assignment>, LineError> {
+pub(crate) fn parse(text: &str, scope: Scope<'_>) -> Result<Vec<Assignment>, LineError> {
     let mut reader = Reader {
         text,
         at: 0,
-        outer,
+        scope,
         found: Vec::new(),
     };
     while reader.skip_to_statement() {
@@ -47,7 +67,7 @@ pub(crate) fn parse(text: &str, outer: Outer<'_>) -> Result<Vec<Assignment>, Lin
 }
 
 /// Reads a file of the format `raw`: `NAME=value` to the end of the line, nothing is special.
-pub(crate) fn parse_raw(text: &str, outer: Outer<'_>) -> Result<Vec<Assignment>, LineError> {
+pub(crate) fn parse_raw(text: &str, scope: Scope<'_>) -> Result<Vec<Assignment>, LineError> {
     let mut found = Vec::new();
     let mut at = 0;
     for line in text.split('\n') {
@@ -60,7 +80,7 @@ pub(crate) fn parse_raw(text: &str, outer: Outer<'_>) -> Result<Vec<Assignment>,
         }
         let (name, value) = match trimmed.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
-            None => (trimmed.trim_end(), outer(trimmed.trim_end())),
+            None => (trimmed.trim_end(), (scope.outer)(trimmed.trim_end())),
         };
         if name.is_empty() || name.contains(char::is_whitespace) {
             return Err(LineError {
@@ -80,7 +100,7 @@ pub(crate) fn parse_raw(text: &str, outer: Outer<'_>) -> Result<Vec<Assignment>,
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    outer: Outer<'a>,
+    scope: Scope<'a>,
     found: Vec<Assignment>,
 }
 
@@ -127,7 +147,7 @@ impl Reader<'_> {
         let inherited = !self.text[start + length..].starts_with(['=', ':']);
         self.at = (start + length + 1).min(self.text.len());
         let value = if inherited {
-            (self.outer)(&name)
+            (self.scope.outer)(&name)
         } else {
             self.at += self.rest().len() - self.rest().trim_start_matches(is_blank).len();
             Some(self.value(start)?)
@@ -166,14 +186,13 @@ impl Reader<'_> {
 
     fn expand(&self, value: &str, statement: usize) -> Result<String, LineError> {
         let lookup = |name: &str| {
-            (self.outer)(name).or_else(|| {
-                let own = self
-                    .found
-                    .iter()
-                    .rev()
-                    .find(|assignment| assignment.name == name);
-                own.and_then(|assignment| assignment.value.clone())
-            })
+            let own = || {
+                let mut found = self.found.iter().rev();
+                found.find_map(|own| own.value.clone().filter(|_| own.name == name))
+            };
+            (self.scope.outer)(name)
+                .or_else(own)
+                .or_else(|| (self.scope.earlier)(name))
         };
         substitute(value, &lookup, &mut |_| {}).map_err(|fault| {
             let message = match fault {
@@ -274,7 +293,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<(String, Option<String>)> {
         let outer = |name: &str| (name == "OS").then(|| "os".to_owned());
-        let found = parse(text, &outer)
+        let found = parse(text, Scope::alone(&outer))
             .map_err(|error| error.message)
             .expect("parses");
         found.into_iter().map(|a| (a.name, a.value)).collect()
@@ -319,6 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_sees_the_callers_variables_before_its_own_and_those_of_earlier_files_last() {
+        let scope = Scope {
+            outer: &|name| (name == "OS").then(|| "os".to_owned()),
+            earlier: &|name| matches!(name, "A" | "OS" | "E").then(|| "earlier".to_owned()),
+        };
+        let found = parse("OS=own\nX=$OS\nY=$E\nZ=$A\nA=own\nG=$A\n", scope);
+        let found = found.map_err(|error| error.message).expect("parses");
+        let value = |name: &str| {
+            let mut found = found.iter();
+            found.find_map(|one| one.value.as_deref().filter(|_| one.name == name))
+        };
+        assert_eq!(value("X"), Some("os"));
+        assert_eq!(value("Y"), Some("earlier"));
+        assert_eq!(value("Z"), Some("earlier"));
+        assert_eq!(value("G"), Some("own"));
+    }
+
+    #[test]
     fn broken_lines_are_reported_without_their_value() {
         let outer = |_: &str| None;
         for (text, wanted) in [
@@ -328,7 +365,7 @@ mod tests {
             ("A=${secret", "not well formed"),
             ("A!=x", "`!`"),
         ] {
-            let error = parse(text, &outer).err().expect(text);
+            let error = parse(text, Scope::alone(&outer)).err().expect(text);
             assert!(error.message.contains(wanted), "{text}: {}", error.message);
             assert!(
                 !error.message.contains("secret"),
@@ -341,7 +378,7 @@ mod tests {
     #[test]
     fn raw_takes_everything_literally() {
         let outer = |_: &str| None;
-        let found = parse_raw("# c\nA=\"q\" $X # y\n  B=2\nC\n", &outer)
+        let found = parse_raw("# c\nA=\"q\" $X # y\n  B=2\nC\n", Scope::alone(&outer))
             .ok()
             .unwrap();
         let found: Vec<_> = found.into_iter().map(|a| (a.name, a.value)).collect();
@@ -354,7 +391,8 @@ mod tests {
         #[test]
         fn any_text_is_answered(text in "[A-C='\"\\\\$\\{\\}:# \n\t.é-]{0,60}") {
             let outer = |_: &str| None;
-            for outcome in [parse(&text, &outer), parse_raw(&text, &outer)] {
+            let scope = Scope::alone(&outer);
+            for outcome in [parse(&text, scope), parse_raw(&text, scope)] {
                 if let Err(error) = outcome {
                     prop_assert!(error.start < error.end);
                     prop_assert!(error.start <= text.len());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::dotenv::{Assignment, LineError, Outer, parse, parse_raw};
+use super::dotenv::{Assignment, LineError, Scope, parse, parse_raw};
 use crate::{
     Files,
     diagnostic::{Code, Diagnostic, Sink, Sources, Span},
@@ -37,7 +37,7 @@ pub(crate) struct EnvFile<'a> {
 pub(crate) fn read(
     file: EnvFile<'_>,
     files: &dyn Files,
-    outer: Outer<'_>,
+    scope: Scope<'_>,
     sources: &mut Sources,
     sink: &mut Sink,
 ) -> Option<Vec<Assignment>> {
@@ -79,8 +79,8 @@ pub(crate) fn read(
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let outcome = match file.format {
-        Format::Compose => parse(text, outer),
-        Format::Raw => parse_raw(text, outer),
+        Format::Compose => parse(text, scope),
+        Format::Raw => parse_raw(text, scope),
     };
     match outcome {
         Ok(assignments) => Some(assignments),

@@ -5,7 +5,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
-pub(crate) use dotenv::Assignment;
+pub(crate) use dotenv::{Assignment, Scope};
 #[cfg(any(test, fuzzing))]
 pub(crate) use dotenv::{parse, parse_raw};
 pub(crate) use file::{EnvFile, Format, read};

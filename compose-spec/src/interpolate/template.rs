@@ -3,7 +3,7 @@
 //! ```text
 //! template = { "$$" | "$" name | "${" name [ operator rest ] "}" | any other character }
 //! operator = ":-" | "-" | ":?" | "?" | ":+" | "+"
-//! rest     = template without a line break, evaluated only when it is used
+//! rest     = template without a line break and with its braces in pairs, evaluated only when it is used
 //! name     = [A-Za-z_][A-Za-z0-9_]*
 //! ```
 //!
@@ -217,26 +217,29 @@ fn name_length(text: &str) -> usize {
         .unwrap_or(text.len())
 }
 
-/// Returns the length of the `${…}` at the start of `text`; nested `${` have their own brace.
+/// Returns the length of the `${…}` at the start of `text`.
+///
+/// As in Compose, every brace within an argument counts, so that a default may be JSON, and the character behind an opening
+/// one is never a closing one. Where that leaves a brace open, the last one of the line closes.
 fn closing(text: &str) -> Option<usize> {
+    let line = text.find('\n').unwrap_or(text.len());
+    let last = text[..line].rfind('}')? + 1;
+    let argument = 2 + name_length(&text[2..]);
+    if text[argument..].starts_with('}') {
+        return Some(argument + 1);
+    }
     let mut open = 0_usize;
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'$' if bytes.get(at + 1) == Some(&b'{') => {
+    let mut bytes = text.bytes().enumerate().take(last);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'{' => {
                 open += 1;
-                at += 1;
+                bytes.next();
             }
-            b'}' => {
-                open -= 1;
-                if open == 0 {
-                    return Some(at + 1);
-                }
-            }
+            b'}' if open <= 1 => return Some(at + 1),
+            b'}' => open -= 1,
             _ => {}
         }
-        at += 1;
     }
-    None
+    Some(last)
 }

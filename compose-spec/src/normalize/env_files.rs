@@ -4,7 +4,7 @@ use std::{path::Path, rc::Rc};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
-    env::{EnvFile, Environment, Format, read},
+    env::{EnvFile, Environment, Format, Scope, read},
     load::Context,
     paths,
     request::FileKind,
@@ -69,8 +69,8 @@ fn env_files(
         let raw = file.text_at("format") == Some("raw");
         let format = if raw { Format::Raw } else { Format::Compose };
         let outer = |name: &str| {
-            let own = own.get(name).and_then(Node::as_text);
-            own.or_else(|| environment.get(name)).map(str::to_owned)
+            let own = || own.get(name).and_then(Node::as_text);
+            environment.get(name).or_else(own).map(str::to_owned)
         };
         add(&mut all, text, path.span, format, &outer, context);
     }
@@ -106,8 +106,9 @@ fn add(
         return;
     }
     // Later files of the service see the variables of the earlier ones.
-    let seen = |variable: &str| {
-        outer(variable).or_else(|| all.get(variable).and_then(Node::as_text).map(str::to_owned))
+    let scope = Scope {
+        outer,
+        earlier: &|variable| all.get(variable).and_then(Node::as_text).map(str::to_owned),
     };
     let file = EnvFile {
         path: Path::new(path),
@@ -118,7 +119,7 @@ fn add(
     let found = read(
         file,
         context.files,
-        &seen,
+        scope,
         &mut context.sources,
         &mut context.sink,
     );

@@ -10,9 +10,8 @@ use crate::{
 
 static INIT_HOOK_KIND: Kind = Kind::Section(&INIT_HOOK);
 
-/// What an init container has of its own: it runs another command, and its mounts are added to those of the service when
-/// the container is made.
-const OWN: [&str; 2] = ["command", "volumes"];
+/// What an init container has of its own: its mounts are added to those of the service when the container is made.
+const OWN: &str = "volumes";
 
 /// Lays each entry of `pre_start` over the container part of its service.
 pub(super) fn inherit(services: &mut Mapping, context: &mut Context<'_>) {
@@ -53,7 +52,7 @@ pub(super) fn inherit(services: &mut Mapping, context: &mut Context<'_>) {
 fn container_part(service: &Mapping) -> Mapping {
     let mut part = Mapping::default();
     for (key, entry) in service.iter() {
-        if INIT_HOOK.field(key).is_some() && !OWN.contains(&&**key) {
+        if INIT_HOOK.field(key).is_some() && &**key != OWN {
             part.insert(std::rc::Rc::clone(key), entry.key_span, entry.value.clone());
         }
     }

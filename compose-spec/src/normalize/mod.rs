@@ -4,7 +4,7 @@
 mod env_files;
 mod hooks;
 
-use std::cell::RefCell;
+use std::{cell::RefCell, path::Path};
 
 use crate::{
     canonical::short,
@@ -40,13 +40,21 @@ pub(crate) fn normalize(
                 .help("remove it"),
         );
     }
-    top.set("name", Node::text(name.as_str(), span));
+    let written = top
+        .get("name")
+        .and_then(Node::as_text)
+        .is_some_and(|text| !text.is_empty());
+    if passes.normalization || !passes.interpolation || !written || origin.is_named {
+        top.set("name", Node::text(name.as_str(), span));
+    }
     let mut default_wanted = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_mapping_mut) {
         for (_, entry) in services.iter_mut() {
-            defaults(&mut entry.value, origin, &context.paths);
+            default_context(&mut entry.value, &origin.directory, &context.paths);
+            default_targets(&mut entry.value);
+            default_counts(&mut entry.value, !passes.interpolation);
             if passes.normalization {
-                default_wanted |= service(&mut entry.value);
+                default_wanted |= service(&mut entry.value, !passes.interpolation);
             }
         }
         hooks::inherit(services, context);
@@ -87,21 +95,30 @@ fn add_default_network(top: &mut Mapping, span: Span) {
     }
 }
 
-/// Fills in what Compose fills in also without normalization: the context of a build and the targets of secrets.
-fn defaults(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) {
-    let span = node.span;
-    let Some(service) = node.as_mapping_mut() else {
+/// Builds in the directory of the project, also without normalization. An included project has its own.
+pub(crate) fn default_context(
+    service: &mut Node,
+    directory: &Path,
+    paths: &RefCell<paths::Written>,
+) {
+    let span = service.span;
+    let Some(service) = service.as_mapping_mut() else {
         return;
     };
     if let Some(build) = service.get_mut("build").and_then(Node::as_mapping_mut)
         && build.get("context").is_none()
     {
-        let directory = origin.directory.to_string_lossy();
-        paths
-            .borrow_mut()
-            .note(span, &directory, ".", &origin.directory);
-        build.set("context", Node::text(&*directory, span));
+        let text = directory.to_string_lossy();
+        paths.borrow_mut().note(span, &text, Some("."));
+        build.set("context", Node::text(&*text, span));
     }
+}
+
+/// Gives secrets the target that they have by default, also without normalization.
+fn default_targets(service: &mut Node) {
+    let Some(service) = service.as_mapping_mut() else {
+        return;
+    };
     if let Some(Value::Sequence(grants)) = service.get_mut("secrets").map(|node| &mut node.value) {
         for grant in grants {
             let source = grant.text_at("source").unwrap_or_default().to_owned();
@@ -115,8 +132,42 @@ fn defaults(node: &mut Node, origin: &Origin, paths: &RefCell<paths::Written>) {
     }
 }
 
+/// Requests all devices where neither their number nor their names are given.
+fn default_counts(service: &mut Node, is_model: bool) {
+    let all = if is_model {
+        Value::Text("all".into())
+    } else {
+        Value::Int(-1)
+    };
+    let complete = |requests: Option<&mut Node>| {
+        let Some(Value::Sequence(items)) = requests.map(|node| &mut node.value) else {
+            return;
+        };
+        for item in items {
+            let span = item.span;
+            if let Some(request) = item.as_mapping_mut()
+                && request.get("count").is_none()
+                && request.get("device_ids").is_none()
+            {
+                request.set("count", Node::new(all.clone(), span));
+            }
+        }
+    };
+    let Some(service) = service.as_mapping_mut() else {
+        return;
+    };
+    complete(service.get_mut("gpus"));
+    let mut inner = service.get_mut("deploy");
+    for key in ["resources", "reservations", "devices"] {
+        inner = inner
+            .and_then(Node::as_mapping_mut)
+            .and_then(|outer| outer.get_mut(key));
+    }
+    complete(inner);
+}
+
 /// Completes one service; returns whether it is on the network `default`, which needs no definition.
-fn service(node: &mut Node) -> bool {
+fn service(node: &mut Node, is_model: bool) -> bool {
     let span = node.span;
     let dependencies = implied_dependencies(node);
     let Some(service) = node.as_mapping_mut() else {
@@ -148,11 +199,17 @@ fn service(node: &mut Node) -> bool {
             build.set("dockerfile", Node::text("Dockerfile", span));
         }
         // An argument that the environment does not set is left to the Dockerfile.
-        if let Some(args) = build.get_mut("args").and_then(Node::as_mapping_mut) {
-            args.retain(|_, entry| !entry.value.is_null());
+        match build.get_mut("args").map(|args| &mut args.value) {
+            Some(Value::Mapping(args)) => args.retain(|_, entry| !entry.value.is_null()),
+            Some(Value::Sequence(args)) => {
+                args.retain(|arg| arg.as_text().is_some_and(|text| text.contains('=')));
+            }
+            _ => {}
         }
     }
-    if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value) {
+    if let Some(Value::Sequence(hosts)) = service.get_mut("extra_hosts").map(|n| &mut n.value)
+        && !is_model
+    {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     }
     on_default

@@ -98,7 +98,7 @@ pub(super) const CONTAINER: &[Field] = &[
     Field::new("userns_mode", Kind::Checked(&check::USERNS)),
     Field::new("uts", Kind::Checked(&check::UTS)),
     Field::new("volumes", VOLUMES),
-    Field::new("volumes_from", TEXTS_REFUSING_TWICE).no_effect(LATER),
+    Field::new("volumes_from", TEXTS_REFUSING_TWICE),
     Field::new("working_dir", Kind::Text),
 ];
 

@@ -26,8 +26,7 @@ const FIRST: &[Field] = &[
     Field::new("develop", DEVELOP_KIND).keep().no_effect(LATER),
     Field::new("restart", Kind::Checked(&check::RESTART)),
     Field::new("attach", Kind::Flag).keep(),
-    Field::new("external_links", TEXTS_REFUSING_TWICE)
-        .no_effect("containers outside of the project are not linked"),
+    Field::new("external_links", TEXTS_REFUSING_TWICE),
     Field::new("extends", EXTENDS),
     Field::new("links", TEXTS),
     Field::new("scale", COUNT).keep(),
@@ -35,9 +34,9 @@ const FIRST: &[Field] = &[
         .keep()
         .no_effect("`up` refuses the service: providers are not run yet"),
     Field::new("container_name", Kind::Checked(&check::CONTAINER_NAME)),
-    Field::new("pre_start", Kind::List(&PRE_START)).no_effect(LATER),
-    Field::new("post_start", Kind::List(&POST_START)).no_effect(LATER),
-    Field::new("pre_stop", Kind::List(&POST_START)).no_effect(LATER),
+    Field::new("pre_start", Kind::List(&PRE_START)),
+    Field::new("post_start", Kind::List(&POST_START)),
+    Field::new("pre_stop", Kind::List(&POST_START)),
 ];
 
 const LAST: &[Field] = &[
@@ -86,7 +85,7 @@ static DEPENDENCY: Section = Section {
         )
         .required(),
         Field::new("restart", Kind::Flag),
-        Field::new("required", Kind::StrictFlag).keep(),
+        Field::new("required", Kind::Flag).keep(),
     ],
     extensions: true,
 };

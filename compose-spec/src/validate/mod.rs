@@ -17,6 +17,37 @@ use crate::{
     yaml::{Mapping, Node},
 };
 
+/// Checks what holds whatever else is asked for, also of a model with variables: where secrets and configs come from, and
+/// what is not ours.
+pub(crate) fn always(tree: &Node, sink: &mut Sink) {
+    for section in ["secrets", "configs"] {
+        for (key, entry) in tree.entries_at(section) {
+            check_file_object(section, key, &entry.value, entry.key_span, sink);
+        }
+    }
+    for (name, entry) in tree.entries_at("services") {
+        let reservations = ["deploy", "resources", "reservations"];
+        let reservations = reservations
+            .iter()
+            .try_fold(&entry.value, |node, key| node.get(key));
+        let reserved = reservations.map_or(&[][..], |node| node.items_at("devices"));
+        for request in entry.value.items_at("gpus").iter().chain(reserved) {
+            if let (Some(count), Some(names)) = (request.get("count"), request.get("device_ids")) {
+                let message =
+                    format!("service `{name}`: `count` and `device_ids` exclude each other");
+                sink.push(
+                    Diagnostic::error(Code::Conflict, message)
+                        .at(names.span, "these are given")
+                        .and(count.span, "and as many of any"),
+                );
+            }
+        }
+    }
+    for (key, entry) in tree.entries_at("volumes") {
+        check_external_volume(key, &entry.value, sink);
+    }
+}
+
 /// Checks a completed tree of active services.
 pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
     references::check(tree, selection, sink);
@@ -43,11 +74,6 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
                     .and(place, "first here")
                     .help("without `container_name` names never collide"),
             );
-        }
-    }
-    for section in ["secrets", "configs"] {
-        for (key, entry) in tree.entries_at(section) {
-            check_file_object(section, key, &entry.value, entry.key_span, sink);
         }
     }
     for (key, entry) in tree.entries_at("volumes") {
@@ -100,6 +126,16 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
             let what = format!("`{plain}` and `deploy.resources.limits.{limit}` differ");
             conflict(a, b, &what);
         }
+    }
+    let reserved = service
+        .get("deploy")
+        .and_then(|d| d.get("resources"))
+        .and_then(|r| r.get("reservations")?.get("memory"));
+    if let (Some(a), Some(b)) = (service.get("mem_reservation"), reserved)
+        && a.as_text() != b.as_text()
+    {
+        let what = "`mem_reservation` and `deploy.resources.reservations.memory` differ";
+        conflict(a, b, what);
     }
     let replicas = service
         .get("deploy")
@@ -269,6 +305,10 @@ fn check_volume(key: &str, node: &Node, sink: &mut Sink) {
         }
         sink.push(diagnostic);
     }
+}
+
+/// What is not ours has the attributes that it has.
+fn check_external_volume(key: &str, node: &Node, sink: &mut Sink) {
     let external = node.get("external").filter(|external| external.is_true());
     for name in ["driver", "driver_opts", "labels"] {
         if let (Some(external), Some(attribute)) = (external, node.get(name)) {

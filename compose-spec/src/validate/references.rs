@@ -19,9 +19,53 @@ pub(super) fn check(tree: &Node, selection: &Selection, sink: &mut Sink) {
                 undefined_service(tree, name, dependency, entry.key_span, selection, sink);
             }
         }
+        let mode = service.get("network_mode");
+        if let Some(owner) = mode.and_then(|mode| mode.as_text()?.strip_prefix("service:"))
+            && !is_defined(tree, "services", owner)
+            && !service
+                .entries_at("depends_on")
+                .any(|(dependency, _)| &**dependency == owner)
+        {
+            let span = mode.map_or(entry.key_span, |mode| mode.span);
+            undefined_service(tree, name, owner, span, selection, sink);
+        }
+        contexts(tree, name, service, selection, sink);
         container(tree, name, service, sink);
         for hook in service.items_at("pre_start") {
             container(tree, name, hook, sink);
+        }
+    }
+}
+
+/// Checks the services whose images a build wants as contexts.
+fn contexts(tree: &Node, name: &str, service: &Node, selection: &Selection, sink: &mut Sink) {
+    let Some(build) = service.get("build") else {
+        return;
+    };
+    for (context, entry) in build.entries_at("additional_contexts") {
+        let text = entry.value.as_text().unwrap_or_default();
+        let Some(other) = text.strip_prefix("service:") else {
+            continue;
+        };
+        let span = entry.value.span;
+        let Some(found) = tree
+            .get("services")
+            .and_then(|services| services.get(other))
+        else {
+            undefined_service(tree, name, other, span, selection, sink);
+            continue;
+        };
+        if found.get("build").is_none() {
+            let message = format!(
+                "service `{name}` builds with the context `{context}`, but `{other}` has no `build`"
+            );
+            let image = found.text_at("image").unwrap_or("IMAGE");
+            sink.push(
+                Diagnostic::error(Code::BadValue, message)
+                    .at(span, "")
+                    .and(found.span, "its image is pulled")
+                    .help(format!("name the image itself: `docker-image://{image}`")),
+            );
         }
     }
 }

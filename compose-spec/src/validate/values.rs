@@ -139,8 +139,9 @@ impl Checks<'_> {
 
     fn ulimits(&mut self, service: &Node) {
         for (name, entry) in service.entries_at("ulimits") {
-            if !words::ULIMITS.contains(&&**name) {
-                let near = crate::diagnostic::nearest(name, words::ULIMITS.iter().copied());
+            let lower = name.to_ascii_lowercase();
+            if !words::ULIMITS.contains(&lower.as_str()) {
+                let near = crate::diagnostic::nearest(&lower, words::ULIMITS.iter().copied());
                 let help = match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("limits are {}", words::ULIMITS.join(", ")),

@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use compose_spec::{FileKind, Files, Request, Severity, emit};
+use compose_spec::{FileKind, Files, Passes, Request, Severity, configuration, emit};
 
 use crate::{
     generate::{Case, FIXED},
-    oracle::Answer,
+    oracle::{Answer, Refusal, read},
 };
 
 /// The disk.
@@ -38,45 +38,89 @@ pub(crate) fn lay_out(case: &Case) -> tempfile::TempDir {
         .rand_bytes(6)
         .tempdir()
         .unwrap();
-    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
-    for (index, text) in case.files.iter().enumerate() {
-        write(&format!("f{index}.yaml"), text);
+    std::fs::create_dir(directory.path().join("sub")).unwrap();
+    let own = case
+        .files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    for (name, text) in FIXED.iter().copied().chain(own) {
+        std::fs::write(directory.path().join(name), text).unwrap();
     }
-    for (name, text) in FIXED {
-        write(name, text);
-    }
-    write(".env", &case.dotenv);
     directory
 }
 
-/// Loads a project.
-pub(crate) fn load_project(
-    directory: &Path,
-    case: &Case,
-) -> Result<compose_spec::Loaded, compose_spec::LoadError> {
-    let request = Request {
-        working_dir: directory.to_path_buf(),
-        files: (0..case.files.len())
-            .map(|index| PathBuf::from(format!("f{index}.yaml")))
-            .collect(),
-        profiles: case.profiles.iter().map(|&name| name.to_owned()).collect(),
-        environment: BTreeMap::from([("HOME".to_owned(), "/home/u".to_owned())]),
-        ..Request::default()
-    };
-    compose_spec::load(&request, &Disk)
+/// Loads a project and returns what this crate says to it.
+pub(crate) fn load(directory: &Path, case: &Case) -> Answer {
+    load_in(directory, case, case.format)
 }
 
-/// Returns what this crate says to a project.
-pub(crate) fn load(directory: &Path, case: &Case) -> Answer {
-    match load_project(directory, case) {
-        Ok(loaded) => {
-            Answer::Accepted(serde_json::from_str(&emit::json(&loaded.canonical)).unwrap())
+/// Loads a project and returns what this crate prints in a format.
+pub(crate) fn load_in(directory: &Path, case: &Case, format: &str) -> Answer {
+    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let mut environment = BTreeMap::from([("HOME".to_owned(), "/home/u".to_owned())]);
+    let path = std::env::var("PATH").unwrap_or_default();
+    environment.insert("PATH".to_owned(), path);
+    let shell = case.environment.iter();
+    environment.extend(shell.map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    let request = Request {
+        working_dir: directory.to_path_buf(),
+        files: case.compose.iter().map(PathBuf::from).collect(),
+        env_files: case.env_files.iter().map(PathBuf::from).collect(),
+        profiles: owned(&case.profiles),
+        services: owned(&case.services),
+        environment,
+        ..Request::default()
+    };
+    match configuration(&request, passes(case.pass), &Disk) {
+        Ok(shown) => {
+            let text = match (format, case.pass) {
+                ("json", "--no-interpolate") => emit::model_json(&shown.canonical),
+                ("json", _) => emit::json(&shown.canonical),
+                (_, "--no-interpolate") => emit::model_yaml(&shown.canonical),
+                _ => emit::yaml(&shown.canonical),
+            };
+            Answer::Accepted(read(format, &text))
         }
         Err(error) => {
             let found = error.diagnostics.iter();
             let errors = found.filter(|found| found.severity == Severity::Error);
-            let told = errors.map(|found| format!("{} {}", found.code, found.message));
-            Answer::Refused(told.collect::<Vec<_>>().join("\n"))
+            let refusal = |found: &compose_spec::Diagnostic| Refusal {
+                code: found.code.to_string(),
+                message: found.message.clone(),
+                text: found
+                    .primary
+                    .as_ref()
+                    .map_or("", |label| error.sources.slice(label.span))
+                    .to_owned(),
+            };
+            Answer::Refused(errors.map(refusal).collect())
         }
+    }
+}
+
+fn passes(flag: &str) -> Passes {
+    let all = Passes::default();
+    match flag {
+        "--no-interpolate" => Passes {
+            interpolation: false,
+            ..all
+        },
+        "--no-normalize" => Passes {
+            normalization: false,
+            ..all
+        },
+        "--no-path-resolution" => Passes {
+            path_resolution: false,
+            ..all
+        },
+        "--no-consistency" => Passes {
+            consistency: false,
+            ..all
+        },
+        "--no-env-resolution" => Passes {
+            env_resolution: false,
+            ..all
+        },
+        _ => all,
     }
 }

@@ -1,20 +1,63 @@
-//! Random projects over every attribute of the format: one to three files, some with tags that steer the merge.
+//! Random projects over every attribute of the format: files that are laid over each other, include and extend, several
+//! documents, anchors, tags that steer the merge, variables, profiles and flags.
 
 use std::fmt::Write as _;
 
 use proptest::{prelude::*, sample::select};
 
-use crate::fragments::{SERVICE, TOP};
+use crate::{
+    fragments::{SERVICE, TOP},
+    text,
+};
 
-/// Files, in the order of `-f`, and what the caller sets.
-#[derive(Debug, Clone)]
+/// A project on the disk, and how it is asked for.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Case {
-    /// Compose files: `f0.yaml`, ….
-    pub files: Vec<String>,
-    /// Text of `.env`.
-    pub dotenv: String,
+    /// Files by path, besides [`FIXED`].
+    pub files: Vec<(String, String)>,
+    /// `-f`, in order.
+    pub compose: Vec<String>,
+    /// Variables of the caller besides `HOME`.
+    pub environment: Vec<(&'static str, &'static str)>,
+    /// `--env-file`
+    pub env_files: Vec<&'static str>,
     /// `--profile`
     pub profiles: Vec<&'static str>,
+    /// Services on the command line.
+    pub services: Vec<&'static str>,
+    /// A flag of `config` that leaves a pass out, or none.
+    pub pass: &'static str,
+    /// `--format`
+    pub format: &'static str,
+}
+
+impl Case {
+    /// Returns the Compose files as one text, for a report.
+    pub(crate) fn shown(&self) -> String {
+        let mut text = String::new();
+        for (name, file) in &self.files {
+            writeln!(text, "---- {name}\n{file}").expect("a String takes all");
+        }
+        write!(
+            text,
+            "---- {:?} env {:?} {:?} profiles {:?} {} --format {} {:?}",
+            self.compose,
+            self.environment,
+            self.env_files,
+            self.profiles,
+            self.pass,
+            self.format,
+            self.services
+        )
+        .expect("a String takes all");
+        text
+    }
+
+    /// Returns whether several documents become one.
+    pub(crate) fn is_merged(&self) -> bool {
+        let text = |part: &str| self.files.iter().any(|(_, text)| text.contains(part));
+        self.compose.len() > 1 || text("---\n") || text("extends:") || text("include:")
+    }
 }
 
 /// Files that every case can name.
@@ -23,8 +66,11 @@ pub(crate) const FIXED: &[(&str, &str)] = &[
         "e.env",
         "A=from_e\nB=\"two words\"\n# comment\nexport D=d # tail\nE='$V'\nF=$V-${U:-u}\n",
     ),
-    ("f.env", "A=from_f\nV\nG=${A}\n"),
+    ("f.env", "A=from_f\nV\nG=${A}\nH=${E}-$B\n"),
     ("l.env", "a=file\nl=1\n"),
+    ("o.env", "V=env_file\nO=${V}${N}\nX=\n"),
+    ("sub/s.env", "A=from_sub\nS=${A:-none}\n"),
+    ("sub/.env", "V=sub\nK=kept\n"),
     (
         "base.yaml",
         "services:\n  c:\n    image: base\n    environment: {FROM: base, A: base}\n    volumes: ['./rel:/rel']\n    \
@@ -32,27 +78,64 @@ pub(crate) const FIXED: &[(&str, &str)] = &[
     ),
 ];
 
+const DOTENV: [&str; 4] = [
+    "",
+    "V=dot\nX=y z\n",
+    "V='a$b'\nCOMPOSE_PROFILES=p\n",
+    "V=\"q\\tr\"\nX=${V}-$N\nK=dot\n",
+];
+
+const PASSES: [&str; 5] = [
+    "--no-interpolate",
+    "--no-normalize",
+    "--no-path-resolution",
+    "--no-consistency",
+    "--no-env-resolution",
+];
+
 /// One attribute with its value.
 type Entry = (&'static str, String);
 
-fn entry(
-    table: &'static [(&'static str, &'static [&'static str])],
-) -> impl Strategy<Value = Entry> {
-    select(table).prop_flat_map(|(key, values)| {
-        let tag = prop_oneof![12 => Just(""), 1 => Just("!reset "), 1 => Just("!override ")];
-        (Just(key), tag, select(values)).prop_map(|(key, tag, value)| (key, tagged(tag, value)))
-    })
+type Table = &'static [(&'static str, &'static [&'static str])];
+
+/// A value of an attribute: seldom one that is wrong, or most projects would be refused by both for the first of them.
+fn value(values: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    let (wrong, right): (Vec<&str>, Vec<&str>) =
+        values.iter().partition(|value| value.starts_with('?'));
+    let either = if wrong.is_empty() {
+        right.clone()
+    } else {
+        wrong
+    };
+    prop_oneof![24 => select(right), 1 => select(either)]
+        .prop_map(|value| value.trim_start_matches('?'))
+}
+
+fn entry(table: Table) -> impl Strategy<Value = Entry> {
+    select(table)
+        .prop_flat_map(|(key, values)| (Just(key), tag(10), value(values)).prop_map(tagged))
+}
+
+fn tag(plain: u32) -> impl Strategy<Value = &'static str> {
+    prop_oneof![plain => Just(""), 1 => Just("!reset "), 1 => Just("!override ")]
 }
 
 /// A tag in front of a number or boolean makes a text of it in compose: only collections carry `!override`, and what
 /// names or describes the whole file no tag at all.
-fn tagged(tag: &str, value: &str) -> String {
+fn tagged((key, tag, value): (&'static str, &str, &str)) -> Entry {
     let collection = value.starts_with(['[', '{']);
-    if tag.is_empty() || (tag == "!override " && !collection) {
-        value.to_owned()
-    } else {
-        format!("{tag}{value}")
-    }
+    let value = match tag {
+        "!reset " if !value.starts_with('\n') => format!("{tag}{value}"),
+        // docker compose does not look for tags below an `!override`.
+        "!override " if collection && !value.contains("!reset") => format!("{tag}{value}"),
+        _ => value.to_owned(),
+    };
+    (key, value)
+}
+
+fn attributes(most: usize) -> impl Strategy<Value = Vec<Entry>> {
+    let one = prop_oneof![4 => entry(SERVICE), 1 => text::attribute()];
+    prop::collection::vec(one, 0..=most).prop_map(once)
 }
 
 fn once(entries: Vec<Entry>) -> Vec<Entry> {
@@ -63,85 +146,218 @@ fn once(entries: Vec<Entry>) -> Vec<Entry> {
         .collect()
 }
 
-/// A file with three services, `a` with up to `most` attributes; the first file of a case also has images.
+fn write_service(text: &mut String, name: &str, lines: &[Entry]) {
+    if lines.is_empty() {
+        return;
+    }
+    writeln!(text, "  {name}:").expect("a String takes all");
+    for (key, value) in lines {
+        writeln!(text, "    {key}: {value}").expect("a String takes all");
+    }
+}
+
+fn with_image(name: &str, mut entries: Vec<Entry>) -> Vec<Entry> {
+    if !entries.iter().any(|(key, _)| *key == "image") {
+        entries.insert(0, ("image", name.to_owned()));
+    }
+    entries
+}
+
+/// What services name, which must be there, or most cases fail for the same reason.
+fn complete(top: &mut Vec<Entry>) {
+    let sections = TOP
+        .iter()
+        .filter(|(key, _)| !matches!(*key, "name" | "version" | "x-top"));
+    for (section, values) in sections {
+        if !top.iter().any(|(key, _)| key == section) {
+            top.push((section, values[0].to_owned()));
+        }
+    }
+}
+
+fn write_top(text: &mut String, top: &[Entry]) {
+    for (key, value) in top {
+        writeln!(text, "{key}: {value}").expect("a String takes all");
+    }
+}
+
+/// A file with three services, `a` with up to `most` attributes, some of them behind an anchor; the first file of a case
+/// also has images.
 fn file(first: bool, most: usize) -> impl Strategy<Value = String> {
-    let service = || prop::collection::vec(entry(SERVICE), 0..=most);
     let plain = |(key, values): (&'static str, &'static [&'static str])| {
-        select(values).prop_map(move |value| (key, value.to_owned()))
+        value(values).prop_map(move |value| (key, value.to_owned()))
     };
     let top = prop::collection::vec(select(TOP).prop_flat_map(plain), 0..3);
-    (service(), prop::collection::vec(entry(SERVICE), 0..2), top).prop_map(move |(a, b, top)| {
-        let mut text = String::from("services:\n");
-        for (name, entries) in [("a", a), ("b", b), ("c", Vec::new())] {
-            let mut lines = String::new();
-            if first {
-                writeln!(lines, "    image: {name}").expect("a String takes all");
-            }
-            for (key, value) in once(entries) {
-                writeln!(lines, "    {key}: {value}").expect("a String takes all");
-            }
-            if !lines.is_empty() {
-                write!(text, "  {name}:\n{lines}").expect("a String takes all");
-            }
-        }
-        if text.ends_with("services:\n") {
-            "services: {}\n".clone_into(&mut text);
-        }
+    let anchored = prop_oneof![4 => Just(Vec::new()), 1 => attributes(2)];
+    (attributes(most), attributes(1), top, anchored).prop_map(move |(a, b, top, anchored)| {
+        let mut text = String::new();
         let mut top = once(top);
-        if first {
-            // What services name must be there, or most cases fail for the same reason.
-            let sections = TOP
-                .iter()
-                .filter(|(key, _)| !matches!(*key, "name" | "version" | "x-top"));
-            for (section, values) in sections {
-                if !top.iter().any(|(key, _)| key == section) {
-                    top.push((section, values[0].to_owned()));
-                }
+        let mut a = if first { with_image("a", a) } else { a };
+        let mut b = if first { with_image("b", b) } else { b };
+        if !anchored.is_empty() {
+            writeln!(text, "x-anchor: &base").expect("a String takes all");
+            for (key, value) in &anchored {
+                writeln!(text, "    {key}: {value}").expect("a String takes all");
+            }
+            for service in [&mut a, &mut b] {
+                service.push(("<<", "*base".to_owned()));
             }
         }
-        for (key, value) in top {
-            writeln!(text, "{key}: {value}").expect("a String takes all");
+        text.push_str("services:\n");
+        let empty = text.len();
+        write_service(&mut text, "a", &a);
+        write_service(&mut text, "b", &b);
+        write_service(
+            &mut text,
+            "c",
+            &if first {
+                with_image("c", Vec::new())
+            } else {
+                Vec::new()
+            },
+        );
+        if text.len() == empty {
+            text.truncate(empty - 1);
+            text.push_str(" {}\n");
         }
+        if first {
+            complete(&mut top);
+        }
+        write_top(&mut text, &top);
         text
     })
 }
 
-/// A project.
-pub(crate) fn case() -> impl Strategy<Value = Case> {
-    let files = prop_oneof![
-        3 => file(true, 4).prop_map(|one| vec![one]),
-        4 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![one, two]),
-        1 => (file(true, 2), file(false, 2), file(false, 1)).prop_map(|(a, b, c)| vec![a, b, c]),
-        2 => merge(),
-    ];
-    let dotenv = prop_oneof![
-        Just(""),
-        Just("V=dot\nX=y z\n"),
-        Just("V='a$b'\nCOMPOSE_PROFILES=p\n")
-    ];
-    let profiles = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["p"]), 1 => Just(vec!["*"])];
-    (files, dotenv, profiles).prop_map(|(files, dotenv, profiles)| Case {
-        files,
-        dotenv: dotenv.to_owned(),
-        profiles,
+/// One attribute in two documents.
+fn merge() -> impl Strategy<Value = Vec<String>> {
+    let both = select(SERVICE)
+        .prop_flat_map(|(key, values)| (Just(key), value(values), tag(4), value(values)));
+    both.prop_map(|(key, base, tag, over)| {
+        let mut top = Vec::new();
+        complete(&mut top);
+        let mut below = String::from("services:\n");
+        write_service(
+            &mut below,
+            "a",
+            &with_image("a", vec![(key, base.to_owned())]),
+        );
+        for name in ["b", "c"] {
+            write_service(&mut below, name, &with_image(name, Vec::new()));
+        }
+        write_top(&mut below, &top);
+        let mut above = String::from("services:\n");
+        write_service(&mut above, "a", &[tagged((key, tag, over))]);
+        vec![below, above]
     })
 }
 
-/// One attribute in two files.
-fn merge() -> impl Strategy<Value = Vec<String>> {
-    let both = select(SERVICE).prop_flat_map(|(key, values)| {
-        let tag = prop_oneof![8 => Just(""), 1 => Just("!reset "), 1 => Just("!override ")];
-        (Just(key), select(values), tag, select(values))
-    });
-    both.prop_map(|(key, base, tag, over)| {
-        let resources = TOP.iter().filter(|(name, _)| !matches!(*name, "name" | "version" | "x-top"));
-        let resources = resources.fold(String::new(), |mut text, (name, values)| {
-            writeln!(text, "{name}: {}", values[0]).expect("a String takes all");
-            text
-        });
-        vec![
-            format!("services:\n  a:\n    image: a\n    {key}: {base}\n  b: {{image: b}}\n  c: {{image: c}}\n{resources}"),
-            format!("services:\n  a:\n    {key}: {}\n", tagged(tag, over)),
-        ]
+/// `sub/ext.yaml`: a service that extends another one of the file.
+fn extended() -> impl Strategy<Value = String> {
+    (attributes(2), attributes(2)).prop_map(|(mut e0, e1)| {
+        e0.retain(|(key, _)| *key != "extends");
+        let mut e1 = e1;
+        e1.retain(|(key, _)| *key != "extends");
+        e1.push(("extends", "e0".to_owned()));
+        let mut text = String::from("services:\n");
+        write_service(&mut text, "e0", &with_image("e0", e0));
+        write_service(&mut text, "e1", &e1);
+        text
+    })
+}
+
+const INCLUDES: [&str; 7] = [
+    "[sub/inc.yaml]",
+    "[{path: sub/inc.yaml}]",
+    "[{path: [sub/inc.yaml, sub/over.yaml]}]",
+    "[{path: sub/inc.yaml, project_directory: .}]",
+    "[{path: ./sub/inc.yaml, env_file: o.env}]",
+    "[{path: sub/inc.yaml, env_file: [o.env, sub/s.env], project_directory: sub}]",
+    "[sub/inc.yaml, sub/over.yaml]",
+];
+
+/// `sub/inc.yaml` and `sub/over.yaml`, with a service of their own and one that the including file may have too.
+fn included() -> impl Strategy<Value = (&'static str, String, String)> {
+    let inc = (attributes(2), attributes(1), any::<bool>());
+    let over = attributes(2);
+    (select(&INCLUDES[..]), inc, over).prop_map(|(form, (d, b, shares), over)| {
+        let mut top = vec![("x-inc", "1".to_owned())];
+        complete(&mut top);
+        let mut text = String::from("services:\n");
+        write_service(&mut text, "d", &with_image("d${K:-}", d));
+        if shares {
+            write_service(&mut text, "b", &with_image("inc-b", b));
+        } else {
+            write_service(&mut text, "b", &with_image("b", Vec::new()));
+        }
+        write_service(&mut text, "c", &with_image("c", Vec::new()));
+        write_top(&mut text, &top);
+        let mut above = String::from("services:\n");
+        write_service(&mut above, "d", &with_image("over", over));
+        (form, text, above)
+    })
+}
+
+/// Compose files: one, several, several documents of one file.
+fn documents() -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![
+        3 => file(true, 4).prop_map(|one| vec![one]),
+        4 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![one, two]),
+        1 => (file(true, 2), file(false, 2), file(false, 1)).prop_map(|(a, b, c)| vec![a, b, c]),
+        3 => merge(),
+        1 => merge().prop_map(|both| vec![both.join("---\n")]),
+        1 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![format!("{one}---\n{two}")]),
+    ]
+}
+
+/// A project.
+pub(crate) fn case() -> impl Strategy<Value = Case> {
+    let includes = prop_oneof![4 => Just(None), 1 => included().prop_map(Some)];
+    let project = (documents(), extended(), includes, select(&DOTENV[..]));
+    let profiles = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["p"]), 1 => Just(vec!["*"]), 1 => Just(vec!["q", "r"])];
+    let services = prop_oneof![6 => Just(vec![]), 1 => Just(vec!["a"]), 1 => Just(vec!["b", "c"])];
+    let pass = prop_oneof![5 => Just(""), 1 => select(&PASSES[..])];
+    let env_files =
+        prop_oneof![6 => Just(vec![]), 1 => Just(vec!["o.env"]), 1 => Just(vec!["e.env", "o.env"])];
+    let shell = prop_oneof![4 => Just(vec![]), 1 => Just(vec![("V", "shell")]), 1 => Just(vec![("V", ""), ("COMPOSE_PROFILES", "q,r")])];
+    let asked = (
+        profiles,
+        services,
+        pass,
+        env_files,
+        shell,
+        select(&["json", "yaml"][..]),
+    );
+    (project, asked).prop_map(|(project, asked)| {
+        let (documents, extended, includes, dotenv) = project;
+        let (profiles, services, pass, env_files, mut environment, format) = asked;
+        environment.extend([("EMPTY", ""), ("N", "5"), ("B", "true")]);
+        let mut case = Case {
+            environment,
+            env_files,
+            profiles,
+            services,
+            pass,
+            format,
+            ..Case::default()
+        };
+        for (index, text) in documents.into_iter().enumerate() {
+            let name = format!("f{index}.yaml");
+            case.compose.push(name.clone());
+            case.files.push((name, text));
+        }
+        if case
+            .files
+            .iter()
+            .any(|(_, text)| text.contains("sub/ext.yaml"))
+        {
+            case.files.push(("sub/ext.yaml".to_owned(), extended));
+        }
+        if let Some((form, text, over)) = includes {
+            case.files[0].1.insert_str(0, &format!("include: {form}\n"));
+            case.files.push(("sub/inc.yaml".to_owned(), text));
+            case.files.push(("sub/over.yaml".to_owned(), over));
+        }
+        case.files.push((".env".to_owned(), dotenv.to_owned()));
+        case
     })
 }

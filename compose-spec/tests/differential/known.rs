@@ -1,111 +1,313 @@
 //! Deliberate differences, as code. The identifiers are those of `tests/compose-differences.txt`, which has the reasons.
+//!
+//! Every rule names the place and judges the value: what it does not describe exactly fails the test.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::{generate::Case, oracle::Answer};
+use crate::generate::Case;
 
-/// What compose refuses though it is right, by a part of its message.
-const REFUSED_BY_COMPOSE: [(&str, &str); 7] = [
-    ("R1-later-files-complete", "missing property"),
-    ("R1-later-files-complete", "must be a integer or string"),
-    (
-        "R2-quoted-numbers",
-        "expected type 'uint16', got unconvertible type 'string'",
-    ),
-    (
-        "R3-ssh-json",
-        "error calling MarshalJSON for type types.SSHKey",
-    ),
-    ("R3-ssh-json", "build.ssh"),
-    ("R4-one-or-many", "cannot override services."),
-    ("R5-null-keeps", "must be a"),
-];
+/// Returns whether docker compose may refuse what is accepted here as `ours`.
+pub(crate) fn compose_may_refuse(case: &Case, message: &str, ours: &Value) -> bool {
+    later_files_complete(case, message)
+        || quoted_numbers(message, ours)
+        || one_or_many(case, message, ours)
+        || is_empty_ssh(message, ours)
+}
 
-/// D1: what compose prints and then fails at, or never notices, is refused at load. These codes say nothing else: values that
-/// their attribute cannot have, ports, mounts, addresses and quantities, and what only one container can have.
-const REFUSED_HERE: [&str; 8] = [
-    "S0303", "S0309", "S0310", "S0311", "S0312", "S0511", "S0512", "S0513",
-];
+/// R1: a file may lack a required key that a later one adds; docker compose judges after each document.
+fn later_files_complete(case: &Case, message: &str) -> bool {
+    case.is_merged() && message.contains(" missing property '")
+}
 
-/// Returns whether the two answers may differ.
-pub(crate) fn is_deliberate(case: &Case, ours: &Answer, theirs: &Answer) -> bool {
-    match (ours, theirs) {
-        (Answer::Accepted(_), Answer::Refused(why)) => {
-            let several = case.files.len() > 1;
-            let known = |(id, part): &&(&str, &str)| {
-                let only_merged = matches!(
-                    *id,
-                    "R1-later-files-complete" | "R4-one-or-many" | "R5-null-keeps"
-                );
-                why.contains(part) && (several || !only_merged)
-            };
-            REFUSED_BY_COMPOSE.iter().any(|rule| known(&rule))
-        }
-        (Answer::Refused(why), Answer::Accepted(_)) => {
-            REFUSED_HERE.iter().any(|code| why.contains(code))
-        }
+/// R2: a text that is a number or a boolean is one everywhere; docker compose converts it at the places of a list.
+fn quoted_numbers(message: &str, ours: &Value) -> bool {
+    let told = message.lines().last().unwrap_or_default();
+    let (path, wanted) = if let Some((before, wanted)) = told.split_once(" must be a ") {
+        (
+            before.rsplit(": ").next().unwrap_or(before).to_owned(),
+            wanted,
+        )
+    } else if let Some((path, wanted)) = told.trim().split_once("' expected type '") {
+        (
+            path.trim_start_matches('\'')
+                .replace('[', ".")
+                .replace(']', ""),
+            wanted,
+        )
+    } else {
+        return false;
+    };
+    let found = path.split('.').try_fold(ours, |value, key| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        value => value.get(key),
+    });
+    match found {
+        Some(Value::Bool(_)) => wanted.starts_with("boolean"),
+        Some(Value::Number(_)) => ["number", "integer", "uint16"]
+            .iter()
+            .any(|kind| wanted.starts_with(kind)),
         _ => false,
     }
 }
 
-/// Returns the parts of a canonical project that are compared.
-pub(crate) fn comparable(mut project: Value) -> Value {
-    let Some(top) = project.as_object_mut() else {
-        return project;
+/// R4: a single text and a list of one are the same also where one is laid over the other.
+fn one_or_many(case: &Case, message: &str, ours: &Value) -> bool {
+    let Some(path) = message.trim().strip_prefix("cannot override ") else {
+        return false;
     };
-    // J1: compose leaves `models` out of JSON, though not out of YAML.
-    top.remove("models");
-    let services = top.get_mut("services").and_then(Value::as_object_mut);
-    for (_, service) in services.into_iter().flatten() {
-        container(service);
-        let hooks = service.get_mut("pre_start").and_then(Value::as_array_mut);
-        for hook in hooks.into_iter().flatten() {
-            container(hook);
-            init_container(hook);
-        }
-    }
-    project
+    let found = path.split('.').try_fold(ours, |value, key| value.get(key));
+    let known = [
+        "gpus",
+        "build.ssh",
+        "build.cache_from",
+        "build.no_cache_filter",
+    ];
+    case.is_merged()
+        && known.iter().any(|key| path.ends_with(key))
+        && found.is_some_and(Value::is_array)
 }
 
-fn container(service: &mut Value) {
-    let Some(service) = service.as_object_mut() else {
-        return;
+/// R3: it cannot print `build.ssh` with a path as JSON.
+fn is_empty_ssh(message: &str, ours: &Value) -> bool {
+    let services = ours["services"].as_object();
+    let has_path = |service: &Value| service["build"]["ssh"].is_array();
+    message.contains("error calling MarshalJSON for type types.SSHKey")
+        && services.is_some_and(|all| all.values().any(has_path))
+}
+
+/// Returns whether two values at a place may be printed.
+pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -> bool {
+    let keys: Vec<&str> = path.split('.').skip(1).collect();
+    let json = case.format == "json";
+    match keys[..] {
+        // J1: docker compose leaves models out of JSON.
+        ["models"] => json && theirs.is_null(),
+        // J2: it writes `Path`, `Rate` and `Weight`, which it does not read.
+        ["services", _, "blkio_config", _] => *ours == lower_keys(theirs),
+        // J5: it leaves zeros of limits out of JSON, which then means nothing or something else.
+        ["services", _, .., "ulimits", _, "soft" | "hard"] => {
+            json && *ours == 0 && theirs.is_null()
+        }
+        // J6: it shows the content of secrets and configs in a model.
+        ["secrets" | "configs", _, "x-#value"] => case.pass == "--no-interpolate" && ours.is_null(),
+        // J8: it reads the label files of services that are named on the command line, and of init containers, too late.
+        ["services", _, "labels"] => !case.services.is_empty() && theirs.is_null(),
+        ["services", _, "pre_start"] => is_like_inherited(ours, theirs),
+        // L2: it tells a secret from one with the same place written in full.
+        ["services", _, "secrets" | "configs"] => *ours == one_per_target(theirs, keys[2]),
+        ["secrets" | "configs", _] => {
+            ours.is_null()
+                && case
+                    .files
+                    .iter()
+                    .any(|(_, text)| text.contains("/run/secrets/") || text.contains("target: s"))
+        }
+        // J7: it completes anonymous volumes when it has read a second document.
+        ["services", _, "volumes"] => case.is_merged() && *ours == bare_volumes(theirs),
+        // J9: two forms of one port are two ports to it.
+        ["services", _, "ports"] => case.is_merged() && *ours == without_repeats(theirs),
+        // J10: in a model it makes a list of pairs that two documents have, of which one is a mapping.
+        [
+            "services",
+            _,
+            "environment" | "labels" | "annotations" | "sysctls",
+        ]
+        | ["services", _, "build", "args" | "labels"]
+        | ["services", _, "deploy", "labels"]
+        | ["networks" | "volumes", _, "labels"] => {
+            case.pass == "--no-interpolate" && case.is_merged() && *ours == pairs(theirs)
+        }
+        // S1: a text is the text that was written.
+        ["services", _, "environment" | "labels" | "annotations", _]
+        | ["services", _, "build", "args" | "labels", _] => is_rendered(ours, theirs),
+        _ => false,
+    }
+}
+
+/// Returns grants without those whose target a later one has.
+fn one_per_target(grants: &Value, kind: &str) -> Value {
+    let directory = if kind == "secrets" {
+        "/run/secrets/"
+    } else {
+        "/"
     };
-    // J2: compose writes `Path`, `Rate` and `Weight`, which it does not read.
-    if let Some(blkio) = service
-        .get_mut("blkio_config")
-        .and_then(Value::as_object_mut)
-    {
-        for (_, devices) in blkio.iter_mut() {
-            for device in devices.as_array_mut().into_iter().flatten() {
-                *device = lower_keys(device);
+    let mut kept: Vec<(String, Value)> = Vec::new();
+    for grant in grants.as_array().into_iter().flatten() {
+        let target = grant["target"]
+            .as_str()
+            .or(grant["source"].as_str())
+            .unwrap_or_default();
+        let target = if target.starts_with('/') {
+            target.to_owned()
+        } else {
+            format!("{directory}{target}")
+        };
+        match kept.iter_mut().find(|(known, _)| *known == target) {
+            Some((_, place)) => *place = grant.clone(),
+            None => kept.push((target, grant.clone())),
+        }
+    }
+    kept.into_iter().map(|(_, grant)| grant).collect()
+}
+
+/// J4: docker compose leaves the files of init containers (`env_file`, `label_file`) unread, gives their secrets no
+/// target, lists a device twice whose target the service has too, and keeps networks beside a `network_mode`.
+fn is_like_inherited(ours: &Value, theirs: &Value) -> bool {
+    let (Some(ours), Some(theirs)) = (ours.as_array(), theirs.as_array()) else {
+        return false;
+    };
+    let both = ours.iter().zip(theirs);
+    ours.len() == theirs.len() && both.into_iter().all(|(ours, theirs)| hook(ours, theirs))
+}
+
+fn hook(ours: &Value, theirs: &Value) -> bool {
+    let (Some(ours), Some(theirs)) = (ours.as_object(), theirs.as_object()) else {
+        return false;
+    };
+    let none = Value::Null;
+    let keys = ours.keys().chain(theirs.keys());
+    keys.into_iter().all(|key| {
+        let (a, b) = (
+            ours.get(key).unwrap_or(&none),
+            theirs.get(key).unwrap_or(&none),
+        );
+        a == b
+            || match key.as_str() {
+                "env_file" => a.is_null() && b.is_array(),
+                "environment" => theirs.contains_key("env_file") && includes(a, b),
+                "labels" => theirs.contains_key("label_file") && includes(a, b) || renders(a, b),
+                "secrets" | "configs" => *a == targeted(b, key),
+                "devices" => *a == one_per_target(b, "devices"),
+                "networks" => a.is_null() && theirs.contains_key("network_mode"),
+                "annotations" => renders(a, b),
+                "blkio_config" => blkio(a) == blkio(b),
+                _ => false,
             }
-        }
-    }
-    // J3: compose lists a host with one address twice when two files say it.
-    if let Some(Value::Array(hosts)) = service.get_mut("extra_hosts") {
-        hosts.dedup();
-    }
+    })
 }
 
-/// J4: compose leaves `env_file` of init containers unread, gives secrets of their own no target, lists a device twice whose
-/// target the service has too, and keeps inherited networks beside a `network_mode`.
-fn init_container(hook: &mut Value) {
-    let Some(hook) = hook.as_object_mut() else {
-        return;
-    };
-    for key in ["env_file", "environment", "devices", "secrets", "configs"] {
-        hook.remove(key);
+fn blkio(value: &Value) -> Value {
+    let entries = value.as_object().into_iter().flatten();
+    Value::Object(
+        entries
+            .map(|(key, value)| (key.clone(), lower_keys(value)))
+            .collect(),
+    )
+}
+
+/// Returns whether `ours` has all that `theirs` has, or what replaces nothing.
+fn includes(ours: &Value, theirs: &Value) -> bool {
+    let entries = theirs.as_object().into_iter().flatten();
+    entries.into_iter().all(|(key, value)| {
+        value.is_null()
+            || ours
+                .get(key)
+                .is_some_and(|own| own == value || is_rendered(own, value))
+    })
+}
+
+fn renders(ours: &Value, theirs: &Value) -> bool {
+    let len = |value: &Value| value.as_object().map(serde_json::Map::len);
+    len(ours) == len(theirs) && includes(ours, theirs)
+}
+
+fn targeted(grants: &Value, kind: &str) -> Value {
+    let mut grants = grants.clone();
+    for grant in grants
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        if kind == "secrets" && !grant.contains_key("target") {
+            let source = grant["source"].as_str().unwrap_or_default();
+            let target = format!("/run/secrets/{source}");
+            grant.insert("target".to_owned(), target.into());
+        }
     }
-    if hook.contains_key("network_mode") {
-        hook.remove("networks");
-    }
+    one_per_target(&grants, kind)
 }
 
 fn lower_keys(value: &Value) -> Value {
-    let Some(object) = value.as_object() else {
-        return value.clone();
+    match value {
+        Value::Array(items) => items.iter().map(lower_keys).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.to_lowercase(), value.clone()))
+            .collect(),
+        _ => value.clone(),
+    }
+}
+
+fn without_repeats(value: &Value) -> Value {
+    let mut kept: Vec<&Value> = Vec::new();
+    for item in value.as_array().into_iter().flatten() {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept.into_iter().cloned().collect()
+}
+
+/// Returns a list of `key=value` as a mapping, with the types that YAML gives to the values.
+fn pairs(value: &Value) -> Value {
+    let items = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    let pair = |item: &str| match item.split_once('=') {
+        Some((key, value)) => (
+            key.to_owned(),
+            serde_yaml::from_str(value).unwrap_or_else(|_| value.into()),
+        ),
+        None => (item.to_owned(), Value::Null),
     };
-    let lower = |(key, value): (&String, &Value)| (key.to_lowercase(), value.clone());
-    Value::Object(object.iter().map(lower).collect::<Map<_, _>>())
+    Value::Object(items.map(pair).collect())
+}
+
+fn bare_volumes(value: &Value) -> Value {
+    let mut value = value.clone();
+    for volume in value
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        let anonymous = volume.get("source").is_none()
+            && volume.get("type").is_some_and(|kind| kind == "volume");
+        if anonymous
+            && volume
+                .get("volume")
+                .is_some_and(|options| options.as_object().is_some_and(serde_json::Map::is_empty))
+        {
+            volume.remove("volume");
+        }
+    }
+    value
+}
+
+/// Returns whether docker compose read a text as a number or a date and wrote it in another way.
+fn is_rendered(ours: &Value, theirs: &Value) -> bool {
+    let (Some(ours), Some(theirs)) = (ours.as_str(), theirs.as_str()) else {
+        return false;
+    };
+    let digits = ours.replace('_', "");
+    let (sign, digits) = digits
+        .strip_prefix('-')
+        .map_or((1, digits.trim_start_matches('+')), |rest| (-1, rest));
+    let whole = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8), ("", 10)];
+    let whole = whole
+        .iter()
+        .find_map(|(prefix, base)| i64::from_str_radix(digits.strip_prefix(prefix)?, *base).ok());
+    if whole.is_some_and(|value| (sign * value).to_string() == theirs) {
+        return true;
+    }
+    let float = |text: &str| {
+        text.parse::<f64>()
+            .ok()
+            .filter(|_| text.contains(|c: char| c.is_ascii_digit()))
+    };
+    let date = theirs.strip_suffix(" 00:00:00 +0000 UTC") == Some(ours);
+    date || (float(ours).is_some() && float(ours) == float(theirs))
 }

@@ -20,6 +20,8 @@ mod fragments;
 mod generate;
 mod known;
 mod oracle;
+mod refused;
+mod text;
 
 use proptest::{
     prelude::*,
@@ -74,7 +76,7 @@ fn survey(oracle: &oracle::Oracle, count: usize) {
             continue;
         };
         differing += 1;
-        eprintln!("==== {}\n{text}", case.files.join("---- laid over by\n"));
+        eprintln!("==== {}\n{text}", case.shown());
     }
     eprintln!("{differing} of {count} projects differ");
 }
@@ -84,21 +86,36 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
     let directory = disk::lay_out(case);
     let theirs = oracle.ask(directory.path(), case);
     let ours = disk::load(directory.path(), case);
-    if known::is_deliberate(case, &ours, &theirs) {
-        return None;
-    }
     match (ours, theirs) {
         (Answer::Refused(_), Answer::Refused(_)) => None,
-        (Answer::Accepted(_), Answer::Refused(why)) => Some(format!("compose refuses: {why}")),
-        (Answer::Refused(why), Answer::Accepted(_)) => Some(format!("stack refuses: {why}")),
+        (Answer::Accepted(ours), Answer::Refused(why)) => {
+            let message = &why[0].message;
+            (!known::compose_may_refuse(case, message, &ours))
+                .then(|| format!("compose refuses: {message}"))
+        }
+        (Answer::Refused(why), Answer::Accepted(theirs)) => {
+            let unknown = why
+                .iter()
+                .filter(|found| !refused::may_refuse(case, found, &theirs));
+            let told: Vec<String> = unknown
+                .map(|found| {
+                    format!(
+                        "stack refuses: {} {} [{}]",
+                        found.code, found.message, found.text
+                    )
+                })
+                .collect();
+            (!told.is_empty()).then(|| told.join("\n"))
+        }
         (Answer::Accepted(ours), Answer::Accepted(theirs)) => {
-            let (ours, theirs) = (known::comparable(ours), known::comparable(theirs));
-            (ours != theirs).then(|| paths_that_differ("", &ours, &theirs).join("\n"))
+            let told = paths_that_differ(case, "", &ours, &theirs);
+            (!told.is_empty()).then(|| told.join("\n"))
         }
     }
 }
 
 fn paths_that_differ(
+    case: &Case,
     path: &str,
     ours: &serde_json::Value,
     theirs: &serde_json::Value,
@@ -114,10 +131,11 @@ fn paths_that_differ(
                 if same {
                     Vec::new()
                 } else {
-                    paths_that_differ(&format!("{path}.{key}"), x, y)
+                    paths_that_differ(case, &format!("{path}.{key}"), x, y)
                 }
             })
             .collect(),
+        _ if known::may_print(case, path, ours, theirs) => Vec::new(),
         _ => vec![format!("{path}: stack {ours} compose {theirs}")],
     }
 }

@@ -23,6 +23,8 @@ enum Source {
     Output(Stream),
     Input,
     Probe,
+    /// A terminal that was left behind, by its number.
+    Terminal(usize),
     /// The process that this monitor is not the parent of.
     Adopted,
     /// The out-of-memory killer struck.
@@ -74,6 +76,7 @@ impl Monitor {
         if self.connections.sweep(now) {
             self.supervisor.lost(now);
         }
+        self.end_freezes();
         match &self.phase {
             Phase::Awaiting { until } if due(Some(*until)) => self.give_up_waiting(),
             Phase::Pausing { until, .. } if due(Some(*until)) => self.start_again(),
@@ -191,6 +194,9 @@ impl Monitor {
                 add(notice.as_fd(), notice.flags(), Source::Oom);
             }
         }
+        for (number, terminal) in self.terminals.iter().enumerate() {
+            add(terminal.as_fd(), PollFlags::IN, Source::Terminal(number));
+        }
         for connection in self.connections.iter() {
             if connection.wants_to_write() {
                 add(
@@ -235,6 +241,7 @@ impl Monitor {
                 }
             }
             Source::Probe => self.probe_output(),
+            Source::Terminal(number) => self.drain_terminal(number),
             Source::Adopted => self.adopted_ready(),
             Source::Oom => self.oom_noticed(Instant::now()),
         }

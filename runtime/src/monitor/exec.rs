@@ -17,7 +17,14 @@ use rustix::{
     process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid},
 };
 
-use super::{Monitor, Phase, lifecycle, protocol::Event, record::now_ms, setup::chain, streams};
+use super::{
+    Monitor, Phase, lifecycle,
+    protocol::Event,
+    record::now_ms,
+    requests::{Answer, Outcome},
+    setup::chain,
+    streams,
+};
 use crate::{
     check::check_process,
     process::{ExecRequest, LaunchIo, Launched, exec},
@@ -26,6 +33,8 @@ use crate::{
 
 /// Bytes of a probe's output that are kept.
 const PROBE_OUTPUT_BYTES: usize = 4096;
+/// Terminals of processes whose clients left; each takes a descriptor.
+const TERMINALS_MAX: usize = 64;
 /// Time that killed execs may take to end when the container is over.
 const EXECS_END_MAX: Duration = Duration::from_millis(500);
 
@@ -114,8 +123,13 @@ impl Monitor {
         let (Phase::Running(run), Some(cgroup)) = (&self.phase, &self.cgroup) else {
             return Err(failed("the container does not run".to_owned(), 125));
         };
-        if run.paused {
-            return Err(failed("the container is paused".to_owned(), 125));
+        if run.is_still() {
+            let text = if run.paused {
+                "the container is paused"
+            } else {
+                "the container is frozen while its files are read: try again"
+            };
+            return Err(failed(text.to_owned(), 125));
         }
         let join = cgroup
             .join_files()
@@ -131,6 +145,33 @@ impl Monitor {
         let filter = if privileged { &[][..] } else { &self.filter };
         exec(&request, io, &join, filter)
             .map_err(|error| failed(error.to_string(), error.exit_code()))
+    }
+
+    /// Keeps the terminal of a process whose client leaves, so that it gets no SIGHUP and does not wait for a reader.
+    pub(super) fn keep_terminal(&mut self, descriptors: Vec<OwnedFd>) -> Outcome {
+        let Ok([master]) = <[OwnedFd; 1]>::try_from(descriptors) else {
+            return Err("a terminal that is left behind is one descriptor".to_owned());
+        };
+        if self.terminals.len() >= TERMINALS_MAX {
+            return Err(format!(
+                "{TERMINALS_MAX} terminals were left behind already"
+            ));
+        }
+        ioctl_fionbio(&master, true).map_err(|errno| format!("keep the terminal: {errno}"))?;
+        self.terminals.push(master);
+        Ok(Answer::Done)
+    }
+
+    /// Throws away what was printed to a terminal that was left behind; one that nobody has open any more goes.
+    pub(super) fn drain_terminal(&mut self, number: usize) {
+        let Some(master) = self.terminals.get(number) else {
+            return;
+        };
+        // EIO: the last process that had the terminal open has ended (tty_ioctl(4)).
+        match read(master, &mut self.buffer[..]) {
+            Ok(1..) | Err(Errno::INTR | Errno::AGAIN) => {}
+            Ok(0) | Err(_) => drop(self.terminals.remove(number)),
+        }
     }
 
     pub(super) fn exec_ended(&mut self, exec: &ExecChild, status: WaitStatus) {

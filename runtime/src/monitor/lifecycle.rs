@@ -99,6 +99,7 @@ impl Monitor {
                 probe: None,
             }),
             paused: false,
+            freezers: Vec::new(),
         }));
         self.log.event(&format!("started, pid {}", launched.pid));
         self.publish();
@@ -110,8 +111,8 @@ impl Monitor {
         let Phase::Running(run) = &self.phase else {
             return;
         };
-        let (ran, paused) = (run.since.elapsed(), run.paused);
-        self.end_leftovers(paused);
+        let (ran, still) = (run.since.elapsed(), run.is_still());
+        self.end_leftovers(still);
         self.drain();
         let oom_killed = self.look_for_oom_kills(Instant::now());
         let status = ExitStatus {
@@ -125,12 +126,12 @@ impl Monitor {
     }
 
     /// Ends processes that outlived PID 1, which happens in a pid namespace that is not the container's own.
-    fn end_leftovers(&mut self, paused: bool) {
+    fn end_leftovers(&mut self, still: bool) {
         let Some(cgroup) = &self.cgroup else {
             return;
         };
         let result = if cgroup.pids().is_empty() {
-            if paused { cgroup.thaw() } else { Ok(()) }
+            if still { cgroup.thaw() } else { Ok(()) }
         } else {
             cgroup.kill_all()
         };

@@ -26,6 +26,7 @@ mod client;
 mod connections;
 mod event_loop;
 mod exec;
+mod freeze;
 mod health;
 mod lifecycle;
 mod log;
@@ -111,6 +112,8 @@ struct Monitor {
     restarts: Restarts,
     connections: Connections,
     execs: Vec<ExecChild>,
+    /// Terminals of processes whose clients left.
+    terminals: Vec<OwnedFd>,
     /// `Stop` or SIGKILL was asked for: no restart.
     stopping: Option<Stopping>,
     /// Named descriptors kept for the supervisor.
@@ -165,7 +168,10 @@ struct Run {
     log_pipes: Vec<u64>,
     oom: OomWatch,
     health: Option<HealthRun>,
+    /// Somebody paused it.
     paused: bool,
+    /// Clients for whose time it is frozen, once for each time that they asked.
+    freezers: Vec<u32>,
 }
 
 /// Who can reap a run's process.

@@ -43,6 +43,8 @@ pub enum Request {
     Pause,
     /// Thaw. Answer: `Done`.
     Resume,
+    /// Freeze for as long as this connection is open; the state does not become `Paused`. Answer: `Done`.
+    Freeze,
     /// Run another process in the container. Without `tty` the client's stdin, stdout and stderr are attached to this message and become the
     /// process's own. Answer: `ExecStarted` (with the pty master attached when `tty`), later `ExecExited` on the same connection.
     Exec {
@@ -55,6 +57,9 @@ pub enum Request {
         /// All capabilities, no seccomp filter.
         privileged: bool,
     },
+    /// Keep the attached master of the terminal of a process that `Exec` started, because its client leaves: what it prints from now on is thrown away.
+    /// Answer: `Done`.
+    Detach,
     /// Connect to the first process's terminal or pipes: the connection then carries frames, the first of which is the present `State`.
     /// With `await_attach` the first `Attach` starts the program. Nothing is dropped for a client that reads slowly: the program waits
     /// for it. A client without input that reads nothing for 10 s is disconnected instead; the log has what it missed.

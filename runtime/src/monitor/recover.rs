@@ -28,7 +28,7 @@ use super::{
     HealthRun, HealthWatch, Monitor, Parent, Phase, Restarts, Run,
     oom::OomWatch,
     record::{now_ms, start_ticks},
-    setup::Refusal,
+    setup::{Refusal, chain},
     streams::Streams,
 };
 use crate::{
@@ -82,6 +82,13 @@ impl Monitor {
     }
 
     fn adopt(&mut self, orphan: Orphan<'_>, streams: Streams, cgroup: Cgroup) {
+        // Frozen for a client of the monitor before, which cannot end that any more.
+        if !orphan.paused
+            && cgroup.is_frozen()
+            && let Err(error) = cgroup.thaw()
+        {
+            self.log.event(&chain(&error));
+        }
         let now = Instant::now();
         let ran = Duration::from_millis(now_ms().saturating_sub(orphan.since_ms));
         let probe = self.checked.spec().probe.as_ref();
@@ -102,6 +109,7 @@ impl Monitor {
                 probe: None,
             }),
             paused: orphan.paused,
+            freezers: Vec::new(),
         }));
         self.cgroup = Some(cgroup);
         self.log.event(&format!(

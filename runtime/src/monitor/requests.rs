@@ -13,14 +13,14 @@ use super::{
     protocol::{Event, Frame, Request},
     setup::chain,
 };
-use crate::{cgroup::Cgroup, pty, spec::ExitStatus, sys};
+use crate::{pty, spec::ExitStatus, sys};
 
 /// What becomes of a request.
-type Outcome = Result<Answer, String>;
+pub(super) type Outcome = Result<Answer, String>;
 
 /// What a client is told now.
 #[derive(Debug)]
-enum Answer {
+pub(super) enum Answer {
     Done,
     /// Something else was sent, or will be.
     Later,
@@ -106,6 +106,7 @@ impl Monitor {
             Request::Kill { signal } => self.kill(signal),
             Request::Pause => self.pause(),
             Request::Resume => self.resume(),
+            Request::Freeze => self.freeze_for(id),
             Request::Exec {
                 process,
                 tty,
@@ -126,6 +127,7 @@ impl Monitor {
                 self.exec_for(id, wanted);
                 Ok(Answer::Later)
             }
+            Request::Detach => self.keep_terminal(descriptors),
             Request::Attach { stdin } => Ok(self.attach(id, stdin)),
             Request::Resize { rows, columns } => self.resize(rows, columns),
         }
@@ -281,51 +283,6 @@ impl Monitor {
         {
             // ESRCH: it has ended and waits to be reaped, which keeps its pid from being another process's.
             sys::signal::kill(run.pid, signal).ok();
-        }
-    }
-
-    fn pause(&mut self) -> Outcome {
-        let (Phase::Running(run), Some(cgroup)) = (&mut self.phase, &self.cgroup) else {
-            return Err("the container does not run".to_owned());
-        };
-        if run.paused {
-            return Err("the container is paused already".to_owned());
-        }
-        cgroup.freeze().map_err(|error| chain(&error))?;
-        run.paused = true;
-        self.cancel_probe();
-        self.log.event("paused");
-        self.publish();
-        Ok(Answer::Done)
-    }
-
-    fn resume(&mut self) -> Outcome {
-        let (Phase::Running(run), Some(cgroup)) = (&mut self.phase, &self.cgroup) else {
-            return Err("the container does not run".to_owned());
-        };
-        if !run.paused {
-            return Err("the container is not paused".to_owned());
-        }
-        cgroup.thaw().map_err(|error| chain(&error))?;
-        run.paused = false;
-        let ran = run.since.elapsed();
-        if let Some(health) = &mut run.health {
-            health.next_at = Some(Instant::now() + health.watch.pause(ran));
-        }
-        self.log.event("resumed");
-        self.publish();
-        Ok(Answer::Done)
-    }
-
-    /// Lets a paused container run, so that it can take a signal.
-    fn thaw(&mut self) {
-        if let Phase::Running(run) = &mut self.phase
-            && std::mem::take(&mut run.paused)
-        {
-            if let Some(Err(error)) = self.cgroup.as_ref().map(Cgroup::thaw) {
-                self.log.event(&chain(&error));
-            }
-            self.publish();
         }
     }
 }

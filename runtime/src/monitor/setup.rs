@@ -168,6 +168,7 @@ impl Monitor {
             restarts,
             connections: Connections::default(),
             execs: Vec::new(),
+            terminals: Vec::new(),
             stopping: None,
             held: Vec::new(),
             supervisor: supervisor::Watch::new(enabled, getpid().as_raw_pid().unsigned_abs(), now),

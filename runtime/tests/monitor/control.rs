@@ -184,6 +184,51 @@ pub(crate) fn pause_stops_time_and_a_paused_container_can_be_stopped() {
     container.assert_clean();
 }
 
+pub(crate) fn a_freeze_ends_with_its_clients_and_is_no_pause() {
+    let mut container = Container::new(
+        "trap 'exit 3' TERM; touch /ready; while :; do sleep 0.01; echo x >>/ticks; done",
+    );
+    container.start();
+    container.await_file("/ticks");
+    let size = || std::fs::metadata(container.inside("/ticks")).unwrap().len();
+    let freeze = || {
+        let client = container.connect();
+        client.request(&Request::Freeze, &[]).unwrap();
+        assert_eq!(client.receive().unwrap().unwrap().0, Event::Done);
+        client
+    };
+    let (first, second) = (freeze(), freeze());
+    let frozen = size();
+    assert!(matches!(
+        container.record().state,
+        ContainerState::Running { .. }
+    ));
+    let refused = container.ask(&Request::Resume);
+    assert!(matches!(refused, Event::Failed { .. }), "{refused:?}");
+    drop(first);
+    // A pause in between lasts, and its end does not thaw.
+    assert_eq!(container.ask(&Request::Pause), Event::Done);
+    assert_eq!(container.ask(&Request::Resume), Event::Done);
+    assert_eq!(size(), frozen);
+    drop(second);
+    assert!(eventually(|| size() > frozen));
+    let third = freeze();
+    assert_eq!(container.ask(&Request::Pause), Event::Done);
+    drop(third);
+    let frozen = size();
+    assert_eq!(container.ask(&Request::Resume), Event::Done);
+    assert!(eventually(|| size() > frozen));
+    // What is frozen can be stopped.
+    let _client = freeze();
+    let stop = Request::Stop {
+        signal: None,
+        grace_ms: Some(10_000),
+    };
+    assert_eq!(container.ask(&stop), Event::Done);
+    container.wait();
+    container.assert_clean();
+}
+
 pub(crate) fn descriptors_are_held_and_given_back() {
     let container = running();
     let (mut output, input) = pipe().map(|(r, w)| (File::from(r), w)).unwrap();

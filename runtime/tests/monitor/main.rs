@@ -46,6 +46,7 @@ const TESTS: &[Test] = tests![
     control::exec_refusals_have_shell_codes,
     control::an_exec_outlives_its_client,
     control::pause_stops_time_and_a_paused_container_can_be_stopped,
+    control::a_freeze_ends_with_its_clients_and_is_no_pause,
     control::descriptors_are_held_and_given_back,
     control::a_malformed_request_is_refused_and_the_next_one_answered,
     control::a_lost_supervisor_is_replaced_and_one_that_took_leave_is_not,
@@ -65,6 +66,7 @@ const TESTS: &[Test] = tests![
     takeover::a_killed_monitors_container_runs_on_and_is_adopted,
     takeover::a_container_that_ended_in_between_is_started_again,
     takeover::a_terminal_without_its_monitor_is_ended,
+    takeover::a_freeze_ends_with_the_monitor,
     takeover::two_monitors_do_not_serve_one_container,
 ];
 

@@ -70,6 +70,28 @@ pub(crate) fn a_killed_monitors_container_runs_on_and_is_adopted() {
     container.assert_clean();
 }
 
+/// Whoever asked for it cannot end it any more: the connection went with the monitor.
+pub(crate) fn a_freeze_ends_with_the_monitor() {
+    let mut container = Container::new("while :; do sleep 0.01; echo x >>/ticks; done");
+    let pid = container.start();
+    container.await_file("/ticks");
+    let ticks = container.inside("/ticks");
+    let size = || std::fs::metadata(&ticks).unwrap().len();
+    let client = container.connect();
+    client.request(&Request::Freeze, &[]).unwrap();
+    assert_eq!(client.receive().unwrap().unwrap().0, Event::Done);
+    container.kill_monitor();
+    let frozen = size();
+    match container.run("start") {
+        Ready::Started { pid: same, .. } => assert_eq!(same, pid),
+        other => panic!("{other:?}"),
+    }
+    assert!(eventually(|| size() > frozen));
+    container.stop();
+    container.wait();
+    container.assert_clean();
+}
+
 pub(crate) fn a_container_that_ended_in_between_is_started_again() {
     let mut container =
         Container::new("echo run; while ! test -e /go; do sleep 0.01; done; sleep 4000 & wait");

@@ -6,12 +6,13 @@ use runtime::spec::{ContainerSpec, Mount, MountKind, Propagation, Rootfs};
 use serde_json::json;
 
 use super::{
+    devices::Asked,
     mounts::{Prepared, targets},
     sandbox::Sandbox,
 };
 use crate::build::{
     cache::Key,
-    dockerfile::{CommandLine, Heredoc, Run, RunNetwork},
+    dockerfile::{CommandLine, Heredoc, Run},
     emulation,
     error::StepFailure,
     event::BuildEvent,
@@ -44,23 +45,30 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         let insecure = self.is_insecure(run)?;
-        if !run.devices.is_empty() {
-            return Err(StepFailure::Unsupported("RUN --device".to_owned()));
-        }
+        let devices = self.asked_devices(run)?;
         let command = self.command(run);
         let created_by = self.run_history(&command.argv);
         let mounts = self.prepare_mounts(context, run, origins)?;
-        let network = self.run_network(run.network);
-        let key = self.run_key(&command, &mounts, &network, insecure);
-        if self.take_cached(context, &key, &created_by)?.is_some() {
+        let network = self.run_network(run.network)?;
+        let key = self.run_key(&command, &mounts, (network, insecure, &devices));
+        if self
+            .take_cached(context, (&key, &[]), &created_by)?
+            .is_some()
+        {
             return Ok(());
         }
         emulation::require(&self.stage.platform)?;
         let (room, upper, work) = self.room(&self.state.layers)?;
         let ready = mounts.make(self, &room)?;
-        let mut mounts = self.files_mounts(&room, &network)?;
+        let sandbox = Sandbox {
+            network: self.reach(network, insecure)?,
+            insecure,
+            devices: self.devices(run, &devices)?,
+        };
+        let mut mounts = self.files_mounts(&room, &sandbox.network)?;
         mounts.extend(script_mount(&room, command.script.as_ref())?);
         mounts.extend(ready.mounts.iter().cloned());
+        mounts.extend(sandbox.devices.mounts.iter().cloned());
         let targets = targets(&mounts);
         let mut lowers = self.builder.lowers(&self.state.layers);
         let image = self.builder.merged(&self.state.layers, "the image")?;
@@ -71,16 +79,18 @@ impl StageRun<'_> {
         let mut env = self.scope.environment();
         env.extend(self.scope.proxies());
         env.extend(ready.env.iter().cloned());
+        env.extend(sandbox.devices.env.iter().cloned());
         let rootfs = Rootfs::Overlay {
             lowers,
             upper: upper.clone(),
             work,
             mount_point: room.directory("root").map_err(StepFailure::Prepare)?,
         };
-        let process = self.process(command.argv, env);
-        let spec = self.container(rootfs, process, mounts, Sandbox { network, insecure })?;
+        let mut process = self.process(command.argv, env);
+        process.groups.clone_from(&sandbox.devices.groups);
+        let spec = self.container(rootfs, process, mounts, &sandbox)?;
         self.execute(context, spec, last_output)?;
-        drop(ready);
+        drop((ready, sandbox));
         remove_stubs(&upper, &stubs)?;
         self.commit(context, &upper, &[&key], &created_by)
     }
@@ -176,34 +186,30 @@ impl StageRun<'_> {
         parts.join(" ")
     }
 
-    fn run_network(&self, network: RunNetwork) -> BuildNetwork {
-        match network {
-            RunNetwork::Default => self.builder.input.network.clone(),
-            RunNetwork::None => BuildNetwork::None,
-            RunNetwork::Host => BuildNetwork::Host,
-        }
-    }
-
     fn run_key(
         &self,
         command: &Command,
         mounts: &Prepared,
-        network: &BuildNetwork,
-        insecure: bool,
+        (network, insecure, devices): (BuildNetwork, bool, &[Asked]),
     ) -> Key {
         let input = self.builder.input;
         let network = match network {
             BuildNetwork::Host => "host",
             BuildNetwork::None => "none",
-            BuildNetwork::Namespace { .. } => "namespace",
+            BuildNetwork::Bridge => "bridge",
         };
         let hosts: Vec<[&str; 2]> = input
             .extra_hosts
             .iter()
             .map(|host| [host.host.as_str(), host.address.as_str()])
             .collect();
+        let devices: Vec<_> = devices
+            .iter()
+            .map(|one| (&one.name, one.required))
+            .collect();
         Key::of(json!({
             "step": "run",
+            "devices": devices,
             "on": self.state.chain(),
             "argv": command.argv,
             "script": command.script,

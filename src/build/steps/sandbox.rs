@@ -1,5 +1,7 @@
 //! The container of a RUN: Docker's build defaults, and what `--network` and `--security` change of them.
 
+use std::net::Ipv4Addr;
+
 use runtime::spec::{
     CAPABILITIES, CAPABILITIES_DEFAULT, CgroupPlace, ContainerSpec, LogPlace, Mount, Namespace,
     Namespaces, Process, Resources, RestartPolicy, Rootfs, Seccomp, Security, Stdio, StopPolicy,
@@ -8,7 +10,11 @@ use runtime::spec::{
 use super::run::bind;
 use crate::{
     build::{
-        dockerfile::Run, error::StepFailure, input::BuildNetwork, stage::StageRun,
+        dockerfile::{Run, RunNetwork},
+        error::StepFailure,
+        input::BuildNetwork,
+        runner::{StepDevice, StepNetwork},
+        stage::StageRun,
         workspace::StepRoom,
     },
     model::ContainerId,
@@ -20,9 +26,17 @@ const HOSTNAME: &str = "buildkitsandbox";
 const SHM_BYTES: u64 = 64 << 20;
 /// What a step may do beyond the defaults, or less.
 pub(super) struct Sandbox {
-    pub(super) network: BuildNetwork,
+    pub(super) network: Reach,
     /// `--security=insecure`, and allowed.
     pub(super) insecure: bool,
+    pub(super) devices: StepDevice,
+}
+
+/// The network of a step that is about to run.
+pub(super) enum Reach {
+    Host,
+    Nothing,
+    Lent(StepNetwork),
 }
 
 impl StageRun<'_> {
@@ -33,6 +47,33 @@ impl StageRun<'_> {
             Some(_) if !input.allow_insecure => Err(StepFailure::NotAllowed("security.insecure")),
             asked => Ok(asked.is_some() || input.privileged),
         }
+    }
+
+    /// Decides which network a RUN has; asking for the host's without being allowed is an error.
+    pub(super) fn run_network(&self, asked: RunNetwork) -> Result<BuildNetwork, StepFailure> {
+        let input = self.builder.input;
+        match asked {
+            RunNetwork::Default => Ok(input.network),
+            RunNetwork::None => Ok(BuildNetwork::None),
+            RunNetwork::Host if input.allow_host_network => Ok(BuildNetwork::Host),
+            RunNetwork::Host => Err(StepFailure::NotAllowed("network.host")),
+        }
+    }
+
+    /// Makes the network ready.
+    pub(super) fn reach(
+        &self,
+        network: BuildNetwork,
+        insecure: bool,
+    ) -> Result<Reach, StepFailure> {
+        Ok(match network {
+            BuildNetwork::Host => Reach::Host,
+            BuildNetwork::None => Reach::Nothing,
+            BuildNetwork::Bridge => {
+                let lent = self.builder.runner.network(insecure);
+                Reach::Lent(lent.map_err(StepFailure::Network)?)
+            }
+        })
     }
 
     pub(super) fn process(&self, argv: Vec<String>, env: Vec<String>) -> Process {
@@ -50,27 +91,27 @@ impl StageRun<'_> {
     pub(super) fn files_mounts(
         &self,
         room: &StepRoom,
-        network: &BuildNetwork,
+        network: &Reach,
     ) -> Result<Vec<Mount>, StepFailure> {
-        let resolv_conf = match network {
-            BuildNetwork::None => String::new(),
-            BuildNetwork::Namespace { resolv_conf, .. } => resolv_conf.clone(),
-            BuildNetwork::Host => match fs_err::read_to_string("/etc/resolv.conf") {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-                outcome => outcome.map_err(StepFailure::Prepare)?,
-            },
+        let (resolv_conf, gateway) = match network {
+            Reach::Nothing => (String::new(), Ipv4Addr::LOCALHOST),
+            Reach::Lent(lent) => (lent.resolv_conf.clone(), lent.gateway),
+            Reach::Host => {
+                let text = match fs_err::read_to_string("/etc/resolv.conf") {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+                    outcome => outcome.map_err(StepFailure::Prepare)?,
+                };
+                // In the host's own namespace the host is here.
+                (text, Ipv4Addr::LOCALHOST)
+            }
         };
+        let gateway = gateway.to_string();
         let mut hosts =
             format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for host in &self.builder.input.extra_hosts {
-            let address = match (host.address.as_str(), network) {
-                // In the host's own namespace the host is here.
-                ("host-gateway", BuildNetwork::Host | BuildNetwork::None) => "127.0.0.1",
-                ("host-gateway", BuildNetwork::Namespace { .. }) => {
-                    let what = "extra_hosts with host-gateway in this network";
-                    return Err(StepFailure::Unsupported(what.to_owned()));
-                }
-                (address, _) => address,
+            let address = match host.address.as_str() {
+                "host-gateway" => &gateway,
+                address => address,
             };
             hosts.extend([address, "\t", &host.host, "\n"]);
         }
@@ -93,7 +134,7 @@ impl StageRun<'_> {
         rootfs: Rootfs,
         process: Process,
         mounts: Vec<Mount>,
-        sandbox: Sandbox,
+        sandbox: &Sandbox,
     ) -> Result<ContainerSpec, StepFailure> {
         let mut bytes = [0; 32];
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
@@ -114,10 +155,10 @@ impl StageRun<'_> {
             process,
             init: false,
             namespaces: Namespaces {
-                net: match sandbox.network {
-                    BuildNetwork::Host => Namespace::Host,
-                    BuildNetwork::None => Namespace::Private,
-                    BuildNetwork::Namespace { path, .. } => Namespace::Join(path),
+                net: match &sandbox.network {
+                    Reach::Host => Namespace::Host,
+                    Reach::Nothing => Namespace::Private,
+                    Reach::Lent(lent) => Namespace::Join(lent.netns.clone()),
                 },
                 pid: Namespace::Private,
                 ipc: Namespace::Private,
@@ -125,7 +166,7 @@ impl StageRun<'_> {
                 cgroup: Namespace::Private,
             },
             mounts,
-            devices: Vec::new(),
+            devices: sandbox.devices.nodes.clone(),
             device_rules: Vec::new(),
             users: None,
             shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),

@@ -5,15 +5,21 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use runtime::spec::{ContainerSpec, ExitStatus, Rootfs};
+use runtime::spec::{ContainerSpec, Device, DeviceAccess, ExitStatus, Rootfs};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Layer, Layers, LayersError, RunnerError, StepRunner, Write, files};
+use super::super::{
+    Layer, Layers, LayersError, RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner,
+    Write, files,
+};
 use crate::image::{DownloadError, Downloaded};
 use crate::model::{Digest, ImageConfig, ImageRecord, Timestamp};
 
@@ -149,6 +155,19 @@ pub(super) struct Runner {
     /// Addresses that were asked, with the authorization.
     pub(super) asked: Mutex<Vec<(String, Option<String>)>>,
     pub(super) waiting: std::sync::Barrier,
+    /// Networks that steps have now.
+    pub(super) lent: Arc<AtomicUsize>,
+    /// Networks cannot be made.
+    pub(super) no_network: AtomicBool,
+}
+
+/// Counts networks that steps have.
+struct Loan(Arc<AtomicUsize>);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Default for Runner {
@@ -158,6 +177,8 @@ impl Default for Runner {
             files: Mutex::default(),
             asked: Mutex::default(),
             waiting: std::sync::Barrier::new(2),
+            lent: Arc::default(),
+            no_network: AtomicBool::new(false),
         }
     }
 }
@@ -173,6 +194,35 @@ impl Runner {
 }
 
 impl StepRunner for Runner {
+    fn device(&self, name: &str) -> Result<StepDevice, String> {
+        if name != "here.test/kind=one" {
+            return Err(format!("no file describes `{name}`"));
+        }
+        Ok(StepDevice {
+            nodes: vec![Device {
+                source: "/dev/null".into(),
+                target: "/dev/one".to_owned(),
+                access: DeviceAccess::ALL,
+            }],
+            env: vec!["DEVICE=one".to_owned()],
+            groups: vec!["44".to_owned()],
+            ..StepDevice::default()
+        })
+    }
+
+    fn network(&self, _insecure: bool) -> Result<StepNetwork, StepNetworkError> {
+        if self.no_network.load(Ordering::SeqCst) {
+            return Err(StepNetworkError("no nf_tables".to_owned()));
+        }
+        self.lent.fetch_add(1, Ordering::SeqCst);
+        Ok(StepNetwork {
+            netns: "/run/ns".into(),
+            resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
+            gateway: [192, 0, 2, 2].into(),
+            loan: Box::new(Loan(Arc::clone(&self.lent))),
+        })
+    }
+
     fn download(
         &self,
         address: &str,

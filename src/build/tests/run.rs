@@ -1,9 +1,11 @@
 //! RUN: the container that is asked for, the layer that comes out, and how failures look.
 
+use std::sync::atomic::Ordering;
+
 use runtime::spec::{MountKind, Namespace, Seccomp};
 
 use super::{
-    super::{BuildNetwork, Secret},
+    super::{BuildInput, BuildNetwork, Secret},
     fixture::{Fixture, chain},
 };
 
@@ -58,7 +60,7 @@ fn the_container_is_dockers_default() {
         (spec.process.user.as_str(), spec.process.cwd.as_str()),
         ("5:6", "/w")
     );
-    assert_eq!(spec.namespaces.net, Namespace::Host);
+    assert_eq!(spec.namespaces.net, Namespace::Join("/run/ns".into()));
     assert_eq!(spec.namespaces.pid, Namespace::Private);
     assert_eq!(spec.security.seccomp, Seccomp::Default);
     assert_eq!(spec.security.capabilities.len(), 14);
@@ -77,17 +79,70 @@ fn networks_are_those_that_the_step_asks_for() {
     let fixture = Fixture::new();
     fixture.build("FROM scratch\nRUN --network=none write /x x");
     assert_eq!(fixture.runner.last().namespaces.net, Namespace::Private);
-    let pinned = BuildNetwork::Namespace {
-        path: "/run/ns".into(),
-        resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
-    };
-    let built = fixture.try_build_with("FROM scratch\nRUN write /y y", |input| {
-        input.network = pinned;
-    });
+    fixture.build("FROM scratch\nRUN write /x x");
+    let bridged = Namespace::Join("/run/ns".into());
+    assert_eq!(fixture.runner.last().namespaces.net, bridged);
+    assert_eq!(fixture.runner.lent.load(Ordering::SeqCst), 0);
+    let host = |input: &mut BuildInput| input.network = BuildNetwork::Host;
+    let built = fixture.try_build_with("FROM scratch\nRUN write /x x", host);
     assert!(built.is_ok());
-    assert_eq!(
-        fixture.runner.last().namespaces.net,
-        Namespace::Join("/run/ns".into())
+    assert_eq!(fixture.runner.last().namespaces.net, Namespace::Host);
+    // Each of the three is another step.
+    assert_eq!(fixture.runner.count(), 3);
+}
+
+#[test]
+fn the_hosts_network_is_only_for_builds_that_may_have_it() {
+    let fixture = Fixture::new();
+    let dockerfile = "FROM scratch\nRUN --network=host write /x x";
+    let refused = fixture.error(dockerfile);
+    assert!(
+        refused.contains("`network.host`, which is not allowed"),
+        "{refused}"
+    );
+    assert_eq!(fixture.runner.count(), 0);
+    let allowed = |input: &mut BuildInput| input.allow_host_network = true;
+    assert!(fixture.try_build_with(dockerfile, allowed).is_ok());
+    assert_eq!(fixture.runner.last().namespaces.net, Namespace::Host);
+}
+
+#[test]
+fn devices_are_for_builds_that_may_have_them() {
+    let fixture = Fixture::new();
+    let dockerfile = "FROM scratch\nRUN --device=here.test/kind=one,required write /x x";
+    let refused = fixture.error(dockerfile);
+    assert!(
+        refused.contains("`device`, which is not allowed"),
+        "{refused}"
+    );
+    let allowed = |input: &mut BuildInput| input.allow_devices.all = true;
+    assert!(fixture.try_build_with(dockerfile, allowed).is_ok());
+    let spec = fixture.runner.last();
+    assert_eq!(spec.devices[0].target, "/dev/one");
+    assert!(spec.process.env.contains(&"DEVICE=one".to_owned()));
+    assert_eq!(spec.process.groups, ["44"]);
+    let gone = dockerfile.replace("one,required", "two");
+    assert!(fixture.try_build_with(&gone, allowed).is_ok());
+    let required = fixture.try_build_with(&dockerfile.replace("one", "two"), allowed);
+    let error = chain(&required.map(drop).unwrap_err());
+    assert!(error.contains("no file describes"), "{error}");
+    let named = |input: &mut BuildInput| {
+        let names = &mut input.allow_devices.names;
+        names.insert("here.test/kind=one".to_owned());
+    };
+    assert!(fixture.try_build_with(dockerfile, named).is_ok());
+    assert!(fixture.try_build_with(&gone, named).is_err());
+}
+
+#[test]
+fn a_network_that_cannot_be_made_fails_the_steps_that_need_it() {
+    let fixture = Fixture::new();
+    fixture.runner.no_network.store(true, Ordering::SeqCst);
+    fixture.build("FROM scratch\nRUN --network=none write /x x");
+    let error = fixture.error("FROM scratch\nRUN write /x x");
+    assert!(
+        error.contains("no nf_tables") && error.contains("--network=none"),
+        "{error}"
     );
 }
 
@@ -214,7 +269,7 @@ fn what_is_not_possible_yet_is_an_error_with_its_line() {
             "RUN --security=insecure x",
             "asks for `security.insecure`, which is not allowed",
         ),
-        ("RUN --device=a x", "RUN --device is not supported yet"),
+        ("RUN --device=a x", "--device `a` must name a device"),
         (
             "ARG t=bad\nRUN --mount=type=$t,target=/x x",
             "unsupported mount type \"bad\"",
@@ -236,7 +291,7 @@ fn what_is_not_possible_yet_is_an_error_with_its_line() {
 #[test]
 fn all_rights_need_an_allowance_and_count_for_the_cache() {
     let fixture = Fixture::new();
-    let build = |change: fn(&mut super::super::BuildInput)| {
+    let build = |change: fn(&mut BuildInput)| {
         let dockerfile = "FROM scratch\nRUN --security=insecure write /x x";
         let built = fixture.try_build_with(dockerfile, change);
         built.map(drop).map_err(|error| chain(&error)).unwrap();
@@ -285,6 +340,13 @@ fn an_agent_is_at_its_place_while_the_step_runs_and_its_path_counts_for_nothing(
     );
     build("other");
     assert_eq!(fixture.runner.count(), 1);
+    let key = agents.path().join("id_ed25519");
+    std::fs::write(&key, "key").unwrap();
+    let refused = fixture.try_build_with(&dockerfile.replace(" x", " y"), |input| {
+        input.ssh.insert("default".to_owned(), key);
+    });
+    let error = chain(&refused.map(drop).unwrap_err());
+    assert!(error.contains("ssh-add"), "{error}");
 }
 
 #[test]

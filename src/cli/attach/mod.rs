@@ -18,9 +18,7 @@ use runtime::{
 use rustix::io::Errno;
 
 pub(super) use command::{Arguments, run};
-pub(super) use keys::DetachKeys;
-
-use keys::Detector;
+pub(super) use keys::{DetachKeys, Detector};
 
 use super::{
     failure::Failure,

@@ -28,6 +28,7 @@ use rustix::{
 use relay::Relay;
 
 use super::{
+    attach::DetachKeys,
     failure::Failure,
     observed,
     poll::{self, Interest},
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
     /// Run in the background
     #[arg(short, long)]
     detach: bool,
+    /// Keys that leave the command running; empty = none
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q", value_parser = str::parse::<DetachKeys>)]
+    detach_keys: DetachKeys,
     /// Environment variable; without a value, that of this process
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = values::variable)]
     env: Vec<Variable>,
@@ -92,7 +96,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         privileged: arguments.privileged,
     };
     let directory = session.settings.root.container(&container.record.id);
-    let exec = Exec::open(session, &directory, &container.record.name)?;
+    let exec = Exec {
+        keys: arguments.detach_keys.clone(),
+        ..Exec::open(session, &directory, &container.record.name)?
+    };
     let streams = match (tty, arguments.detach) {
         (true, _) => Streams::Terminal,
         (false, true) => Streams::None,
@@ -142,6 +149,14 @@ pub(super) fn end(status: ExitStatus) -> Result<(), Failure> {
     }
 }
 
+/// The end of this process, when the command goes on.
+const LEFT_RUNNING: ExitStatus = ExitStatus {
+    code: 0,
+    signal: None,
+    oom_killed: false,
+    requested: false,
+};
+
 /// What a command is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Streams {
@@ -158,20 +173,26 @@ struct Exec<'a> {
     session: &'a Session<'a>,
     /// Name of the container.
     name: &'a str,
+    /// Of the container.
+    directory: &'a Path,
     monitor: Client,
     signals: Signals,
+    /// What the user types to leave.
+    keys: DetachKeys,
 }
 
 impl<'a> Exec<'a> {
-    fn open(session: &'a Session<'a>, directory: &Path, name: &'a str) -> Result<Self, Failure> {
+    fn open(session: &'a Session<'a>, directory: &'a Path, name: &'a str) -> Result<Self, Failure> {
         let monitor = Client::connect(directory)
             .map_err(|error| Failure::intent(format!("exec in `{name}`"), &error))?;
         let signals = Signals::take().map_err(|error| Failure::intent("take signals", &error))?;
         Ok(Self {
             session,
             name,
+            directory,
             monitor,
             signals,
+            keys: DetachKeys::default(),
         })
     }
 
@@ -188,12 +209,7 @@ impl<'a> Exec<'a> {
             }
         };
         match (streams, master) {
-            (Streams::None, _) => Ok(ExitStatus {
-                code: 0,
-                signal: None,
-                oom_killed: false,
-                requested: false,
-            }),
+            (Streams::None, _) => Ok(LEFT_RUNNING),
             (_, Some(master)) => Relay::new(self, process, master).run(),
             (_, None) => self.wait(process.as_ref()),
         }
@@ -275,6 +291,19 @@ impl<'a> Exec<'a> {
                 self.name
             ))
         })
+    }
+
+    /// Leaves a command running: its monitor takes over its terminal.
+    fn leave(&self, master: &OwnedFd) -> Result<(), Failure> {
+        let monitor = Client::connect(self.directory).map_err(|error| self.failed(&error))?;
+        monitor
+            .request(&Request::Detach, &[master.as_fd()])
+            .map_err(|error| self.failed(&error))?;
+        match monitor.receive().map_err(|error| self.failed(&error))? {
+            Some((Event::Failed { message, code }, _)) => Err(self.refused(&message, code)),
+            // Without a monitor the container is over, and the command with it.
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn refused(&self, message: &str, code: i32) -> Failure {

@@ -10,8 +10,9 @@ use nix::sys::signal::Signal;
 use runtime::spec::ExitStatus;
 use rustix::{io::Errno, termios::tcsetwinsize};
 
-use super::Exec;
+use super::{Exec, LEFT_RUNNING};
 use crate::cli::{
+    attach::Detector,
     failure::Failure,
     poll::{self, Interest},
     terminal::{self, RawMode},
@@ -24,6 +25,16 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Time in which the kernel hands over what a command that has ended wrote last: it does so in a work queue.
 const REST_TIMEOUT: Duration = Duration::from_millis(50);
 
+/// What came from the user.
+enum Input {
+    /// Keys, or none.
+    Some,
+    /// The end.
+    End,
+    /// The keys that leave the command running.
+    Leave,
+}
+
 /// Two terminals and what is between them.
 pub(super) struct Relay<'a> {
     exec: &'a Exec<'a>,
@@ -31,6 +42,8 @@ pub(super) struct Relay<'a> {
     master: OwnedFd,
     /// Keys that the command's terminal has not taken yet.
     input: Vec<u8>,
+    /// Looks for the keys that leave.
+    detector: Detector,
     has_stdin: bool,
     /// Somebody has the command's side of its terminal open.
     has_master: bool,
@@ -43,6 +56,7 @@ impl<'a> Relay<'a> {
             process,
             master,
             input: Vec::new(),
+            detector: Detector::new(exec.keys.clone()),
             has_stdin: true,
             has_master: true,
         }
@@ -63,7 +77,14 @@ impl<'a> Relay<'a> {
                 self.write_input()?;
             }
             if ready[3] {
-                self.has_stdin = self.read_input()?;
+                match self.read_input()? {
+                    Input::Some => {}
+                    Input::End => self.has_stdin = false,
+                    Input::Leave => {
+                        self.exec.leave(&self.master)?;
+                        return Ok(LEFT_RUNNING);
+                    }
+                }
             }
             if ready[1]
                 && let Some(status) = self.exec.exited()?
@@ -142,16 +163,17 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Reads keys; false at the end of input.
-    fn read_input(&mut self) -> Result<bool, Failure> {
+    /// Reads keys.
+    fn read_input(&mut self) -> Result<Input, Failure> {
         let mut chunk = [0; 4096];
         match rustix::io::read(io::stdin(), &mut chunk) {
-            Ok(0) => Ok(false),
+            Ok(0) => Ok(Input::End),
             Ok(length) => {
-                self.input.extend_from_slice(&chunk[..length]);
-                Ok(true)
+                let (passed, leaves) = self.detector.filter(&chunk[..length]);
+                self.input.extend_from_slice(&passed);
+                Ok(if leaves { Input::Leave } else { Input::Some })
             }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(true),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(Input::Some),
             Err(errno) => Err(self.broken(errno)),
         }
     }

@@ -4,6 +4,8 @@ mod history;
 mod inspect;
 mod list;
 mod prune;
+mod sbom;
+mod scan;
 mod transfer;
 
 use clap::{Args, Subcommand};
@@ -15,8 +17,8 @@ use crate::{
 };
 
 pub(super) use list::outside_of_projects;
-pub(super) use prune::{Filters, confirm, unused};
-pub(super) use transfer::{LoadArguments, SaveArguments, load, output, save};
+pub(super) use prune::{Filters, unused};
+pub(super) use transfer::{LoadArguments, SaveArguments, load, output, pipe, save};
 
 /// Images of the store
 #[derive(Debug, Subcommand)]
@@ -34,6 +36,8 @@ pub(super) enum ImageCommand {
     #[command(alias = "remove")]
     Rm(RemoveArguments),
     Save(SaveArguments),
+    Sbom(sbom::Arguments),
+    Scan(scan::Arguments),
     /// Give an image another name
     Tag {
         /// Name, id or beginning of an id
@@ -69,6 +73,8 @@ pub(super) fn run(session: &Session<'_>, command: &ImageCommand) -> Result<(), F
         ImageCommand::Push(arguments) => push::run_image(session, arguments),
         ImageCommand::Rm(arguments) => remove(session, arguments),
         ImageCommand::Save(arguments) => save(session, arguments),
+        ImageCommand::Sbom(arguments) => sbom::run(session, arguments),
+        ImageCommand::Scan(arguments) => scan::run(session, arguments),
         ImageCommand::Tag { source, target } => tag(session, source, target),
     }
 }

@@ -137,7 +137,7 @@ fn table(rows: &[Row<'_>]) -> Table {
             record.service.to_string(),
             row.running_for(),
             row.status(),
-            ports(record),
+            ports(row.published(), record),
         ]);
     }
     table
@@ -218,6 +218,15 @@ impl Row<'_> {
         format!("\"{shown}\"")
     }
 
+    /// The ports that lead to it: none while it does not run.
+    fn published(&self) -> &[PublishedAddress] {
+        if self.container.state.is_live() {
+            &self.container.record.published
+        } else {
+            &[]
+        }
+    }
+
     /// The object of `--format json`, with docker's keys, and those of ours that docker has not.
     fn object(&self) -> Value {
         let record = &self.container.record;
@@ -245,9 +254,9 @@ impl Row<'_> {
             "Names": record.name,
             "Networks": networks.join(","),
             "Oneoff": matches!(record.role, ContainerRole::OneOff { .. }),
-            "Ports": ports(record),
+            "Ports": ports(self.published(), record),
             "Project": record.project.as_str(),
-            "Publishers": record.published.iter().map(publisher).collect::<Vec<_>>(),
+            "Publishers": self.published().iter().map(publisher).collect::<Vec<_>>(),
             "Restarts": self.container.restarts,
             "RunningFor": self.running_for(),
             "Service": record.service.as_str(),
@@ -305,8 +314,8 @@ fn exit_code(state: &ContainerState) -> i32 {
 }
 
 /// `0.0.0.0:8080->80/tcp, 443/tcp`: published ports, then those only exposed.
-fn ports(record: &ContainerRecord) -> String {
-    let published = record.published.iter().map(|port| {
+fn ports(published: &[PublishedAddress], record: &ContainerRecord) -> String {
+    let shown = published.iter().map(|port| {
         format!(
             "{}->{}/{}",
             super::port::address(port),
@@ -321,7 +330,7 @@ fn ports(record: &ContainerRecord) -> String {
         });
         (!is_published).then(|| format!("{number}/{protocol_name}"))
     });
-    published.chain(exposed).collect::<Vec<_>>().join(", ")
+    shown.chain(exposed).collect::<Vec<_>>().join(", ")
 }
 
 fn publisher(port: &PublishedAddress) -> Value {

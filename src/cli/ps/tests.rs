@@ -42,7 +42,7 @@ fn the_table_has_dockers_columns() {
             ..published()
         },
     ];
-    let db = container(
+    let mut db = container(
         &loaded,
         "db",
         1,
@@ -56,6 +56,8 @@ fn the_table_has_dockers_columns() {
             at_ms: 1_767_323_045_000 + 175_000,
         },
     );
+    // Its port leads nowhere while it does not run.
+    db.record.published = vec![published()];
     insta::assert_snapshot!(table(&[row(&web), row(&db)]).render(), @r#"
         NAME         IMAGE     COMMAND                  SERVICE   CREATED         STATUS                                      PORTS
         shop-web-1   redis:7   "docker-entrypoint.s…"   web       3 minutes ago   Up 3 minutes                                0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp

@@ -12,8 +12,9 @@ use compose_spec::model::ProjectName;
 use crate::{
     cli::{
         failure::Failure,
-        image::{Filters, confirm, unused},
+        image::{Filters, unused},
         images::familiar,
+        removal,
         session::Session,
     },
     model::{BuildCachePrune, DownOptions, ImageId, VolumeRecord},
@@ -55,9 +56,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let all_volumes = arguments.filters.has_all();
     let disk = observe::disk_use(&session.settings.root).map_err(|error| Failure::error(&error))?;
     let found = find(&disk, &filter, (arguments.volumes, all_volumes));
-    if !confirm(session, arguments.force, &found.told(arguments.all))? {
-        return Ok(());
-    }
+    let told = found.told(arguments.all);
+    removal::confirm(session, &told, ("--force", arguments.force))?;
     let mut removed = Vec::new();
     for project in found.projects {
         session.call(&down(&project), ProgressOptions::default(), None)?;
@@ -133,9 +133,7 @@ fn find(
     let is_mounted = |name: &String| {
         disk.containers.iter().any(|(container, _)| {
             let record = &container.record;
-            !of_stopped(&record.project)
-                && (record.volumes.contains(name)
-                    || record.anonymous_volumes.values().any(|other| other == name))
+            !of_stopped(&record.project) && record.used_volumes().any(|other| other == name)
         })
     };
     let is_free = |volume: &VolumeRecord| {
@@ -201,8 +199,9 @@ impl Found {
             ));
         }
         lines.push(format!(
-            "  {} {kind} images: about {}",
+            "  {} {kind} image{}: about {}",
             self.images,
+            if self.images == 1 { "" } else { "s" },
             human::size(self.images_bytes)
         ));
         lines.push(format!(

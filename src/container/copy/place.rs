@@ -104,6 +104,15 @@ impl Place {
         Ok(Self::new(root, path, Path::new("/")))
     }
 
+    /// Makes a place below a directory of the host, out of which no link leads.
+    pub fn below(directory: &Path, name: &str, path: &str) -> Result<Self, CopyError> {
+        let root = Root::open_dir(directory).map_err(|source| CopyError::Root {
+            name: name.to_owned(),
+            source,
+        })?;
+        Ok(Self::new(root, path, Path::new("/")))
+    }
+
     fn new(root: Root, path: &str, working_dir: &Path) -> Self {
         let is_content = path.ends_with("/.") || path == ".";
         Self {

@@ -13,8 +13,9 @@ use crate::{
     image::{
         decode::Format,
         digest::Hashing,
-        pipeline::{LayerError, unpack_layer_recording},
-        store::{ImageError, ImageStore, LayerMeta, RECORD, Staged, Workspace, stage},
+        pipeline::{LayerError, unpack_layer_recording, unpack_plain_recording},
+        store::{ImageError, ImageStore, LayerMeta, Staged, Workspace, stage},
+        unpack::Unpacked,
     },
     model::Digest,
 };
@@ -96,12 +97,15 @@ impl<'a> Intake<'a> {
     }
 
     fn read_plain(&self, source: &mut dyn Read, size: u64) -> Result<Candidate, LoadError> {
+        // Hashed where it is read, beside the thread that unpacks: the sum is digest and diff id at once.
         let mut stream = Hashing::new(source);
-        let content = self.unpack(&mut stream, size)?;
+        let (directory, _) = stage(self.workspace)?;
+        let unpacked = unpack_plain_recording(&mut stream, size, &directory);
+        let unpacked = self.finish(&mut stream, unpacked)?;
         let (digest, _, _) = stream.finish();
         Ok(Candidate {
+            content: unpacked.map(|unpacked| content(directory, digest.clone(), unpacked)),
             digest,
-            content,
             blob: None,
         })
     }
@@ -112,43 +116,15 @@ impl<'a> Intake<'a> {
         let blob = self.workspace.path().join(format!("blob-{number}"));
         let file = fs::File::create(&blob).map_err(keeping)?;
         let mut stream = Hashing::new(Tee { source, file });
-        let content = self.unpack(&mut stream, size)?;
+        let (directory, _) = stage(self.workspace)?;
+        let unpacked = unpack_layer_recording(&mut stream, size, &directory);
+        let unpacked = self.finish(&mut stream, unpacked)?;
         let (digest, _, _) = stream.finish();
         Ok(Candidate {
             digest,
-            content,
+            content: unpacked.map(|(diff_id, unpacked)| content(directory, diff_id, unpacked)),
             blob: Some(blob),
         })
-    }
-
-    /// Unpacks a layer, and keeps a record of it so that it can be saved and pushed as it came.
-    fn unpack(
-        &self,
-        stream: &mut dyn Read,
-        size: u64,
-    ) -> Result<Result<Content, LayerError>, LoadError> {
-        let (directory, fs_path) = stage(self.workspace)?;
-        let keeping = ImageError::io("keep the form of a layer");
-        let path = directory.join(RECORD);
-        let mut record = fs::File::create(&path).map_err(&keeping)?;
-        let unpacked = unpack_layer_recording(stream, size, &fs_path, Some(&mut record));
-        let (diff_id, unpacked) = match self.finish(stream, unpacked)? {
-            Ok(unpacked) => unpacked,
-            Err(error) => return Ok(Err(error)),
-        };
-        for note in &unpacked.notes {
-            tracing::warn!(note, "unpacked with a difference");
-        }
-        if unpacked.replaced {
-            fs::remove_file(&path).map_err(keeping)?;
-        }
-        let meta = LayerMeta::new(diff_id.clone(), &unpacked);
-        let staged = Some(Staged {
-            directory,
-            meta,
-            links: unpacked.external_links,
-        });
-        Ok(Ok(Content { diff_id, staged }))
     }
 
     /// A full disk ends the load; what does not unpack is read to its end, because a wrong digest is the better message.
@@ -167,6 +143,22 @@ impl<'a> Intake<'a> {
         }
         io::copy(stream, &mut io::sink()).map_err(ImageError::io("read a layer of an archive"))?;
         Ok(unpacked)
+    }
+}
+
+/// Describes what was unpacked, with the record from which it can be saved and pushed as it came.
+fn content(directory: PathBuf, diff_id: Digest, unpacked: Unpacked) -> Content {
+    for note in &unpacked.notes {
+        tracing::warn!(note, "unpacked with a difference");
+    }
+    let meta = LayerMeta::new(diff_id.clone(), &unpacked);
+    Content {
+        diff_id,
+        staged: Some(Staged {
+            directory,
+            meta,
+            links: unpacked.external_links,
+        }),
     }
 }
 

@@ -9,6 +9,7 @@ mod fetch;
 mod job;
 mod layers;
 mod pinned;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -23,12 +24,13 @@ use super::{
     platform::{self, Platform},
     reference::Reference,
     registry::{Failures, Registries, Repository},
-    store::{ImageError, ImageStore, NewImage},
+    store::{ImageError, ImageStore, Lease, NewImage},
 };
 use crate::model::{Digest, ImageRecord};
 
 pub use error::PullError;
 pub use pinned::pinned;
+pub(crate) use remote::RegistryImage;
 
 /// Indexes that may point to indexes.
 const INDEX_DEPTH_MAX: usize = 3;
@@ -128,9 +130,11 @@ impl Pull<'_> {
         if let Some(record) = self.fresh().await? {
             return Ok(record);
         }
+        // Before the first blob is written: a sweep must not take what no record names yet.
+        let lease = self.blocking(ImageStore::lease).await?;
         let target = self.find_manifest().await?;
         let config = self.fetch_config(&target.manifest).await?;
-        self.fetch_layers(target, config).await
+        self.fetch_layers(target, config, lease).await
     }
 
     /// Returns the image in the store if the registry still means the same by its name.
@@ -224,6 +228,7 @@ impl Pull<'_> {
         &self,
         target: Target,
         config: Vec<u8>,
+        lease: Lease,
     ) -> Result<ImageRecord, PullError> {
         let parsed = config::parse(&config).map_err(|source| PullError::Config {
             reference: self.reference.familiar(),
@@ -240,9 +245,7 @@ impl Pull<'_> {
         if !self.wanted.accepts(&parsed.platform) {
             return Err(self.no_platform(vec![parsed.platform.to_string()]));
         }
-        let prepare = |store: &ImageStore| Ok((store.lease()?, store.workspace()?));
-        let (lease, workspace) = self.blocking(prepare).await?;
-        let workspace = Arc::new(workspace);
+        let workspace = Arc::new(self.blocking(ImageStore::workspace).await?);
         let pending = self
             .run_layers(&target.manifest.layers, &parsed.diff_ids, &workspace)
             .await?;

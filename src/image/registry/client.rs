@@ -145,13 +145,23 @@ impl<'a> Client<'a> {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            if attempt >= self.registries.timing.attempts_max || !error.is_passing() {
-                return Err(error);
-            }
-            tracing::debug!(%error, attempt, "asks a registry again");
-            self.pause(attempt, error.retry_after()).await;
+            self.pause_after(error, attempt).await?;
             attempt += 1;
         }
+    }
+
+    /// Waits before something is tried again; gives the error back when that has no use or was done often enough.
+    pub(super) async fn pause_after(
+        &self,
+        error: RegistryError,
+        attempt: u32,
+    ) -> Result<(), RegistryError> {
+        if attempt >= self.registries.timing.attempts_max || !error.is_passing() {
+            return Err(error);
+        }
+        tracing::debug!(%error, attempt, "asks a registry again");
+        self.pause(attempt, error.retry_after()).await;
+        Ok(())
     }
 
     /// Asks one endpoint, and proves who we are where it wants to know.

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use hyper::{
-    Method, Response,
-    body::Incoming,
+    Method,
     header::{self, HeaderMap, HeaderValue},
 };
 
@@ -11,6 +10,7 @@ use super::{
     client::{Ask, Client, Purpose, Target, Tell},
     error::RegistryError,
     settings::{Endpoint, Registries},
+    transport::TransportError,
 };
 use crate::{
     image::{
@@ -77,7 +77,7 @@ impl<'a> Repository<'a> {
             let ask = self.ask(Method::HEAD, "manifests", selector, accept());
             // Not tried again: what follows a failure here is a GET, which is.
             if let Ok(response) = self.client.ask_once(endpoint, &ask).await {
-                return content_digest(&response);
+                return content_digest(response.headers());
             }
         }
         None
@@ -102,16 +102,12 @@ impl<'a> Repository<'a> {
     ) -> Result<Fetched, RegistryError> {
         let host = endpoint.base.authority();
         let ask = self.ask(Method::GET, "manifests", selector, accept());
-        let response = self.client.ask(endpoint, &ask).await?;
-        let announced = content_digest(&response);
-        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let (headers, bytes) = self.document(endpoint, &ask, MANIFEST_BYTES_MAX).await?;
+        let announced = content_digest(&headers);
+        let content_type = headers.get(header::CONTENT_TYPE);
         let content_type = content_type
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let bytes = self
-            .client
-            .read_body(response, &host, MANIFEST_BYTES_MAX)
-            .await?;
         let found = digest::of(&bytes);
         let wanted = selector.parse::<Digest>().ok().or(announced);
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
@@ -158,10 +154,44 @@ impl<'a> Repository<'a> {
             descriptor.digest.as_str(),
             HeaderMap::new(),
         );
-        let response = self.client.ask(endpoint, &ask).await?;
-        let bytes = self.client.read_body(response, &host, limit).await?;
+        let (_, bytes) = self.document(endpoint, &ask, limit).await?;
         check(&host, descriptor, &digest::of(&bytes), bytes.len() as u64)?;
         Ok(bytes)
+    }
+
+    /// Fetches something small as a whole, again when its answer or its body breaks off in a way that passes.
+    async fn document(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask<'_>,
+        limit: u64,
+    ) -> Result<(HeaderMap, Bytes), RegistryError> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.document_once(endpoint, ask, limit).await {
+                // What came too slowly for its deadline would do so again.
+                Err(error @ RegistryError::Transport(TransportError::Slow { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => error,
+                fetched => return fetched,
+            };
+            self.client.pause_after(error, attempt).await?;
+            attempt += 1;
+        }
+    }
+
+    async fn document_once(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask<'_>,
+        limit: u64,
+    ) -> Result<(HeaderMap, Bytes), RegistryError> {
+        let host = endpoint.base.authority();
+        let response = self.client.ask_once(endpoint, ask).await?;
+        let headers = response.headers().clone();
+        let bytes = self.client.read_body(response, &host, limit).await?;
+        Ok((headers, bytes))
     }
 
     pub(super) fn ask<'b>(
@@ -209,9 +239,8 @@ pub(super) fn accept() -> HeaderMap {
     HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(ACCEPT))])
 }
 
-pub(super) fn content_digest(response: &Response<Incoming>) -> Option<Digest> {
-    response
-        .headers()
+pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers
         .get("docker-content-digest")?
         .to_str()
         .ok()?

@@ -329,7 +329,7 @@ impl<'a> Destination<'a> {
         }
         let response = self.client.ask(&self.endpoint, &ask).await;
         let response = response.map_err(|error| Failures(vec![error]))?;
-        Ok(content_digest(&response))
+        Ok(content_digest(response.headers()))
     }
 
     fn location(&self, response: &Response<Incoming>, base: &Url) -> Result<Url, RegistryError> {

@@ -2,11 +2,8 @@
 
 use std::{io::Read, path::Path};
 
-use fs_err as fs;
-
 use super::{
-    CommittedLayer, ImageError, ImageStore, LayerMeta, RECORD, Staged, layer::stage,
-    stream::Written,
+    CommittedLayer, ImageError, ImageStore, LayerMeta, Staged, layer::stage, stream::Written,
 };
 use crate::image::{
     pipeline::{LayerError, unpack_layer_recording},
@@ -25,12 +22,9 @@ impl ImageStore {
     pub fn stream_layer(&self, source: &mut dyn Read) -> Result<CommittedLayer, ImageError> {
         let _lease = self.lease()?;
         let workspace = self.workspace()?;
-        let (directory, fs_path) = stage(&workspace)?;
-        let keeping = ImageError::io("keep the form of a layer");
-        let path = directory.join(RECORD);
-        let mut record = fs::File::create(&path).map_err(&keeping)?;
+        let (directory, _) = stage(&workspace)?;
         // The size of a stream is not known before its end: the floor of the limits holds.
-        let unpacked = unpack_layer_recording(source, 0, &fs_path, Some(&mut record));
+        let unpacked = unpack_layer_recording(source, 0, &directory);
         let (diff_id, unpacked) = unpacked.map_err(|error| match error {
             LayerError::Read(source) => ImageError::io("read the files of a layer")(source),
             LayerError::Unpack(source) => ImageError::Files(source),
@@ -43,9 +37,6 @@ impl ImageStore {
                 entry: crate::image::unpack::display(&link.path),
                 rule: "a hard link to a file that is not in the archive",
             }));
-        }
-        if unpacked.replaced {
-            fs::remove_file(&path).map_err(keeping)?;
         }
         let (size_bytes, meta) = (unpacked.bytes, LayerMeta::new(diff_id.clone(), &unpacked));
         if !self.has_layer(&diff_id) {

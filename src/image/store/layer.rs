@@ -6,6 +6,7 @@
 //!   fs/                        what overlayfs mounts
 //!   meta.json                  LayerMeta, written before the rename
 //!   stream                     what `stream.rs` needs to make the layer's stream again, where no blob is kept
+//!   replaced/                  with it: files whose place later entries of the stream have taken
 //! ```
 
 use std::{
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     image::{
         digest::chain_ids,
-        unpack::{ExternalLink, Unpacked},
+        unpack::{ExternalLink, REPLACED, Replaced, Unpacked},
     },
     model::Digest,
     store::read_json,
@@ -51,6 +52,18 @@ pub(crate) struct LayerMeta {
     implied: Vec<String>,
     /// It hides every layer below it.
     pub(super) opaque_root: bool,
+    /// What lies in `replaced/`, by its number there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<ReplacedPath>,
+}
+
+/// Something that a later entry of the stream replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ReplacedPath {
+    /// Where it was; escaped like the implied ones.
+    path: String,
+    /// Contents of files that the stream had before.
+    contents: u64,
 }
 
 impl LayerMeta {
@@ -64,7 +77,23 @@ impl LayerMeta {
             stream_bytes: Some(unpacked.stream_bytes).filter(|bytes| *bytes > 0),
             implied: unpacked.implied.iter().map(|path| escape(path)).collect(),
             opaque_root: unpacked.opaque_root,
+            replaced: (unpacked.replaced.iter())
+                .map(|replaced| ReplacedPath {
+                    path: escape(&replaced.path),
+                    contents: replaced.contents,
+                })
+                .collect(),
         }
+    }
+
+    /// Returns what lies in `replaced/`.
+    pub(super) fn replaced(&self) -> Vec<Replaced> {
+        (self.replaced.iter())
+            .map(|replaced| Replaced {
+                path: unescape(&replaced.path),
+                contents: replaced.contents,
+            })
+            .collect()
     }
 
     /// Returns the directories that take their attributes from below.
@@ -207,6 +236,11 @@ impl ImageStore {
         match fs::hard_link(fs.with_file_name(RECORD), directory.join(RECORD)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => result.map_err(ImageError::io("copy a layer"))?,
+        }
+        let replaced = fs.with_file_name(REPLACED);
+        if replaced.exists() {
+            clone_tree(&replaced, &directory.join(REPLACED))
+                .map_err(|errno| ImageError::io("copy a layer")(errno.into()))?;
         }
         self.complete(
             &Staged {

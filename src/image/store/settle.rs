@@ -21,7 +21,7 @@ use rustix::{
 use super::{layer::LayerMeta, merged::Merged};
 use crate::image::unpack::{
     ExternalLink, OPAQUE, UnpackError, clean, copy_attributes, copy_file, display, is_opaque,
-    is_whiteout, open_directory, read_xattrs,
+    is_whiteout, open_directory, read_xattrs, set_time_of,
 };
 
 /// Tells whether a layer that is kept by diff id may lie on these layers: what it implies must be equal below.
@@ -117,10 +117,24 @@ fn make_link(root: BorrowedFd<'_>, link: &ExternalLink, below: &Merged) -> Resul
     let source =
         open_directory(root, target_parent).map_err(at("open the directory of its target"))?;
     let directory = open_directory(root, parent).map_err(at("open its directory"))?;
-    if is_whiteout(directory.as_fd(), name).unwrap_or(false) {
-        unlinkat(&directory, name, AtFlags::empty()).map_err(at("replace a whiteout"))?;
-    }
-    linkat(&source, target_name, &directory, name, AtFlags::empty()).map_err(at("make a hard link"))
+    keeping_time(directory.as_fd(), || {
+        if is_whiteout(directory.as_fd(), name).unwrap_or(false) {
+            unlinkat(&directory, name, AtFlags::empty())?;
+        }
+        linkat(&source, target_name, &directory, name, AtFlags::empty())
+    })
+    .map_err(at("make a hard link"))
+}
+
+/// Puts something into a directory whose time the stream has said, or the layers below.
+fn keeping_time<T>(
+    directory: BorrowedFd<'_>,
+    work: impl FnOnce() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let stat = statat(directory, ".", AtFlags::empty())?;
+    let done = work()?;
+    set_time_of(directory, &stat)?;
+    Ok(done)
 }
 
 /// Brings the target of a link into this layer, with the directories that lead to it; returns where it lies.
@@ -146,7 +160,8 @@ fn copy_up(
             done.push(b'/');
         }
         done.extend_from_slice(part);
-        match mkdirat(&parent, part, Mode::from_raw_mode(0o700)) {
+        let make = || mkdirat(&parent, part, Mode::from_raw_mode(0o700));
+        match keeping_time(parent.as_fd(), make) {
             Ok(()) => {
                 if let Some(lower) = below.find(&done).map_err(at)? {
                     copy_attributes(lower.at(), (parent.as_fd(), part)).map_err(at)?;
@@ -162,20 +177,19 @@ fn copy_up(
         return Ok(found.path);
     }
     let to = (parent.as_fd(), &*found.name);
-    match found.kind {
-        FileType::RegularFile => copy_file(found.at(), to).map_err(at)?,
-        FileType::Symlink => {
-            let text = rustix::fs::readlinkat(&found.parent, to.1, Vec::new()).map_err(at)?;
-            rustix::fs::symlinkat(&*text, &parent, to.1).map_err(at)?;
-            copy_attributes(found.at(), to).map_err(at)?;
-        }
+    let copy = || match found.kind {
+        FileType::RegularFile => copy_file(found.at(), to),
         _ => {
-            return Err(refused(
-                link,
-                "a hard link to a special file of a lower layer",
-            ));
+            let text = rustix::fs::readlinkat(&found.parent, to.1, Vec::new())?;
+            rustix::fs::symlinkat(&*text, &parent, to.1)?;
+            copy_attributes(found.at(), to)
         }
+    };
+    if !found.kind.is_file() && !found.kind.is_symlink() {
+        let rule = "a hard link to a special file of a lower layer";
+        return Err(refused(link, rule));
     }
+    keeping_time(parent.as_fd(), copy).map_err(at)?;
     Ok(found.path)
 }
 

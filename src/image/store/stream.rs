@@ -116,15 +116,18 @@ impl ImageStore {
     fn replay(&self, diff_id: &Digest) -> Result<Option<Replay<fs::File>>, ImageError> {
         let opened = ImageError::io("read the form of a layer");
         for name in self.directories_of(diff_id)? {
-            let directory = self.layers().join(name);
+            let directory = self.layers().join(&name);
             let record = match fs::File::open(directory.join(RECORD)) {
                 Ok(record) => record,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(opened(error)),
             };
-            let root = fs::File::open(directory.join("fs")).map_err(&opened)?;
-            let root = root.into_file().into();
-            return Replay::new(record, root).map(Some).map_err(opened);
+            let replaced = match self.meta(&name)? {
+                Some(meta) => meta.replaced(),
+                None => continue,
+            };
+            let replay = Replay::open(record, &directory, replaced);
+            return replay.map(Some).map_err(opened);
         }
         Ok(None)
     }

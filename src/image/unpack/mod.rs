@@ -16,6 +16,8 @@ mod parents;
 mod pending;
 mod reader;
 mod record;
+mod replaced;
+mod sealed;
 mod sparse;
 #[cfg(test)]
 pub(super) mod tests;
@@ -29,12 +31,17 @@ use std::{
 
 use rustix::io::Errno;
 
-pub(crate) use attributes::{OPAQUE, copy_attributes, is_opaque, read_xattrs, through};
+pub(crate) use attributes::{
+    OPAQUE, copy_attributes, is_opaque, read_xattrs, set_time_of, through,
+};
 pub(crate) use files::{copy_file, is_whiteout, remove_any};
 pub(crate) use parents::{clean, open_directory};
 pub(crate) use reader::{Kind, TarReader};
 use record::Recorder;
 pub(crate) use record::Replay;
+use replaced::Aside;
+pub(crate) use replaced::{REPLACED, Replaced};
+pub use sealed::{Seal, Sealed, unpack_sealed};
 
 /// Ceilings against streams that unpack to more than anyone wants.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +66,8 @@ pub(crate) enum Whiteouts {
     Layer,
     /// Refused, and so are devices 0:0: in an archive that people unpack into an image they would remove its files unseen.
     Refused,
+    /// Names as any other; devices 0:0 and overlayfs's attributes are kept as well. Only for trees that never become a lower layer.
+    Plain,
 }
 
 impl Limits {
@@ -102,8 +111,8 @@ pub(crate) struct Unpacked {
     pub(crate) implied: Vec<Vec<u8>>,
     /// The layer hides everything below it.
     pub(crate) opaque_root: bool,
-    /// An entry took the place of an earlier one, whose content is gone.
-    pub(crate) replaced: bool,
+    /// What entries took the place of while a record was kept, in the order of the stream.
+    pub(crate) replaced: Vec<Replaced>,
     /// What could not be kept, one sentence each: device nodes or attributes that this host refuses.
     pub(crate) notes: Vec<String>,
 }
@@ -162,6 +171,9 @@ pub enum UnpackError {
         #[source]
         errno: Errno,
     },
+    /// The archive is not of the kind that was asked for, or not whole.
+    #[error("{0}")]
+    Unsealed(&'static str),
     /// More than the ceiling.
     #[error("the layer unpacks to more than {limit} {what}")]
     TooMuch {
@@ -186,22 +198,31 @@ impl UnpackError {
     }
 }
 
+/// Where to keep what [`Replay`] needs to make the same stream again out of the files.
+pub(crate) struct Recording<'a> {
+    /// Gets everything but the content of files.
+    pub(crate) out: &'a mut (dyn Write + Send),
+    /// Gets a directory [`REPLACED`] when an entry takes the place of an earlier one: both contents belong to the stream.
+    pub(crate) beside: BorrowedFd<'a>,
+}
+
 /// Unpacks a stream into an empty directory, and reads the stream to its very end.
-///
-/// `record` gets what [`Replay`] needs to make the same stream again out of the files; it is of no use when
-/// [`Unpacked::replaced`] is set.
 pub(crate) fn unpack(
     source: impl Read,
     root: BorrowedFd<'_>,
     limits: &Limits,
-    record: Option<&mut (dyn Write + Send)>,
+    recording: Option<Recording<'_>>,
 ) -> Result<Unpacked, UnpackError> {
-    let recorder = match record {
-        Some(out) => Some(Recorder::new(out).map_err(TarError::Record)?),
-        None => None,
+    let (recorder, aside) = match recording {
+        Some(Recording { out, beside }) => {
+            let aside = Aside::new(root, beside).map_err(|errno| TarError::Record(errno.into()))?;
+            let recorder = Recorder::new(out).map_err(TarError::Record)?;
+            (Some(recorder), Some(aside))
+        }
+        None => (None, None),
     };
     let mut reader = TarReader::recording(source, recorder);
-    let mut writer = writer::Writer::new(root, *limits);
+    let mut writer = writer::Writer::new(root, *limits, aside);
     while let Some(entry) = reader.next_entry()? {
         writer.apply(&entry, &mut reader)?;
     }
@@ -258,4 +279,20 @@ pub(crate) fn display(path: &[u8]) -> String {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
         _ => path.escape_ascii().to_string(),
     }
+}
+
+fn refuse(entry: &reader::Entry, rule: &'static str) -> UnpackError {
+    UnpackError::Refused {
+        entry: display(&entry.path),
+        rule,
+    }
+}
+
+fn kernel(entry: &reader::Entry, step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
+    kernel_at(&entry.path, step)
+}
+
+fn kernel_at(path: &[u8], step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
+    let entry = display(path);
+    move |errno| UnpackError::Kernel { entry, step, errno }
 }

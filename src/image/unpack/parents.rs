@@ -48,6 +48,10 @@ pub(crate) fn clean(name: &[u8]) -> Path {
 
 /// Opens a directory below the root, whatever links lie on the way; `""` is the root itself.
 pub(crate) fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    open_resolving(root, path, ResolveFlags::empty())
+}
+
+fn open_resolving(root: BorrowedFd<'_>, path: &[u8], more: ResolveFlags) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     loop {
         let opened = openat2(
@@ -55,7 +59,7 @@ pub(crate) fn open_directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedF
             path,
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more,
         );
         match opened {
             // A rename elsewhere on the system raced with the look-up of `..`; the kernel asks to try again.
@@ -90,6 +94,19 @@ impl<'a> Parents<'a> {
     /// Forgets every open directory: one of them, or a link on the way to it, was replaced.
     pub(super) fn forget(&mut self) {
         self.open.clear();
+    }
+
+    /// Returns the directories without an entry that are directories still: a later entry may have replaced one.
+    pub(super) fn take_implied(self) -> Result<Vec<Vec<u8>>, Errno> {
+        let mut implied = Vec::new();
+        for path in self.implied {
+            match open_resolving(self.root, &path, ResolveFlags::NO_SYMLINKS) {
+                Ok(_) => implied.push(path),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(implied)
     }
 
     /// Opens a directory that must exist.

@@ -11,11 +11,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{
-    ExternalLink, UnpackError, attributes,
-    header::Time,
-    writer::{Writer, kernel_at},
-};
+use super::{ExternalLink, UnpackError, attributes, header::Time, kernel_at, writer::Writer};
 
 /// Times of directories, which every entry put into them changes.
 #[derive(Default)]

@@ -12,15 +12,9 @@
 //! Numbers are little-endian. A record is only read after the digest of its layer was verified while it was written,
 //! and what is made of it is verified again, so a damaged one is noticed and cannot do harm.
 
-use std::{
-    io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd},
-};
+use std::io::{self, Read, Write};
 
-use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat2},
-    io::Errno,
-};
+use super::replaced::Places;
 
 /// Level of zstd: records shrink 20 times at the quickest one.
 const LEVEL: i32 = 1;
@@ -98,7 +92,9 @@ fn size(length: usize) -> io::Result<[u8; 4]> {
 /// The stream of a layer, made again of a record and the layer's files. The caller verifies its digest.
 pub(crate) struct Replay<R: Read> {
     record: zstd::stream::read::Decoder<'static, io::BufReader<R>>,
-    root: OwnedFd,
+    places: Places,
+    /// Contents read so far.
+    contents: u64,
     piece: Piece,
 }
 
@@ -110,11 +106,12 @@ enum Piece {
 }
 
 impl<R: Read> Replay<R> {
-    /// Opens a record of the layer whose files lie below `root`.
-    pub(crate) fn new(record: R, root: OwnedFd) -> io::Result<Self> {
+    /// Opens a record of a layer whose directory is open.
+    pub(super) fn of(record: R, places: Places) -> io::Result<Self> {
         Ok(Self {
             record: zstd::stream::read::Decoder::new(record)?,
-            root,
+            places,
+            contents: 0,
             piece: Piece::Bytes(0),
         })
     }
@@ -141,24 +138,14 @@ impl<R: Read> Replay<R> {
                 self.record.read_exact(&mut numbers[0])?;
                 self.record.read_exact(&mut numbers[1])?;
                 let [offset, length] = numbers.map(u64::from_le_bytes);
-                let mut file = std::fs::File::from(self.open(&path)?);
+                let mut file = std::fs::File::from(self.places.open(&path, self.contents)?);
+                self.contents += 1;
                 io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
                 Piece::Content(file.take(length))
             }
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         Ok(true)
-    }
-
-    fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        loop {
-            match openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                result => return result,
-            }
-        }
     }
 }
 

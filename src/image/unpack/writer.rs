@@ -15,12 +15,14 @@ use rustix::{
 
 use super::{
     Limits, UnpackError, Unpacked, Whiteouts,
-    attributes::{self, Attributes},
-    display,
-    files::{CHUNK, is_whiteout, is_whiteout_stat, remove_any, write_at},
+    attributes::{self, Attributes, Overlay},
+    files::{CHUNK, existing, is_whiteout, is_whiteout_stat, remove_any, write_at},
+    kernel, kernel_at,
     parents::{Parents, Path, clean},
     pending::{Links, Times, within},
     reader::{Entry, Kind, TarReader},
+    refuse,
+    replaced::Aside,
 };
 
 /// Notes kept; more say nothing new.
@@ -28,22 +30,25 @@ const NOTES_MAX: usize = 20;
 
 /// Writes one layer.
 pub(super) struct Writer<'a> {
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) parents: Parents<'a>,
     /// Directories get their time last, since every entry put into one changes it.
     pub(super) times: Times,
     links: Links,
+    /// Keeps the content of what is replaced; `None` when no record is made of the stream.
+    aside: Option<Aside<'a>>,
     pub(super) unpacked: Unpacked,
     buffer: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, limits: Limits) -> Self {
+    pub(super) fn new(root: BorrowedFd<'a>, limits: Limits, aside: Option<Aside<'a>>) -> Self {
         Self {
             limits,
             parents: Parents::new(root),
             times: Times::default(),
             links: Links::default(),
+            aside,
             unpacked: Unpacked::default(),
             buffer: vec![0; CHUNK],
         }
@@ -72,27 +77,8 @@ impl<'a> Writer<'a> {
         let Some((parent, name)) = path.split() else {
             return self.apply_root(entry);
         };
-        if self.limits.whiteouts == Whiteouts::Refused {
-            let mut parts = path.0.split(|b| *b == b'/');
-            let device = entry.kind == Kind::CharDevice && entry.device == (0, 0);
-            if device || parts.any(|part| part.starts_with(b".wh.")) {
-                return Err(refuse(entry, "it would remove files of the image"));
-            }
-        }
-        if (path.0.split(|b| *b == b'/'))
-            .any(|part| part.starts_with(b".wh..wh.") && part != b".wh..wh..opq")
-        {
-            // Bookkeeping of aufs.
+        if !self.is_plain() && self.is_mark(entry, &path, (parent, name))? {
             return Ok(());
-        }
-        if parent
-            .split(|b| *b == b'/')
-            .any(|part| part.starts_with(b".wh."))
-        {
-            return Err(refuse(entry, "a whiteout cannot hold entries"));
-        }
-        if let Some(hidden) = name.strip_prefix(b".wh.") {
-            return self.apply_whiteout(entry, parent, hidden);
         }
         let directory = self
             .parents
@@ -104,6 +90,8 @@ impl<'a> Writer<'a> {
             implied,
             self.limits.remembered,
         )?;
+        let replaced = self.aside.as_ref().map_or(0, Aside::len);
+        within("replaced entries", replaced, self.limits.remembered)?;
         self.keep_time(parent, &directory)
             .map_err(kernel(entry, "look at its directory"))?;
         self.links.drop_at(&path.0, entry.kind != Kind::Directory);
@@ -122,7 +110,11 @@ impl<'a> Writer<'a> {
         }
         self.set_times()?;
         self.unpacked.external_links = self.links.take();
-        self.unpacked.implied = self.parents.implied.into_iter().collect();
+        self.unpacked.replaced = self.aside.map(Aside::take).unwrap_or_default();
+        self.unpacked.implied = self
+            .parents
+            .take_implied()
+            .map_err(kernel_at(b"", "look at its directories"))?;
         Ok(self.unpacked)
     }
 
@@ -151,8 +143,9 @@ impl<'a> Writer<'a> {
             Err(Errno::EXIST) => match existing(directory, name) {
                 Ok(FileType::Directory) => {}
                 Ok(_) => {
-                    let hid = is_whiteout(directory.as_fd(), name)
-                        .map_err(kernel(entry, "look at what is there"))?;
+                    let hid = !self.is_plain()
+                        && is_whiteout(directory.as_fd(), name)
+                            .map_err(kernel(entry, "look at what is there"))?;
                     self.clear(directory, name)
                         .map_err(kernel(entry, "replace what is there"))?;
                     make().map_err(kernel(entry, "make a directory"))?;
@@ -184,7 +177,13 @@ impl<'a> Writer<'a> {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let make = || openat(directory, name, flags, Mode::from_raw_mode(0o600));
         let file = self.replacing(entry, directory, name, make, "make a file")?;
-        self.write_data((entry, path), reader, &file)?;
+        let recorded = match &mut self.aside {
+            Some(aside) => aside
+                .place(path, directory)
+                .map_err(kernel(entry, "find its place"))?,
+            None => Vec::new(),
+        };
+        self.write_data((entry, &recorded), reader, &file)?;
         drop(file);
         self.set_attributes(entry, directory.as_fd(), name)?;
         attributes::apply_time(directory.as_fd(), name, entry.mtime)
@@ -193,7 +192,7 @@ impl<'a> Writer<'a> {
 
     fn write_data<R: Read>(
         &mut self,
-        (entry, path): (&Entry, &Path),
+        (entry, recorded): (&Entry, &[u8]),
         reader: &mut TarReader<'_, R>,
         file: &OwnedFd,
     ) -> Result<(), UnpackError> {
@@ -201,7 +200,10 @@ impl<'a> Writer<'a> {
         let segments = entry.segments.as_deref().unwrap_or(&whole);
         for (offset, length) in segments {
             let (mut at, mut left) = (*offset, *length);
-            reader.begin_content(&path.0, at, left)?;
+            if let Some(aside) = &mut self.aside {
+                aside.count(left);
+                reader.begin_content(recorded, at, left)?;
+            }
             while left > 0 {
                 let most = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
                 let count = reader.read_data(&mut self.buffer[..most])?;
@@ -251,7 +253,7 @@ impl<'a> Writer<'a> {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
                     return Err(refuse(entry, "a hard link to a directory"));
                 }
-                Ok(stat) if is_whiteout_stat(&stat) => {
+                Ok(stat) if !self.is_plain() && is_whiteout_stat(&stat) => {
                     return Err(refuse(
                         entry,
                         "a hard link to a file that this layer removes",
@@ -284,7 +286,7 @@ impl<'a> Writer<'a> {
         let node =
             |kind, device| mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device);
         let device = makedev(entry.device.0, entry.device.1);
-        if entry.kind == Kind::CharDevice && device == 0 {
+        if entry.kind == Kind::CharDevice && device == 0 && !self.is_plain() {
             return Err(refuse(entry, "a character device 0:0 is a forged whiteout"));
         }
         let make = || match entry.kind {
@@ -299,7 +301,7 @@ impl<'a> Writer<'a> {
             }) if matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice) => {
                 self.note(format!(
                     "device `{}` was left out: not permitted",
-                    display(&entry.path)
+                    super::display(&entry.path)
                 ));
                 return Ok(());
             }
@@ -331,12 +333,10 @@ impl<'a> Writer<'a> {
 
     fn clear(&mut self, directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         self.parents.forget();
-        if statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| !is_whiteout_stat(&stat))
-        {
-            self.unpacked.replaced = true;
+        match &mut self.aside {
+            Some(aside) => aside.keep(directory, name),
+            None => remove_any(directory.as_fd(), name),
         }
-        remove_any(directory.as_fd(), name)
     }
 
     fn set_attributes(
@@ -353,15 +353,24 @@ impl<'a> Writer<'a> {
         let is_symlink = entry.kind == Kind::Symlink;
         attributes::apply_owner_and_mode(directory, name, &attributes, is_symlink)
             .map_err(kernel(entry, "set its owner and mode"))?;
-        let refused = attributes::apply_xattrs(directory, name, &entry.xattrs)
+        let overlay = if self.is_plain() {
+            Overlay::Kept
+        } else {
+            Overlay::Dropped
+        };
+        let refused = attributes::apply_xattrs(directory, name, &entry.xattrs, overlay)
             .map_err(kernel(entry, "set its file capabilities"))?;
         for (key, errno) in refused {
             self.note(format!(
                 "attribute {key} of `{}` was left out: {errno}",
-                display(&entry.path)
+                super::display(&entry.path)
             ));
         }
         Ok(())
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.limits.whiteouts == Whiteouts::Plain
     }
 
     fn note(&mut self, text: String) {
@@ -369,25 +378,4 @@ impl<'a> Writer<'a> {
             self.unpacked.notes.push(text);
         }
     }
-}
-
-fn existing(directory: &OwnedFd, name: &[u8]) -> Result<FileType, Errno> {
-    statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-        .map(|stat| FileType::from_raw_mode(stat.st_mode))
-}
-
-pub(super) fn refuse(entry: &Entry, rule: &'static str) -> UnpackError {
-    UnpackError::Refused {
-        entry: display(&entry.path),
-        rule,
-    }
-}
-
-pub(super) fn kernel(entry: &Entry, step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
-    kernel_at(&entry.path, step)
-}
-
-pub(super) fn kernel_at(path: &[u8], step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
-    let entry = display(path);
-    move |errno| UnpackError::Kernel { entry, step, errno }
 }

@@ -70,6 +70,19 @@ pub(crate) fn links(netlink: &mut Netlink) -> Result<Vec<Link>, NetlinkError> {
     Ok(links)
 }
 
+/// Finds a link of the socket's namespace by its name: one message, however many links there are.
+pub(crate) fn link(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, NetlinkError> {
+    let header = link_header(0, 0, 0);
+    let found = netlink.get("find a link", RTM_GETLINK, &header, |a| {
+        a.text(IFLA_IFNAME, name);
+    })?;
+    // The kernel finds links by their other names too.
+    Ok(found
+        .as_deref()
+        .and_then(parse_link)
+        .filter(|link| link.name == name))
+}
+
 /// Lists the IPv4 addresses of the socket's namespace.
 pub(crate) fn addresses(netlink: &mut Netlink) -> Result<Vec<Address>, NetlinkError> {
     let mut addresses = Vec::new();

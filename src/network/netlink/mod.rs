@@ -6,7 +6,7 @@ mod message;
 mod route;
 mod socket;
 
-pub(crate) use list::{Address, Link, Route, addresses, links, routes};
+pub(crate) use list::{Address, Link, Route, addresses, link, links, routes};
 pub(crate) use message::{APPEND, Attributes, Batch, CREATE, attribute, be32, messages, text};
 pub(crate) use route::{
     BridgeLink, VethLink, add_address, add_bridge, add_default_route, add_veth, delete_link,

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::message::{Batch, DUMP, attribute, messages, text, u32_at};
+use super::message::{Attributes, Batch, DUMP, attribute, messages, text, u32_at};
 
 /// `NLMSG_ERROR`: an error, or with code 0 an acknowledgement.
 const ERROR: u16 = 2;
@@ -160,6 +160,42 @@ impl Netlink {
         Err(NetlinkError::Socket(io::Error::from_raw_os_error(
             libc::EINTR,
         )))
+    }
+
+    /// Asks for one object; `None` when there is none (`ENODEV`).
+    pub(crate) fn get(
+        &mut self,
+        subject: &'static str,
+        kind: u16,
+        family_header: &[u8],
+        fill: impl FnOnce(&mut Attributes<'_>),
+    ) -> Result<Option<Vec<u8>>, NetlinkError> {
+        let mut batch = Batch::default();
+        batch.message(subject, kind, 0, family_header, fill);
+        let sequence = self.reserve(1);
+        let bytes = batch.finish(sequence, 0);
+        self.socket.send(bytes, 0).map_err(NetlinkError::Socket)?;
+        let mut object = None;
+        loop {
+            let Some(datagram) = self.receive(0)? else {
+                return Err(NetlinkError::Socket(io::ErrorKind::TimedOut.into()));
+            };
+            for answer in messages(&datagram).filter(|answer| answer.sequence == sequence) {
+                if answer.kind != ERROR {
+                    object = Some(answer.payload.to_vec());
+                    continue;
+                }
+                return match u32_at(answer.payload, 0).unwrap_or(0).cast_signed() {
+                    0 => Ok(object),
+                    code if -code == libc::ENODEV => Ok(None),
+                    code => Err(NetlinkError::Refused {
+                        subject: subject.to_owned(),
+                        source: io::Error::from_raw_os_error(-code),
+                        detail: error_text(answer.flags, answer.payload),
+                    }),
+                };
+            }
+        }
     }
 
     /// Reads to the end of a dump; `false` when it was interrupted by a change and must be repeated.

@@ -190,6 +190,7 @@ fn address(
     let number = match &request.role {
         ContainerRole::Replica(number) => number.to_string(),
         ContainerRole::OneOff { slug, .. } => slug.clone(),
+        ContainerRole::Init { entry, replica } => format!("{replica}-{entry}"),
     };
     addresses.give(network, (&request.service.name, &number), previous, name)
 }

@@ -153,6 +153,7 @@ fn name(inputs: &Inputs<'_>, request: &Request<'_, '_>) -> String {
         (None, ContainerRole::Replica(number)) => {
             format!("{}-{}-{number}", inputs.project.name, request.service.name)
         }
+        (None, ContainerRole::Init { .. }) => unreachable!("an init container has its own name"),
         (None, ContainerRole::OneOff { slug, .. }) => {
             format!(
                 "{}-{}-run-{slug}",

@@ -6,7 +6,7 @@
 mod change;
 mod compare;
 
-use compose_spec::model::{Namespace, NetworkMode, Service};
+use compose_spec::model::{MountOwner, Namespace, NetworkMode, Service};
 use runtime::spec;
 
 use super::{ContainerRef, Joins, NamespaceOwner};
@@ -33,6 +33,8 @@ pub struct Wanted<'a> {
     pub image: Option<&'a ImageId>,
     /// The reference of the image.
     pub image_reference: &'a str,
+    /// The images that it mounts, by reference, as far as the store has them.
+    pub mounted: &'a [(&'a str, &'a ImageId)],
     /// Digest of the content of its secrets and configs; `None` = not known.
     pub files_digest: Option<&'a str>,
     /// Full names of its networks, eth0 first.
@@ -59,6 +61,17 @@ pub fn drift(record: &ContainerRecord, wanted: &Wanted<'_>) -> Drift {
             image.short()
         );
         changes.push(Change::new("image", text));
+    }
+    // A record of before they were kept says nothing of them.
+    let is_known = !record.mounted_images.is_empty();
+    for (reference, image) in wanted.mounted.iter().filter(|_| is_known) {
+        if !record.mounted_images.contains(image) && !mounts_change(&changes) {
+            let text = format!(
+                "mounted image {reference} changed (sha256:{})",
+                image.short()
+            );
+            changes.push(Change::new("image", text));
+        }
     }
     if let Some(digest) = wanted.files_digest
         && digest != record.files_digest
@@ -95,6 +108,13 @@ pub fn drift(record: &ContainerRecord, wanted: &Wanted<'_>) -> Drift {
     }
 }
 
+/// Tells whether the mounts themselves differ, which says it all.
+fn mounts_change(changes: &[Change]) -> bool {
+    changes
+        .iter()
+        .any(|change| change.path.starts_with("mounts"))
+}
+
 /// Tells which namespace of a container is no longer that of its owner: the owner was made anew or runs in another process.
 pub(super) fn stale_join(
     record: &ContainerRecord,
@@ -112,6 +132,14 @@ pub(super) fn stale_join(
         // The pin of a network namespace is named after its container.
         if path.file_name().and_then(|name| name.to_str()) != Some(owner.record.id.as_str()) {
             return Some(stale("network_mode", owner));
+        }
+    }
+    for (shared, (owner, _)) in record.shared_mounts.iter().zip(&joins.mounts) {
+        if let NamespaceOwner::Container(ContainerRef::Existing(id)) = owner
+            && *id != shared.from
+        {
+            let owner = owners.iter().find(|container| container.record.id == *id);
+            return owner.map(|owner| stale("volumes_from", owner));
         }
     }
     for (field, owner, namespace) in [
@@ -137,6 +165,19 @@ pub(super) fn stale_join(
 fn stale(field: &str, owner: &ObservedContainer) -> Change {
     let text = format!("{field}: container {} was replaced", owner.record.name);
     Change::new(field, text)
+}
+
+/// Returns the services whose mounts a service takes over.
+pub(super) fn mount_owners(
+    service: &Service,
+) -> impl Iterator<Item = &compose_spec::model::ServiceName> {
+    service
+        .volumes_from
+        .iter()
+        .filter_map(|entry| match &entry.from {
+            MountOwner::Service(owner) => Some(owner),
+            MountOwner::Container(_) => None,
+        })
 }
 
 /// Returns the services whose namespaces a service joins, with the field that says so.

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compose_spec::model::ServiceName;
+use compose_spec::model::{Service, ServiceName};
 
 use crate::{
-    model::{ObservedContainer, SubjectKind},
+    model::{ContainerRole, ObservedContainer, SubjectKind},
     plan::{
-        Action, ContainerRef, ImageInput, Inputs, Joins, Mode, NamespaceOwner, PlanError, StepId,
+        Action, ContainerRef, ImageInput, Inputs, Joins, Mode, NamespaceOwner, NewContainer,
+        PlanError, StepId,
         create::Design,
         depends::{self, Final, Finals, check_health},
-        drift::namespace_owners,
+        drift::{self, namespace_owners},
         graph::Draft,
+        init::Prepared,
         networks,
-        services::{Member, Verdict, Work},
+        services::{Member, Verdict, Work, mount_owners},
         volumes,
     },
 };
@@ -32,7 +34,7 @@ impl<'a> Emission<'_, 'a> {
     /// Makes the steps; `finals` are those of all services that it needs.
     pub(super) fn emit(
         &self,
-        designs: Vec<Design<'a>>,
+        (designs, inits): (Vec<Design<'a>>, Vec<Prepared<'a>>),
         finals: &Finals<'a>,
         draft: &mut Draft,
         errors: &mut Vec<PlanError>,
@@ -40,18 +42,26 @@ impl<'a> Emission<'_, 'a> {
         let joins = if designs.is_empty() {
             Joins::default()
         } else {
-            self.joins(finals, errors)
+            self.joins(self.work.service, finals, errors)
         };
         let mut result: Vec<Final<'a>> = Vec::new();
+        let mut numbers = Vec::new();
         for member in &self.work.members {
             if !matches!(member.verdict, Verdict::Recreate(_) | Verdict::Remove(_)) {
+                numbers.push(member.number);
                 result.push(self.existing(member, draft));
             }
         }
         for design in designs {
+            numbers.push(match design.new.role {
+                ContainerRole::Replica(number) => number,
+                ContainerRole::OneOff { .. } | ContainerRole::Init { .. } => 0,
+            });
             result.push(self.create(design, &joins, finals, draft));
         }
-        self.wait_for_dependencies(&result, finals, draft, errors);
+        let numbered: Vec<_> = numbers.into_iter().zip(&result).collect();
+        let first = self.prepare(inits, &numbered, finals, (draft, errors));
+        self.wait_for_dependencies(&result, first, finals, (draft, errors));
         result
     }
 
@@ -61,6 +71,7 @@ impl<'a> Emission<'_, 'a> {
         let id = container.record.id.clone();
         let subject = (SubjectKind::Container, container.record.name.as_str());
         let reference = ContainerRef::Existing(id.clone());
+        let has_hooks = !container.record.wanted.post_start.is_empty();
         let start = match &member.verdict {
             Verdict::Start(cause) | Verdict::Restart(cause) => {
                 let action = Action::StartContainer {
@@ -79,12 +90,21 @@ impl<'a> Emission<'_, 'a> {
             }
             Verdict::Keep | Verdict::Recreate(_) | Verdict::Remove(_) => None,
         };
+        let started = match (start, &member.verdict) {
+            (Some(start), Verdict::Start(_) | Verdict::Restart(_)) => {
+                let name = &container.record.name;
+                Some(draft.started(name, reference.clone(), (start, has_hooks)))
+            }
+            (Some(thaw), _) => Some(thaw),
+            (None, _) => draft.post_start(container),
+        };
         Final {
             container: reference,
             name: container.record.name.clone(),
             observed: Some(container),
             create: None,
             start,
+            started,
         }
     }
 
@@ -121,18 +141,11 @@ impl<'a> Emission<'_, 'a> {
             ImageInput::From(step) => Some(step),
             ImageInput::Known(_) => None,
         };
-        let mut needs: Vec<StepId> = new
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| draft.networks.get(&endpoint.network).copied())
-            .collect();
-        let mounted = volumes::names(&self.inputs.project.volumes, &new.service);
-        needs.extend(
-            mounted
-                .iter()
-                .filter_map(|name| draft.volumes.get(name).copied()),
-        );
+        let mut needs = self.supplies(&new, draft);
         needs.extend(&self.work.mounted);
+        // A one-off's process begins when its client attaches: its hooks are run by the loop, which sees that.
+        let has_hooks =
+            !new.service.post_start.is_empty() && matches!(new.role, ContainerRole::Replica(_));
         let (cause, starts) = self.reason(replaces, &name);
         let subject = (SubjectKind::Container, name.as_str());
         let create = draft.step(
@@ -149,7 +162,7 @@ impl<'a> Emission<'_, 'a> {
         for step in image.into_iter().chain(needs.iter().copied()) {
             draft.needs(create, step);
         }
-        self.follow_owners(create, finals, draft);
+        self.follow_owners(self.work.service, create, finals, draft);
         let start = starts.then(|| {
             let action = Action::StartContainer {
                 container: ContainerRef::New(create),
@@ -165,13 +178,25 @@ impl<'a> Emission<'_, 'a> {
                 draft.needs(stop, step);
             }
         }
+        let started =
+            start.map(|start| draft.started(&name, ContainerRef::New(create), (start, has_hooks)));
         Final {
             container: ContainerRef::New(create),
             name,
             observed: None,
             create: Some(create),
             start,
+            started,
         }
+    }
+
+    /// The steps that make the networks and volumes of a new container.
+    pub(super) fn supplies(&self, new: &NewContainer, draft: &Draft) -> Vec<StepId> {
+        let endpoints = new.endpoints.iter();
+        let networks = endpoints.filter_map(|endpoint| draft.networks.get(&endpoint.network));
+        let mounted = volumes::names(&self.inputs.project.volumes, &new.service);
+        let volumes = mounted.iter().filter_map(|name| draft.volumes.get(name));
+        networks.chain(volumes).copied().collect()
     }
 
     /// Why a container is made, and whether it is started too.
@@ -193,9 +218,13 @@ impl<'a> Emission<'_, 'a> {
     }
 
     /// Whose namespaces new containers join: the first container that each owner will have.
-    fn joins(&self, finals: &Finals<'a>, errors: &mut Vec<PlanError>) -> Joins {
+    pub(super) fn joins(
+        &self,
+        service: &Service,
+        finals: &Finals<'a>,
+        errors: &mut Vec<PlanError>,
+    ) -> Joins {
         use compose_spec::model::{Namespace, NetworkMode};
-        let service = self.work.service;
         let mut owner_of = |field: &'static str, owner: &ServiceName| {
             let first = finals.get(owner).and_then(|containers| containers.first());
             if first.is_none() {
@@ -217,16 +246,24 @@ impl<'a> Emission<'_, 'a> {
             Namespace::Container(name) => Some(NamespaceOwner::Named(name.clone())),
             Namespace::Private | Namespace::Shareable | Namespace::Host => None,
         };
+        let (pid, ipc) = (other("pid", &service.pid), other("ipc", &service.ipc));
         Joins {
             network,
-            pid: other("pid", &service.pid),
-            ipc: other("ipc", &service.ipc),
+            pid,
+            ipc,
+            mounts: mount_owners(service, |owner| owner_of("volumes_from", owner)),
         }
     }
 
     /// A container is made after the one whose namespace it joins; namespaces of processes exist only while that runs.
-    fn follow_owners(&self, create: StepId, finals: &Finals<'a>, draft: &mut Draft) {
-        for (field, owner) in namespace_owners(self.work.service) {
+    pub(super) fn follow_owners(
+        &self,
+        service: &Service,
+        create: StepId,
+        finals: &Finals<'a>,
+        draft: &mut Draft,
+    ) {
+        for (field, owner) in namespace_owners(service) {
             let Some(first) = finals.get(owner).and_then(|containers| containers.first()) else {
                 continue;
             };
@@ -239,17 +276,24 @@ impl<'a> Emission<'_, 'a> {
                 draft.needs(create, step);
             }
         }
+        for owner in drift::mount_owners(service) {
+            let first = finals.get(owner).and_then(|containers| containers.first());
+            if let Some(step) = first.and_then(|first| first.create) {
+                draft.needs(create, step);
+            }
+        }
     }
 
     /// Starts wait for dependencies, and so do the stops of containers that are replaced.
     fn wait_for_dependencies(
         &self,
         own: &[Final<'a>],
+        inits: Vec<StepId>,
         finals: &Finals<'a>,
-        draft: &mut Draft,
-        errors: &mut Vec<PlanError>,
+        (draft, errors): (&mut Draft, &mut Vec<PlanError>),
     ) {
-        let starts: Vec<StepId> = own.iter().filter_map(|last| last.start).collect();
+        let starts = own.iter().filter_map(|last| last.start);
+        let starts: Vec<StepId> = starts.chain(inits).collect();
         if starts.is_empty() {
             return;
         }

@@ -82,7 +82,8 @@ pub(super) fn removals(
 ) {
     let grace = inputs.options.grace_ms;
     for (container, cause) in &decisions.orphans.removed {
-        draft.remove(container, grace, anonymous_of_run(container), cause);
+        let volumes = anonymous_of_run(inputs, container);
+        draft.remove(container, grace, volumes, cause);
     }
     for work in decisions.works.values() {
         for member in &work.members {
@@ -127,9 +128,20 @@ fn stop_before(first: &[Member<'_>], then: &[Member<'_>], draft: &mut Draft) {
     }
 }
 
-/// What `docker run --rm` removes with its container.
-fn anonymous_of_run(container: &ObservedContainer) -> Vec<String> {
+/// What `docker run --rm` removes with its container; of an init container what its replica does not have.
+fn anonymous_of_run(inputs: &Inputs<'_>, container: &ObservedContainer) -> Vec<String> {
     match container.record.role {
+        ContainerRole::Init { .. } => {
+            let has = |volume: &&String| {
+                let mut others = inputs.observed.containers.iter();
+                others.any(|other| {
+                    other.record.id != container.record.id
+                        && other.record.used_volumes().any(|used| used == *volume)
+                })
+            };
+            let own = container.record.anonymous_volumes.values();
+            own.filter(|volume| !has(volume)).cloned().collect()
+        }
         ContainerRole::OneOff { remove: true, .. } => container
             .record
             .anonymous_volumes

@@ -44,6 +44,8 @@ pub(super) fn lower(input: &LowerInput<'_>) -> IndexMap<String, String> {
             own("oneoff", "True".to_owned());
             own("slug", slug.clone());
         }
+        // As compose marks them, so that its tools do not take them for replicas.
+        ContainerRole::Init { .. } => own("hook", "pre_start".to_owned()),
     }
     labels
 }

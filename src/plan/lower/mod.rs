@@ -22,7 +22,7 @@ mod users;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use compose_spec::model::{FileSource, Project};
-use runtime::spec::{ContainerSpec, Rootfs, Stdio};
+use runtime::spec::{ContainerSpec, Mount, Rootfs, Stdio};
 
 use self::error::Checks;
 use super::{HostFacts, NewContainer};
@@ -30,8 +30,10 @@ use crate::model::{
     ContainerId, ContainerRecord, Digest, ImageConfig, ImageRecord, Timestamp, VolumeRecord,
 };
 
+pub use devices::{Devices, named_devices};
 pub use error::{LowerError, Refusal};
 pub(super) use health::is_probed;
+pub use mounts::takeable;
 pub use signal::signal_number;
 
 /// Size of /dev/shm without `shm_size`, as in Docker.
@@ -63,6 +65,8 @@ pub struct LowerInput<'a> {
 pub struct Places {
     /// Its directory, with `rootfs` (mount point), `upper` and `work` below it.
     pub container: PathBuf,
+    /// The lowest layer of every container: empty mount points, so that they need not be made in its writable layer.
+    pub mount_points: PathBuf,
     /// The directory of all volumes; data is in `<volumes>/<name>/_data`.
     pub volumes: PathBuf,
     /// The directory of its generated files: `hosts`, `resolv.conf`, `hostname`, `secrets/…`, `configs/…`.
@@ -88,6 +92,19 @@ pub struct JoinedPlaces {
     pub pid: Option<PathBuf>,
     /// `/proc/<pid>/ns/ipc` of the owner.
     pub ipc: Option<PathBuf>,
+    /// Mounts of other containers, in the order of `volumes_from`.
+    pub mounts: Vec<TakenMounts>,
+}
+
+/// Mounts of a container that another one takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenMounts {
+    /// Whose they are.
+    pub from: ContainerId,
+    /// The mounts as they are there.
+    pub mounts: Vec<Mount>,
+    /// No writes, whatever they are there.
+    pub read_only: bool,
 }
 
 /// A container ready to be made, and what must be there before it runs.
@@ -168,6 +185,12 @@ pub enum FileContent {
     Object(FileSource),
 }
 
+/// Returns the layers of a container's root, the topmost first.
+fn lowers(input: &LowerInput<'_>) -> Vec<PathBuf> {
+    let image = input.image.layers.iter().cloned();
+    image.chain([input.places.mount_points.clone()]).collect()
+}
+
 /// Lowers a container to what the runtime runs, or says everything that is wrong with its service.
 pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
     let new = input.new;
@@ -187,7 +210,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         id: input.id.as_str().to_owned(),
         domainname: process::domain_name(service, checks),
         rootfs: Rootfs::Overlay {
-            lowers: input.image.layers.clone(),
+            lowers: lowers(input),
             upper: input.places.container.join("upper"),
             work: input.places.container.join("work"),
             mount_point: input.places.container.join("rootfs"),
@@ -236,6 +259,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         published: new.published.clone(),
         anonymous_volumes: mounts.anonymous,
         volumes: mounts.named,
+        shared_mounts: mounts.shared,
         mounted_images: input
             .mounted
             .values()
@@ -277,6 +301,7 @@ pub(super) fn check(
     let somewhere = || Some(PathBuf::from("/"));
     let places = Places {
         container: "/".into(),
+        mount_points: "/".into(),
         volumes: "/".into(),
         files: "/".into(),
         netns: "/".into(),
@@ -287,6 +312,7 @@ pub(super) fn check(
             network_files: somewhere(),
             pid: somewhere(),
             ipc: somewhere(),
+            mounts: Vec::new(),
         },
     };
     // A cleared command is the image's business only when it has an entrypoint, which is not known here.

@@ -1,5 +1,6 @@
 //! Networks: which are made, repaired or made anew.
 
+mod build;
 mod record;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use super::{Action, Inputs, Mode, PlanError, StepId, addresses::Subnet, graph::D
 use crate::model::{NetworkRecord, SubjectKind};
 
 use self::record::{BRIDGE_NAME, MTU, new_record};
+
+pub use self::build::{build_network, build_seat};
 
 /// Driver options that the network area honours.
 const DRIVER_OPTS: [&str; 5] = [

@@ -5,7 +5,7 @@ use runtime::spec::ContainerState as State;
 
 use super::{Context, Member, Verdict, Work, joins};
 use crate::{
-    model::ObservedContainer,
+    model::{ObservedContainer, PostStart},
     plan::{
         Inputs, Mode, Recreate, depends,
         drift::{self, Drift},
@@ -95,6 +95,17 @@ fn must_recreate(
             return Some(format!("{field}: service {owner} is replaced"));
         }
     }
+    for owner in drift::mount_owners(work.service) {
+        let is_replaced = |owner: &Work<'_>| {
+            let first = owner.members.first();
+            first.is_some_and(|first| {
+                matches!(first.verdict, Verdict::Recreate(_) | Verdict::Remove(_))
+            })
+        };
+        if context.works.get(owner).is_some_and(is_replaced) {
+            return Some(format!("volumes_from: service {owner} is replaced"));
+        }
+    }
     let joins = joins(context, work.service);
     if let Some(change) = drift::stale_join(record, &joins, &context.inputs.observed.containers) {
         return Some(change.text);
@@ -134,6 +145,13 @@ fn drifted(
         .collect();
     let volumes = volumes::names(&project.volumes, work.service);
     let reference = images::image_reference(&project.name, work.service);
+    let mounted: Vec<_> = images::mounted_references(work.service)
+        .into_iter()
+        .filter_map(|reference| {
+            let image = context.inputs.observed.images.get(reference)?;
+            Some((reference, &image.id))
+        })
+        .collect();
     let wanted = drift::Wanted {
         service: work.service,
         image: match &work.image {
@@ -141,6 +159,7 @@ fn drifted(
             Supplied::From(_) | Supplied::Absent => None,
         },
         image_reference: &reference,
+        mounted: &mounted,
         files_digest: context
             .inputs
             .files
@@ -173,7 +192,14 @@ fn follows_restart(context: &Context<'_, '_>, service: &Service) -> Option<Strin
 pub(super) fn blocked(context: &Context<'_, '_>, service: &Service) -> bool {
     let stays = |name: &ServiceName| {
         let work = context.works.get(name);
-        context.inputs.stopped.services.contains(name) || work.is_some_and(|work| work.blocked)
+        let has_failed = |work: &Work<'_>| {
+            work.blocked
+                || work
+                    .members
+                    .iter()
+                    .any(|member| member.container.post_start == PostStart::Failed)
+        };
+        context.inputs.stopped.services.contains(name) || work.is_some_and(has_failed)
     };
     let is_reached = |(name, dependency): (&ServiceName, &Dependency)| {
         let Some(work) = context.works.get(name) else {
@@ -181,6 +207,7 @@ pub(super) fn blocked(context: &Context<'_, '_>, service: &Service) -> bool {
         };
         let state = |member: &Member<'_>| {
             depends::is_reached(&member.container.state, dependency.condition)
+                && member.container.post_start != PostStart::Failed
         };
         !work.members.is_empty() && work.members.iter().all(state)
     };

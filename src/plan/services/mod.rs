@@ -4,13 +4,14 @@ mod judge;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compose_spec::model::{Namespace, NetworkMode, Service, ServiceName};
+use compose_spec::model::{MountOwner, Namespace, NetworkMode, Service, ServiceName, VolumesFrom};
 
 use self::judge::{blocked, judge};
 use super::{
     ContainerRef, Inputs, Joins, Mode, NamespaceOwner, PlanError, StepId, drift,
     graph::Draft,
     images::{self, Supplied},
+    init,
     networks::Networks,
     scale, selection, volumes,
 };
@@ -27,6 +28,8 @@ pub(super) struct Work<'a> {
     pub(super) mounted: Vec<StepId>,
     /// Its replicas that exist, by number.
     pub(super) members: Vec<Member<'a>>,
+    /// What its init containers are made of, when it starts.
+    pub(super) inits: Vec<init::Supply>,
     /// Numbers of replicas to make.
     pub(super) missing: Vec<u32>,
     /// How many replicas there will be.
@@ -101,13 +104,14 @@ pub(super) fn decide<'a>(
     let needs_skipped = selection::needed(inputs.project, &service.name)
         .any(|needed| context.works.get(needed).is_some_and(|work| work.skipped));
     let skipped = context.skipped.contains(&service.name) || needs_skipped;
-    let blocked = blocked(context, service);
+    let blocked = blocked(context, service) || init::has_failed(inputs, service);
     let mut work = Work {
         service,
         // The loop cares for everything that exists, whatever the last call was about.
         selected: named || (enforce && !members.is_empty()),
         image: Supplied::Absent,
         mounted: Vec::new(),
+        inits: Vec::new(),
         count: u32::try_from(members.len()).unwrap_or(u32::MAX),
         members,
         missing: Vec::new(),
@@ -156,6 +160,7 @@ pub(super) fn decide<'a>(
         let unstarted = !work.missing.is_empty() && depends_on_held;
         draft.plan.deferred |= waits || unstarted;
     }
+    work.inits = init::supply(inputs, &work, draft)?;
     Ok(work)
 }
 
@@ -169,6 +174,10 @@ fn owners_ready(context: &Context<'_, '_>, service: &Service) -> bool {
             "network_mode" => owner.will_exist(),
             _ => will_run(context.inputs, owner),
         })
+        && drift::mount_owners(service)
+            .filter_map(|owner| context.works.get(owner))
+            .filter(|owner| scale::wanted(context.inputs, owner) > 0)
+            .all(Work::will_exist)
 }
 
 fn will_run(inputs: &Inputs<'_>, owner: &Work<'_>) -> bool {
@@ -219,7 +228,7 @@ fn replicas<'a>(inputs: &Inputs<'a>, service: &ServiceName) -> Vec<Member<'a>> {
                 number,
                 verdict: Verdict::Keep,
             }),
-            ContainerRole::OneOff { .. } => None,
+            ContainerRole::OneOff { .. } | ContainerRole::Init { .. } => None,
         })
         .collect();
     members.sort_by_key(|member| (member.number, member.container.record.created));
@@ -247,5 +256,21 @@ pub(super) fn joins(context: &Context<'_, '_>, service: &Service) -> Joins {
         },
         pid: other(&service.pid),
         ipc: other(&service.ipc),
+        mounts: mount_owners(service, existing),
     }
+}
+
+/// Returns whose mounts a service takes over, as far as they can be found.
+pub(super) fn mount_owners(
+    service: &Service,
+    mut owner_of: impl FnMut(&ServiceName) -> Option<NamespaceOwner>,
+) -> Vec<(NamespaceOwner, bool)> {
+    let owner = |entry: &VolumesFrom| {
+        let owner = match &entry.from {
+            MountOwner::Service(owner) => owner_of(owner)?,
+            MountOwner::Container(name) => NamespaceOwner::Named(name.clone()),
+        };
+        Some((owner, entry.read_only))
+    };
+    service.volumes_from.iter().filter_map(owner).collect()
 }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use compose_spec::model::{
-    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, ImageSource, Mount,
-    MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort, Service,
-    ServiceName, Volume,
+    Attachment, Build, Condition, Dependency, Health, HealthCheck, HealthTest, Hook, ImageSource,
+    InitHook, Mount, MountSource, Network, NetworkMode, Port, PortProtocol, Project, PublishedPort,
+    Service, ServiceName, Volume,
 };
 use indexmap::IndexMap;
 
@@ -38,6 +38,8 @@ pub(in crate::plan) trait With: Sized {
     fn built(self) -> Self;
     fn on(self, networks: &[&str]) -> Self;
     fn env(self, name: &str, value: &str) -> Self;
+    fn hooked(self) -> Self;
+    fn inits(self, per_replica: &[bool]) -> Self;
 }
 
 impl With for Service {
@@ -64,6 +66,38 @@ impl With for Service {
             .with(|service| {
                 service.depends_on.get_mut(other).unwrap().restart = true;
             })
+    }
+
+    fn inits(self, per_replica: &[bool]) -> Self {
+        let networks = self.network.clone();
+        let entry = |per_replica: &bool| InitHook {
+            container: Box::new(Service {
+                image: self.image.clone(),
+                command: Some(vec!["migrate".to_owned()]),
+                network: networks.clone(),
+                mounts: self.mounts.clone(),
+                ..Service::new(
+                    self.name.clone(),
+                    ImageSource::Pull {
+                        image: String::new(),
+                    },
+                )
+            }),
+            per_replica: *per_replica,
+        };
+        let entries = per_replica.iter().map(entry).collect();
+        self.with(|service| service.pre_start = entries)
+    }
+
+    fn hooked(self) -> Self {
+        let hook = |word: &str| Hook {
+            command: vec![word.to_owned()],
+            ..Hook::default()
+        };
+        self.with(|service| {
+            service.post_start = vec![hook("warm-up")];
+            service.pre_stop = vec![hook("drain")];
+        })
     }
 
     fn probed(self) -> Self {
@@ -192,6 +226,7 @@ pub(in crate::plan) fn volume(key: &str) -> Volume {
         driver: None,
         driver_opts: IndexMap::new(),
         labels: IndexMap::new(),
+        extensions: IndexMap::new(),
     }
 }
 

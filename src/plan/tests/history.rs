@@ -30,6 +30,8 @@ pub(super) struct Part {
     joins: Option<(usize, bool)>,
     fixed_address: bool,
     level: u8,
+    hooked: bool,
+    inits: Vec<bool>,
 }
 
 fn part() -> impl Strategy<Value = Part> {
@@ -39,20 +41,28 @@ fn part() -> impl Strategy<Value = Part> {
         (any::<bool>(), 0..3_u32, any::<bool>(), any::<bool>()),
         (any::<bool>(), 0..3_u8, any::<bool>(), 0..3_u8),
         prop::option::weighted(0.15, (0..4_usize, any::<bool>())),
+        (
+            prop::bool::weighted(0.3),
+            prop::collection::vec(any::<bool>(), 0..3),
+        ),
     )
         .prop_map(
-            |(depends, networks, (port, replicas, volume, built), rest, joins)| Part {
-                depends,
-                networks,
-                port,
-                replicas,
-                volume,
-                built,
-                probed: rest.0,
-                restart: rest.1,
-                fixed_address: rest.2,
-                level: rest.3,
-                joins,
+            |(depends, networks, (port, replicas, volume, built), rest, joins, (hooked, inits))| {
+                Part {
+                    depends,
+                    networks,
+                    port,
+                    replicas,
+                    volume,
+                    built,
+                    probed: rest.0,
+                    restart: rest.1,
+                    fixed_address: rest.2,
+                    level: rest.3,
+                    joins,
+                    hooked,
+                    inits,
+                }
             },
         )
 }
@@ -66,6 +76,9 @@ pub(super) fn build(parts: &[Part]) -> Project {
         }
         if part.probed {
             made = made.probed();
+        }
+        if part.hooked {
+            made = made.hooked();
         }
         if part.volume {
             made = made.mounts(&format!("v{}", at % 2), "/data");
@@ -123,6 +136,9 @@ pub(super) fn build(parts: &[Part]) -> Project {
                 restart: false,
                 required: true,
             });
+        }
+        if !part.inits.is_empty() {
+            made = made.inits(&part.inits);
         }
         services.push(made);
     }

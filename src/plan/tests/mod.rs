@@ -3,6 +3,7 @@
 mod enforce;
 pub(in crate::plan) mod fixture;
 mod history;
+mod hooks;
 mod lifecycle;
 mod prop;
 mod refusals;

@@ -61,6 +61,14 @@ pub(super) async fn down(
             break;
         }
         let report = apply::apply(&task.context, &job, plan).await;
+        let is_refused = report
+            .failures
+            .iter()
+            .any(|failure| failure.error.is_veto());
+        if is_refused {
+            // A hook of the user's said no, and the user is told: the loop must not go on with it.
+            forget_unfinished_down(root, &task.name)?;
+        }
         if absorb(report, &mut outcome) {
             return Ok(outcome);
         }

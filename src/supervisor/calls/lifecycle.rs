@@ -1,17 +1,19 @@
 //! `start`, `stop`, `restart`, `kill`, `pause`, `unpause` and `rm` of containers that are there.
 
-use compose_spec::model::ServiceName;
+use std::collections::BTreeSet;
+
+use compose_spec::model::{PullPolicy, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{
     desired,
-    project::{Task, absorb, plan_error},
+    project::{Task, Work, absorb, plan_error},
 };
 use crate::{
     apply::{self, Job},
-    model::ContainerRole,
-    plan::{self, LifecycleInputs, Stopped},
+    model::{ContainerRole, Observed},
+    plan::{self, Desired, LifecycleInputs, Recreate, Stopped, UpOptions},
     protocol::{Event, LifecycleAction, LifecycleRequest, Outcome},
     store::StoreError,
 };
@@ -34,6 +36,12 @@ pub(super) async fn lifecycle(
             });
         }
     };
+    if let (LifecycleAction::Start, Some(desired)) = (&request.action, &desired)
+        && has_init(&observed, request)
+    {
+        let desired = desired.clone();
+        return start_with_init(task, (desired, &observed), request, (events, cancel)).await;
+    }
     let inputs = LifecycleInputs {
         observed: &observed,
         services: &request.services,
@@ -67,6 +75,55 @@ pub(super) async fn lifecycle(
     let mut outcome = Outcome::default();
     absorb(apply::apply(&task.context, &job, plan).await, &mut outcome);
     Ok(outcome)
+}
+
+/// Whether what is to be started has init containers, which need a plan of the whole project.
+fn has_init(observed: &Observed, request: &LifecycleRequest) -> bool {
+    let mut containers = observed.containers.iter();
+    containers.any(|container| {
+        let record = &container.record;
+        let is_meant = request.services.is_empty() || request.services.contains(&record.service);
+        is_meant && !record.wanted.pre_start.is_empty() && !container.state.is_live()
+    })
+}
+
+/// Starts services as an `up` would that recreates and fetches nothing.
+async fn start_with_init(
+    task: &Task,
+    (mut desired, observed): (Desired, &Observed),
+    request: &LifecycleRequest,
+    (events, cancel): (&mpsc::Sender<Event>, &CancellationToken),
+) -> Result<Outcome, StoreError> {
+    let replicas = observed
+        .containers
+        .iter()
+        .filter(|container| matches!(container.record.role, ContainerRole::Replica(_)))
+        .map(|container| container.record.service.clone());
+    let services: BTreeSet<ServiceName> = replicas
+        .filter(|service| request.services.is_empty() || request.services.contains(service))
+        .filter(|service| desired.project.services.contains_key(service))
+        .collect();
+    note_stopped(
+        &mut desired.stopped,
+        &request.action,
+        services.iter().cloned().collect(),
+    );
+    desired::write(&mut desired, &task.context.root)?;
+    let options = UpOptions {
+        since: apply::now(),
+        services: services.into_iter().collect(),
+        no_deps: true,
+        recreate: Recreate::Never,
+        pull: Some(PullPolicy::Missing),
+        ..UpOptions::default()
+    };
+    let work = Work {
+        desired: &desired,
+        options,
+        events: events.clone(),
+        cancel: cancel.clone(),
+    };
+    Ok(task.settle(work, None).await)
 }
 
 /// Remembers what the user stopped, so that the loop leaves it alone, and forgets what was started.

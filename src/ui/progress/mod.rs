@@ -109,7 +109,7 @@ impl<'ui> Progress<'ui> {
                 self.output(source, line);
                 Ok(())
             }
-            Event::Finished(_) => Ok(()),
+            Event::Leaving | Event::Finished(_) => Ok(()),
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod host;
 mod misuse;
+mod process;
+mod shared;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -1,6 +1,7 @@
 //! Archives of both kinds, good and hostile. Needs root.
 
 mod save;
+mod umoci;
 
 use std::io::Write;
 

@@ -4,7 +4,10 @@
 use std::process::Command;
 
 use super::*;
-use crate::image::{store::ImageError, unpack::tests::Member};
+use crate::image::{
+    store::{ImageError, Kept},
+    unpack::tests::Member,
+};
 
 fn saved(world: &World, names: &[&str], format: SaveFormat) -> Vec<u8> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -79,6 +82,71 @@ fn a_loaded_image_is_saved_with_the_layers_as_they_came() {
         );
         assert_eq!(other.store.find("odd:1").unwrap().unwrap().id, id);
     }
+}
+
+/// The same name twice, as files, directories and links that replace one another, also behind links that then change.
+fn layer_with_duplicates() -> Vec<u8> {
+    Tape::default()
+        .file("a", "first")
+        .file("a", "second")
+        .link("b", "a")
+        .file("a", "third")
+        .file("d/sub/x", "in a directory")
+        .file("d/sub", "a file now")
+        .file("d", "a file at last")
+        .dir("real", 0o755)
+        .symlink("lib", "real")
+        .file("lib/through", "behind a link")
+        .file("lib", "no link any more")
+        .file("real/through", "again")
+        .file("real", "")
+        .file("e", "")
+        .file("e", "no more empty")
+        .end()
+}
+
+#[test]
+fn layers_with_duplicate_names_are_saved_as_they_came() {
+    let plain = layer_with_duplicates();
+    let world = World::new();
+    // In the second image the duplicates lie over a layer that makes them a completed copy.
+    let below = Tape::default().dir("d", 0o700).dir("./", 0o700).end();
+    world
+        .load(&world.file(&archive_of(&[plain.clone()], "twice:1")))
+        .unwrap();
+    world
+        .load(&world.file(&archive_of(&[below, plain.clone()], "twice:2")))
+        .unwrap();
+    let record = world.store.find("twice:1").unwrap().unwrap();
+    let layer = &record.layers[0];
+    for (name, content) in [
+        ("a", "third"),
+        ("b", "second"),
+        ("d", "a file at last"),
+        ("lib", "no link any more"),
+        ("real", ""),
+        ("e", "no more empty"),
+    ] {
+        assert_eq!(fs::read_to_string(layer.join(name)).unwrap(), content);
+    }
+    let read = || {
+        let mut bytes = Vec::new();
+        let mut stream = world.store.layer_stream(&record.diff_ids[0]).unwrap();
+        stream.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    assert_eq!(read(), plain);
+    let bytes = saved(&world, &["twice:1", "twice:2"], SaveFormat::Docker);
+    let other = World::new();
+    other.load(&other.file(&bytes)).unwrap();
+    assert_eq!(other.store.find("twice:1").unwrap().unwrap().id, record.id);
+    // The completed copy is enough to make the stream of.
+    world
+        .store
+        .remove("twice:1", false, &Kept::default())
+        .unwrap();
+    assert!(!layer.exists());
+    assert_eq!(read(), plain);
 }
 
 #[test]

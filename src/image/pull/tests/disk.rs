@@ -116,6 +116,56 @@ fn a_download_that_does_not_fit_is_the_same_error() {
     });
 }
 
+/// Every size of the disk lets a pull come a little further. It ends in the same error, shows nothing, and with room the
+/// next one goes on with the bytes that were kept.
+#[test]
+fn a_pull_that_fills_the_disk_at_any_step_shows_nothing_and_is_resumed() {
+    let layers = [layer("a", 150_000), layer("b", 150_000)];
+    let (mut failed, mut resumed) = (0, 0);
+    for size in (16..1200).step_by(48) {
+        on_tiny_disk(size << 10, |path| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let fake = Fake::start().await;
+                put(&fake, "1", &layers);
+                let store = ImageStore::open(&Root::below(path));
+                let registries = Registries::default().impatient();
+                let name = fake.name("image:1");
+                let pull =
+                    async || pull(&store, &name, Some("linux/amd64"), &registries, &|_| {}).await;
+                if let Err(error) = pull().await {
+                    assert!(
+                        matches!(error, PullError::NoSpace { .. }),
+                        "{size}: {error:?}"
+                    );
+                    assert!(store.list().unwrap().is_empty());
+                    let tmp = fs_err::read_dir(path.join("tmp"));
+                    assert_eq!(tmp.into_iter().flatten().count(), 0, "{size}");
+                    failed += 1;
+                    let flags = nix::mount::MsFlags::MS_REMOUNT;
+                    nix::mount::mount(None::<&str>, path, None::<&str>, flags, Some("size=64M"))
+                        .unwrap();
+                    fake.log();
+                    pull().await.unwrap();
+                    resumed += usize::from(fake.log().iter().any(|line| line.contains("bytes=")));
+                }
+                let record = store.find(&name).unwrap().unwrap();
+                for diff_id in &record.diff_ids {
+                    let mut stream = store.layer_stream(diff_id).unwrap();
+                    std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+                }
+            });
+        });
+    }
+    assert!(
+        (10..25).contains(&failed) && resumed > 3,
+        "{failed} failed, {resumed} resumed"
+    );
+}
+
 /// Work directories of killed processes go; those in use stay.
 #[tokio::test]
 async fn litter_of_killed_processes_is_removed() {
@@ -197,4 +247,35 @@ async fn layers_of_a_pull_that_did_not_end_are_not_fetched_again() {
     world.pull(&fake.name("image:2")).await.unwrap();
     let first = digest_of(&gzip(&layers[0]));
     assert!(!fake.log().iter().any(|line| line.contains(&first)));
+}
+
+/// A prune between the manifest and the layers takes nothing of the pull.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prune_in_the_middle_of_a_pull_takes_nothing_of_it() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let plain = layer("a", 1000);
+    put(&fake, "1", std::slice::from_ref(&plain));
+    let config = config_json("amd64", &[digest_of(&plain)]).to_string();
+    // The config comes at the second try: the manifest lies there alone for so long.
+    fake.fault(&digest_of(config.as_bytes()), 1, Reply::Stall(1));
+    let name = fake.name("image:1");
+    let pull = world.pull(&name);
+    tokio::pin!(pull);
+    let mut pruned_beside_manifest = 0;
+    let record = loop {
+        tokio::select! {
+            biased;
+            record = &mut pull => break record.unwrap(),
+            () = tokio::task::yield_now() => {
+                let is_there = !world.names("blobs/sha256").is_empty();
+                let unnamed = crate::model::PruneFilter::default();
+                world.store.prune(&unnamed, &crate::image::Kept::default()).unwrap();
+                pruned_beside_manifest += u32::from(is_there);
+            }
+        }
+    };
+    assert!(pruned_beside_manifest > 0);
+    let manifest = record.manifest.unwrap();
+    assert!(world.store.read_blob(&manifest).unwrap().is_some());
+    assert_eq!(world.names("blobs/sha256").len(), 3);
 }

@@ -314,3 +314,17 @@ async fn every_kind_of_failure_has_its_hint() {
     let error = world.pull(&fake.name("image:1")).await.unwrap_err();
     assert_eq!(error.hints(), [format!("stack login {host}")]);
 }
+
+/// A manifest or config whose body breaks off, stalls or is lost is fetched again, like a layer.
+#[tokio::test]
+async fn documents_that_break_off_are_fetched_again() {
+    for fault in [Reply::Break(20), Reply::Stall(20), Reply::Reset] {
+        let (world, fake) = (World::new(), Fake::start().await);
+        let plain = layer("a", 1000);
+        put(&fake, "1", std::slice::from_ref(&plain));
+        let config = config_json("amd64", &[digest_of(&plain)]).to_string();
+        fake.fault("GET /v2/image/manifests/", 1, fault.clone());
+        fake.fault(&digest_of(config.as_bytes()), 1, fault);
+        world.pull(&fake.name("image:1")).await.unwrap();
+    }
+}

@@ -4,9 +4,13 @@
     reason = "the other process is this test program"
 )]
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
 
 use super::*;
+use crate::image::Kept;
 
 const ROOT: &str = "STACK_TEST_PULL_ROOT";
 const NAME: &str = "STACK_TEST_PULL_NAME";
@@ -65,4 +69,102 @@ async fn two_processes_at_once_fetch_every_layer_once() {
     }
     assert_eq!(world.names("layers").len(), 2);
     world.assert_clean(0);
+}
+
+/// Pulls, forgets and pulls again until it is killed; run by the test below.
+#[test]
+#[ignore = "runs in a process that is killed"]
+fn pulls_and_removes_in_turn() {
+    let (Some(root), Some(name)) = (std::env::var_os(ROOT), std::env::var_os(NAME)) else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = ImageStore::open(&Root::below(std::path::Path::new(&root)));
+    let registries = Registries::default().impatient();
+    let name = name.into_string().unwrap();
+    fs_err::write(std::path::Path::new(&root).join("ready"), "").unwrap();
+    for _round in 0..1_000_000 {
+        let pull = pull(&store, &name, Some("linux/amd64"), &registries, &|_| {});
+        runtime.block_on(pull).unwrap();
+        store.remove(&name, false, &Kept::default()).unwrap();
+    }
+}
+
+/// Everything that the store shows is complete: the image, if it is there, and every layer by its diff id.
+fn assert_sound(world: &World, name: &str) {
+    if world.store.list().unwrap().is_empty() {
+        return;
+    }
+    let record = world.store.find(name).unwrap();
+    let record = record.expect("what is listed is complete");
+    for diff_id in &record.diff_ids {
+        let mut stream = world.store.layer_stream(diff_id).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    }
+    for layer in &record.layers {
+        assert!(layer.with_file_name("meta.json").exists());
+    }
+}
+
+/// Waits until the other process has begun, then a moment that differs from round to round, and kills it.
+async fn kill_at(world: &World, mut child: Child, after: Duration) {
+    let ready = world.directory.path().join("ready");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !ready.exists() {
+        assert!(Instant::now() < deadline, "the process does not start");
+        tokio::task::yield_now().await;
+    }
+    fs_err::remove_file(ready).unwrap();
+    let moment = Instant::now() + after;
+    while Instant::now() < moment {
+        tokio::task::yield_now().await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A process that pulls and removes in turn is killed at some moment, again and again. Whatever moment it was, the store
+/// is sound, the next one goes on with what was kept, and a prune leaves nothing at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn pulls_killed_at_any_moment_leave_a_sound_store() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    // The third layer has a link into the second, so it is completed from below and committed with the image.
+    let linked = Tape::default().link("linked", "b").file("c", "c").end();
+    put(
+        &fake,
+        "1",
+        &[layer("a", 200_000), layer("b", 300_000), linked],
+    );
+    let name = fake.name("image:1");
+    for round in 0..30_u32 {
+        // In every third round bytes come slowly, so that downloads are cut as well as commits.
+        fake.fault("/blobs/", usize::from(round % 3 == 0) * 3, Reply::Drip);
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact"])
+            .arg("image::pull::tests::processes::pulls_and_removes_in_turn")
+            .env(ROOT, world.directory.path())
+            .env(NAME, &name)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        kill_at(
+            &world,
+            child,
+            Duration::from_micros(u64::from(round * round) * 200),
+        )
+        .await;
+        assert_sound(&world, &name);
+    }
+    world.pull(&name).await.unwrap();
+    assert_sound(&world, &name);
+    world.assert_clean(0);
+    let all = crate::model::PruneFilter {
+        all: true,
+        ..Default::default()
+    };
+    world.store.prune(&all, &Kept::default()).unwrap();
+    for directory in ["layers", "blobs/sha256", "tmp", "ingest"] {
+        assert_eq!(world.names(directory), [""; 0], "{directory}");
+    }
 }

@@ -3,7 +3,7 @@
 mod bounds;
 mod formats;
 mod hostile;
-mod oracle;
+pub(in crate::image) mod oracle;
 mod rules;
 
 use std::{

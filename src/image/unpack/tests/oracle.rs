@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::*;
 
-fn run(program: &str, arguments: &[&str]) {
+pub(in crate::image) fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
@@ -15,7 +15,7 @@ fn run(program: &str, arguments: &[&str]) {
 }
 
 /// Makes a tree with everything that a root filesystem has.
-fn tree(root: &Path) {
+pub(in crate::image) fn tree(root: &Path) {
     let script = r#"
         mkdir -p usr/bin usr/lib/deep var/tmp empty "caf$(printf '\351')" dev
         printf 'hello\n' > usr/bin/tool; chmod 4755 usr/bin/tool

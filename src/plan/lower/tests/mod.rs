@@ -53,6 +53,7 @@ fn lower_with(
     };
     let mut places = Places {
         container: "/s/containers/1".into(),
+        mount_points: "/s/mount-points".into(),
         volumes: "/s/volumes".into(),
         files: "/s/containers/1/files".into(),
         netns: "/run/netns/1".into(),

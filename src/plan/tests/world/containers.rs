@@ -7,7 +7,7 @@ use runtime::spec::{ContainerState as State, Health};
 
 use super::World;
 use crate::{
-    model::{ContainerId, ObservedContainer, Timestamp},
+    model::{ContainerId, ContainerRole, ObservedContainer, PostStart, Timestamp},
     plan::{
         ContainerRef, ImageInput, NamespaceOwner, NewContainer, StepId, depends::is_reached, lower,
     },
@@ -49,6 +49,7 @@ impl World {
         }
         let places = lower::Places {
             container: "/c".into(),
+            mount_points: "/mount-points".into(),
             volumes: "/volumes".into(),
             files: "/c/files".into(),
             netns: format!("/run/netns/{id}").into(),
@@ -59,6 +60,7 @@ impl World {
                 network_files: network.map(|_| "/c/other".into()),
                 pid,
                 ipc: None,
+                mounts: Vec::new(),
             },
         };
         let lowered = lower::lower(&lower::LowerInput {
@@ -91,7 +93,39 @@ impl World {
             state: State::Created,
             restarts: 0,
             network_intact: true,
+            post_start: PostStart::Over,
         }
+    }
+
+    /// An init container of the first replica that runs, as a killed supervisor leaves it.
+    pub(in crate::plan::tests) fn init(
+        &mut self,
+        project: &Project,
+        service: &str,
+        entry: usize,
+    ) -> ContainerId {
+        let mut container = self.by_name(&format!("shop-{service}-1")).clone();
+        self.ids += 1;
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&self.ids.to_be_bytes());
+        let record = &mut container.record;
+        record.id = ContainerId::from_bytes(bytes);
+        record.name = format!("shop-{service}-1-pre-start-{entry}");
+        record.role = ContainerRole::Init {
+            entry: u32::try_from(entry).unwrap(),
+            replica: 1,
+        };
+        record.endpoints.clear();
+        record.published.clear();
+        record.wanted = (*project.services[service].pre_start[entry].container).clone();
+        container.state = State::Running {
+            pid: 1,
+            since_ms: self.now,
+            health: Health::None,
+        };
+        let id = container.record.id.clone();
+        self.observed.containers.push(container);
+        id
     }
 
     pub(super) fn start(&mut self, project: &Project, id: &ContainerId) {
@@ -108,7 +142,8 @@ impl World {
                 .iter()
                 .filter(|c| c.record.service == *name && !self.removing.contains(&c.record.id));
             assert!(
-                owners.all(|c| is_reached(&c.state, dependency.condition))
+                owners.all(|c| is_reached(&c.state, dependency.condition)
+                    && c.post_start == PostStart::Over)
                     || !project.services.contains_key(name),
                 "{} starts before {name} is {:?}",
                 container.record.name,
@@ -137,6 +172,11 @@ impl World {
             Health::None
         };
         container.network_intact = true;
+        container.post_start = if container.record.wanted.post_start.is_empty() {
+            PostStart::Over
+        } else {
+            PostStart::Pending
+        };
         container.state = State::Running {
             pid,
             since_ms,

@@ -1,6 +1,13 @@
 //! Builds that are interrupted, killed, starved and repeated at the same time: the cache stays right, and nothing is left behind.
 
-use std::{process::Stdio, time::Duration};
+mod caches;
+mod contexts;
+mod hostile;
+mod killed;
+mod network;
+mod platforms;
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use crate::support::{World, eventually};
 
@@ -47,6 +54,14 @@ fn has_ended(marker: &str) -> Result<(), Vec<String>> {
         none if none.is_empty() => Ok(()),
         left => Err(left),
     }
+}
+
+/// Returns where a file lies that a step made at the root of its image.
+fn made(world: &World, name: &str) -> PathBuf {
+    let layers = fs_err::read_dir(world.root().join("layers")).unwrap();
+    let mut places = layers.map(|entry| entry.unwrap().path().join("fs").join(name));
+    let found = places.find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("no layer has {name}"))
 }
 
 /// Nothing unfinished may be in `tmp/`.
@@ -175,13 +190,8 @@ fn steps_get_standard_streams_only() {
     let dockerfile = "FROM busybox\nRUN ls -l /proc/self/fd > /fds";
     let world = World::new(&compose(&[("web", dockerfile)]));
     world.stack(&["build"]).ok();
-    let fds = fs_err::read_dir(world.root().join("layers"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("fs/fds"))
-        .find(|path| path.exists())
-        .unwrap();
     // `ls` itself had the directory open as 3 and has closed it when it looks.
-    let lines = fs_err::read_to_string(fds).unwrap();
+    let lines = fs_err::read_to_string(made(&world, "fds")).unwrap();
     assert_eq!(
         lines.lines().filter(|line| line.contains(" -> ")).count(),
         3,

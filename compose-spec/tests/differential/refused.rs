@@ -1,0 +1,254 @@
+//! D1: what docker compose prints and then fails at, or never notices, is refused at load with its place.
+//!
+//! Each rule names an attribute and judges the value that docker compose printed for it: an error of this crate that no
+//! rule explains fails the test.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use serde_json::Value;
+
+use crate::{generate::Case, oracle::Refusal};
+
+/// An attribute of a service whose value docker would refuse.
+struct Rule {
+    code: &'static str,
+    /// The attribute, below the service.
+    attribute: &'static str,
+    /// Judges what docker compose printed.
+    is_wrong: fn(&Value) -> bool,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        code: "S0303",
+        attribute: "working_dir",
+        is_wrong: |value| !text(value).starts_with('/'),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "image",
+        is_wrong: |value| !is_image(text(value)),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "domainname",
+        is_wrong: |value| !is_host_name(text(value)),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "environment",
+        is_wrong: |value| {
+            value.get("").is_some() || items(value).iter().any(|item| text(item).starts_with('='))
+        },
+    },
+    Rule {
+        code: "S0303",
+        attribute: "sysctls",
+        is_wrong: |value| {
+            value
+                .as_object()
+                .is_some_and(|all| all.keys().any(|key| !key.contains('.')))
+        },
+    },
+    Rule {
+        code: "S0303",
+        attribute: "security_opt",
+        is_wrong: |value| items(value).iter().any(|item| text(item) == "a"),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "env_file",
+        is_wrong: |value| items(value).iter().any(|item| item["format"] == "x"),
+    },
+    Rule {
+        code: "S0311",
+        attribute: "mac_address",
+        is_wrong: |value| text(value).split(':').count() != 6,
+    },
+    Rule {
+        code: "S0312",
+        attribute: "cpu_quota",
+        is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota != -1.0),
+    },
+    Rule {
+        code: "S0312",
+        attribute: "mem_limit",
+        is_wrong: |value| number(value).is_some_and(|limit| limit < 0.0),
+    },
+    Rule {
+        code: "S0310",
+        attribute: "tmpfs",
+        is_wrong: |value| items(value).iter().any(|item| !is_tmpfs(text(item))),
+    },
+    Rule {
+        code: "S0310",
+        attribute: "volumes",
+        is_wrong: |value| {
+            items(value).iter().any(|item| {
+                !text(&item["target"]).starts_with('/') || text(&item["source"]) == "a:b"
+            })
+        },
+    },
+    Rule {
+        code: "S0309",
+        attribute: "expose",
+        is_wrong: |value| items(value).iter().any(|item| !is_port(item)),
+    },
+    Rule {
+        code: "S0309",
+        attribute: "ports",
+        is_wrong: |value| items(value).iter().any(|item| !is_port(&item["target"])),
+    },
+];
+
+/// Returns whether an error may be one that docker compose does not have: `theirs` is what it printed.
+pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
+    let services = &theirs["services"];
+    match found.code.as_str() {
+        "S0511" | "S0512" => publishes_twice(services),
+        "S0509" if found.message.contains("`container_name`") => is_twice(services, |service| {
+            vec![text(&service["container_name"]).to_owned()]
+        }),
+        "S0509" => is_twice(services, addresses),
+        "S0507" => shares_network(found, services),
+        "S0005" => case.is_merged() && found.text.contains('$'),
+        "S0312"
+            if found
+                .message
+                .contains("`mem_reservation` is larger than the limit") =>
+        {
+            each(services)
+                .any(|service| number(&service["mem_reservation"]) > number(&service["mem_limit"]))
+        }
+        _ => breaks_rule(found, services) || is_replaced(case, found, services),
+    }
+}
+
+/// Returns the service and the attribute that a message names first: `services.a.ports[0].target`.
+fn place(message: &str) -> Option<(&str, &str)> {
+    let path = message.split('`').nth(1)?.strip_prefix("services.")?;
+    let (service, attribute) = path.split_once('.')?;
+    Some((service, attribute.split(['.', '[']).next()?))
+}
+
+fn breaks_rule(found: &Refusal, services: &Value) -> bool {
+    let Some((service, attribute)) = place(&found.message) else {
+        return false;
+    };
+    let value = &services[service][attribute];
+    let fits = |rule: &&Rule| rule.code == found.code && rule.attribute == attribute;
+    // A service that is not printed, because another one was asked for, is refused all the same.
+    let is_hidden = services.get(service).is_none();
+    RULES
+        .iter()
+        .find(fits)
+        .is_some_and(|rule| is_hidden || (rule.is_wrong)(value))
+}
+
+/// V1: a value that is wrong is wrong also where a later document lays another one over it.
+fn is_replaced(case: &Case, found: &Refusal, services: &Value) -> bool {
+    let Some((service, attribute)) = place(&found.message) else {
+        return false;
+    };
+    let of_value = matches!(found.code.as_str(), "S0302" | "S0303" | "S0308" | "S0312");
+    let printed = &services[service][attribute];
+    let written = found.text.trim_matches(['\'', '"', '[', ']']);
+    case.is_merged()
+        && of_value
+        && !written.is_empty()
+        && *printed != *written
+        && !printed.to_string().contains(&format!("\"{written}\""))
+        || case.is_merged() && found.code == "S0308"
+}
+
+fn each(services: &Value) -> impl Iterator<Item = &Value> {
+    services
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.values())
+}
+
+fn is_twice(services: &Value, names: impl Fn(&Value) -> Vec<String>) -> bool {
+    let mut seen = HashSet::new();
+    each(services)
+        .flat_map(names)
+        .filter(|name| !name.is_empty())
+        .any(|name| !seen.insert(name))
+}
+
+fn addresses(service: &Value) -> Vec<String> {
+    let networks = service["networks"].as_object().into_iter().flatten();
+    let addresses = networks.flat_map(|(_, network)| {
+        ["ipv4_address", "ipv6_address"].map(|key| text(&network[key]).to_owned())
+    });
+    addresses.collect()
+}
+
+/// Two containers, of two services or of one with several replicas, cannot have one port of the host.
+fn publishes_twice(services: &Value) -> bool {
+    let mut seen = HashSet::new();
+    each(services).any(|service| {
+        let replicas = number(&service["scale"]).or_else(|| number(&service["deploy"]["replicas"]));
+        let several = replicas.is_some_and(|replicas| replicas > 1.0);
+        let ports = items(&service["ports"])
+            .iter()
+            .filter(|port| number(&port["published"]).is_some_and(|port| port > 0.0));
+        let mut ports = ports.map(|port| {
+            (
+                text(&port["published"]).to_owned(),
+                text(&port["protocol"]).to_owned(),
+            )
+        });
+        ports.any(|port| several || !seen.insert(port))
+    })
+}
+
+/// What belongs to the network cannot be set beside a network that is another container's.
+fn shares_network(found: &Refusal, services: &Value) -> bool {
+    let service = found.message.split('`').nth(1).unwrap_or_default();
+    let mode = text(&services[service]["network_mode"]);
+    mode.starts_with("service:") || mode.starts_with("container:")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
+fn is_port(value: &Value) -> bool {
+    let shown = value
+        .as_u64()
+        .map_or_else(|| text(value).to_owned(), |number| number.to_string());
+    let range = shown.split('/').next().unwrap_or_default();
+    range
+        .split('-')
+        .all(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+fn is_tmpfs(text: &str) -> bool {
+    let size = text
+        .split(['=', ':', ','])
+        .skip_while(|part| *part != "size")
+        .nth(1);
+    size.is_none_or(|size| size.starts_with(|c: char| c.is_ascii_digit()) && !size.contains('.'))
+}
+
+fn is_image(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:@".contains(c);
+    text.ends_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits)
+}
+
+fn is_host_name(text: &str) -> bool {
+    text.is_empty()
+        || text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        || text.parse::<IpAddr>().is_ok()
+}

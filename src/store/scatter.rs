@@ -30,8 +30,6 @@ fn set_flag(directory: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use rustix::fs::statfs;
 
     use super::*;

@@ -118,14 +118,14 @@ fn oracle(directory: &Path, architecture: &str, rules: &[Rule]) -> Oracle {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut text = String::new();
-    for (name, errno, conditions) in rules {
-        text.push_str(&format!("{name} {}", errno.unwrap_or(-1)));
+    let line = |(name, errno, conditions): &Rule| {
+        let mut words = vec![(*name).to_owned(), errno.unwrap_or(-1).to_string()];
         for (index, op, value, other) in conditions {
-            text.push_str(&format!(" {index} {} {value} {other}", operator(*op)));
+            words.push(format!("{index} {} {value} {other}", operator(*op)));
         }
-        text.push('\n');
-    }
+        words.join(" ") + "\n"
+    };
+    let text: String = rules.iter().map(line).collect::<Vec<_>>().concat();
     // The program reads all before it prints more than a pipe holds.
     let mut input = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));

@@ -30,7 +30,7 @@ pub(super) async fn run(
     let made = container::create(context, job, subject, &new, resolve).await?;
     let id = made.container.expect("what was created has an id");
     container::start(context, job, subject, &id).await?;
-    follow(context, job, subject, &id).await
+    Box::pin(follow(context, job, subject, &id)).await
 }
 
 /// Waits for an init container that runs, or begins with this client, and removes it when it ended well.

@@ -241,7 +241,7 @@ async fn act(
             let replica = resolve(replica, made);
             Box::pin(init::run(context, job, subject, (new, &replica), owner)).await
         }
-        Action::AwaitInit { id } => init::follow(context, job, subject, id).await,
+        Action::AwaitInit { id } => Box::pin(init::follow(context, job, subject, id)).await,
         Action::StartContainer { container } => {
             container::start(context, job, subject, &resolve(container, made)).await
         }

@@ -43,6 +43,14 @@ pub enum VolumeChangeError {
         /// The volume.
         name: String,
     },
+    /// Its project is wanted, and would make another one of this name.
+    #[error("volume `{name}` belongs to project `{project}`, which is up")]
+    Wanted {
+        /// The volume.
+        name: String,
+        /// The project.
+        project: ProjectName,
+    },
     /// There is another one of that name.
     #[error("volume `{name}` exists already with another driver or other options")]
     Differs {
@@ -63,6 +71,9 @@ impl VolumeChangeError {
             Self::Protected { name } => vec![format!(
                 "`stack volume unprotect {name}` allows its removal"
             )],
+            Self::Wanted { project, .. } => {
+                vec![format!("`stack -p {project} down` leaves the volume")]
+            }
             Self::InUse { .. } => {
                 vec!["`stack down` or `stack rm` removes the containers".to_owned()]
             }
@@ -133,6 +144,12 @@ pub fn change_volumes(
         VolumeRequest::Rename { from, to } => each([to], |to| {
             let _frozen = volume::freeze_uses(root)?;
             refuse_used(root, &from)?;
+            if let Some(project) = known(root, &from)?.project
+                && wanted.contains(&project)
+            {
+                let name = from.clone();
+                return Err(VolumeChangeError::Wanted { name, project });
+            }
             volume::rename(root, &from, to)?;
             Ok(true)
         }),

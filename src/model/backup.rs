@@ -63,10 +63,29 @@ impl From<&VolumeRecord> for BackedUpVolume {
             project: record.project.clone(),
             key: record.key.clone(),
             labels: wanted.map_or_else(IndexMap::new, |wanted| wanted.labels.clone()),
-            driver_opts: wanted.map_or_else(IndexMap::new, |wanted| wanted.driver_opts.clone()),
+            driver_opts: wanted
+                .map_or_else(IndexMap::new, |wanted| without_secrets(&wanted.driver_opts)),
             created: record.created,
         }
     }
+}
+
+/// Returns options without the passwords of network file systems: archives go to places that must not know them.
+fn without_secrets(options: &IndexMap<String, String>) -> IndexMap<String, String> {
+    let hidden = |flag: &str| match flag.split_once('=') {
+        Some((name @ ("password" | "pass" | "password2"), _)) => format!("{name}=***"),
+        _ => flag.to_owned(),
+    };
+    let cleaned = options.iter().map(|(key, value)| {
+        let value = if key == "o" {
+            let flags: Vec<String> = value.split(',').map(hidden).collect();
+            flags.join(",")
+        } else {
+            value.clone()
+        };
+        (key.clone(), value)
+    });
+    cleaned.collect()
 }
 
 /// `summary.json`.
@@ -92,4 +111,21 @@ pub struct BackupCount {
     pub entries: u64,
     /// Bytes of files, holes included.
     pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_travel_with_an_archive() {
+        let options = [
+            ("type", "cifs"),
+            ("o", "username=a,password=hunter2,pass=x=y,ro"),
+        ];
+        let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let cleaned = without_secrets(&options.into());
+        assert_eq!(cleaned["o"], "username=a,password=***,pass=***,ro");
+        assert_eq!(cleaned["type"], "cifs");
+    }
 }

@@ -30,6 +30,14 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let mut unused = volumes(session)?;
     unused.retain(|volume| is_rubbish(session, volume, arguments.all));
     filter::keep(&mut unused, &arguments.filters);
+    let (kept, unused): (Vec<_>, Vec<_>) = unused
+        .into_iter()
+        .partition(|volume| volume.record.protected);
+    for volume in kept {
+        let name = volume.record.name;
+        let text = format!("volume `{name}` is protected: it is kept");
+        session.ui.say(&text);
+    }
     let mut sizes = BTreeMap::new();
     for volume in unused {
         let bytes = size(session, &volume.record.name)?;
@@ -49,13 +57,12 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     print(session, "Deleted Volumes:", "reclaimed", &sizes)
 }
 
-/// Whether it may go: unused, not protected, anonymous unless all are meant, and of no project that will want it again.
+/// Whether it may go if it is not protected: unused, anonymous unless all are meant, and of no project that will want it again.
 fn is_rubbish(session: &Session<'_>, volume: &ObservedVolume, all: bool) -> bool {
     let record = &volume.record;
     let root = &session.settings.root;
     let is_wanted = |name| root.project(name).exists();
     volume.users.is_empty()
-        && !record.protected
         && (record.is_anonymous() || (all && !record.project.as_ref().is_some_and(is_wanted)))
 }
 

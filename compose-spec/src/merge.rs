@@ -295,7 +295,16 @@ fn settle_value(kind: &'static Kind, node: &mut Node, path: &mut String, sink: &
     node.mark = Mark::None;
     if matches!(node.value, Value::Null) && !kind.takes_null() {
         let message = format!("`{path}` must be {}", kind.expects());
-        sink.push(Diagnostic::error(Code::WrongForm, message).at(node.span, "this is nothing"));
+        let help = if path.contains(".depends_on.") {
+            "write `condition: service_started` below it, or list the names: `depends_on: [NAME]`"
+        } else {
+            "give it a value, or leave the key out"
+        };
+        sink.push(
+            Diagnostic::error(Code::WrongForm, message)
+                .at(node.span, "this is nothing")
+                .help(help),
+        );
         return false;
     }
     match kind {

@@ -63,6 +63,17 @@ pub enum ApplyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The ranges of user ids could not be read or written.
+    #[error("give the project users of its own (`x-stack.userns`)")]
+    Users(#[source] StoreError),
+    /// All ranges of user ids are given away.
+    #[error(
+        "no users are left for `x-stack.userns: auto`: {ranges} projects have all; widen the range of `stack` in /etc/subuid and /etc/subgid"
+    )]
+    NoUsers {
+        /// How many ranges there are.
+        ranges: u32,
+    },
     /// A network could not be made or removed.
     #[error("network `{name}`")]
     Network {

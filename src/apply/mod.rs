@@ -20,8 +20,10 @@ mod init;
 mod mounts;
 mod places;
 mod queue;
+mod remove;
 mod restore;
 mod storage;
+mod users;
 mod volumes;
 mod wait;
 

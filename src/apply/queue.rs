@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error};
 
 use super::{
-    ApplyError, Context, Failure, Job, build, container, hooks, image, init, storage, wait,
+    ApplyError, Context, Failure, Job, build, container, hooks, image, init, remove, storage, wait,
 };
 use crate::{
     model::{ContainerId, Subject},
@@ -241,7 +241,7 @@ async fn act(
             let replica = resolve(replica, made);
             Box::pin(init::run(context, job, subject, (new, &replica), owner)).await
         }
-        Action::AwaitInit { id } => init::follow(context, job, subject, id).await,
+        Action::AwaitInit { id } => Box::pin(init::follow(context, job, subject, id)).await,
         Action::StartContainer { container } => {
             container::start(context, job, subject, &resolve(container, made)).await
         }
@@ -255,7 +255,7 @@ async fn act(
         Action::PauseContainer { id } => container::pause(context, id).await,
         Action::UnpauseContainer { id } => container::unpause(context, id).await,
         Action::RemoveContainer { id, volumes } => {
-            container::remove(context, job, subject, id, volumes).await
+            remove::remove(context, job, subject, id, volumes).await
         }
         Action::Await {
             container,

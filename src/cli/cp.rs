@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Read},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -179,8 +179,9 @@ pub(super) fn stream_out(
     }
     let base = source.name().filter(|_| !source.is_content());
     let name = base.unwrap_or_default();
+    let sink = io::stdout().lock();
     let packed =
-        pack(opened, Path::new(&name), io::stdout().lock()).map_err(|error| failed(&error))?;
+        pack(opened, Path::new(&name), sink, source.users()).map_err(|error| failed(&error))?;
     skipped(session, &packed.skipped);
     Ok(())
 }
@@ -222,7 +223,7 @@ fn to_container(
         (copied, source.as_str())
     } else {
         let directory = target.open_directory().map_err(|error| failed(&error))?;
-        let copied = extract(io::stdin().lock(), directory.as_fd(), owners)
+        let copied = extract(io::stdin(), directory.as_fd(), owners, target.users())
             .map_err(|error| failed(&error))?;
         (copied, "standard input")
     };
@@ -287,13 +288,12 @@ pub(super) fn copy(
             source: source_error,
         })?;
     let landing = landing(source, is_directory, target)?;
-    transfer(opened, &landing.name, landing.directory.as_fd(), owners)
+    transfer((source, opened), (target, &landing), owners)
 }
 
 fn transfer(
-    opened: &OwnedFd,
-    name: &Path,
-    directory: BorrowedFd<'_>,
+    (source, opened): (&Place, &OwnedFd),
+    (target, landing): (&Place, &Landing),
     owners: Owners,
 ) -> Result<Extracted, CopyError> {
     let (mut reader, writer) = io::pipe().map_err(|source| CopyError::Stream {
@@ -301,9 +301,16 @@ fn transfer(
         source,
     })?;
     std::thread::scope(|scope| {
-        let packing =
-            scope.spawn(|| pack(opened, name, io::BufWriter::with_capacity(64 << 10, writer)));
-        let extracted = extract(&mut reader, directory, owners);
+        let packing = scope.spawn(|| {
+            let sink = io::BufWriter::with_capacity(64 << 10, writer);
+            pack(opened, &landing.name, sink, source.users())
+        });
+        let extracted = extract(
+            &mut reader,
+            landing.directory.as_fd(),
+            owners,
+            target.users(),
+        );
         if extracted.is_ok() {
             // The end of an archive is zeros that nobody looks at.
             let _ended = io::copy(&mut reader.by_ref(), &mut io::sink());

@@ -10,7 +10,6 @@ mod packages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_spec::model::{ImageSource, MountSource, Project, ProjectName, Service};
-use runtime::spec::ContainerState;
 
 use crate::{
     build::{self, HousekeepingError},
@@ -137,9 +136,10 @@ pub fn observe(
 
 fn observed(root: &Root, record: ContainerRecord) -> Result<ObservedContainer, ObserveError> {
     let (state, restarts) = container::read_state(root, &record.id)?;
-    let post_start = match state {
-        ContainerState::Running { .. } => container::post_start(root, &record)?,
-        _ => PostStart::Over,
+    let post_start = if state.is_live() {
+        container::post_start(root, &record)?
+    } else {
+        PostStart::Over
     };
     Ok(ObservedContainer {
         record,

@@ -187,7 +187,7 @@ impl Reading<'_> {
         match (self.take)(document) {
             Taken::Record { modified } => {
                 self.facts.records += 1;
-                // Times are in UTC and of one form, so that their text has their order.
+                // Times are in UTC, so that their text has their order, but for parts of a second.
                 if self
                     .facts
                     .latest

@@ -14,6 +14,7 @@ mod finding;
 mod frames;
 mod ignore;
 mod judge;
+mod range;
 mod record;
 mod sarif;
 mod severity;

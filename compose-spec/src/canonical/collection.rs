@@ -53,7 +53,7 @@ impl Reader<'_> {
         Some(Node::new(Value::Sequence(out), span))
     }
 
-    fn last_key(&self) -> &str {
+    pub(super) fn last_key(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or_default()
     }
 

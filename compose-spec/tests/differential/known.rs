@@ -48,6 +48,8 @@ fn quoted_numbers(message: &str, ours: &Value) -> bool {
         Some(Value::Number(_)) => ["number", "integer", "uint16"]
             .iter()
             .any(|kind| wanted.starts_with(kind)),
+        // A zero is left out of what is printed.
+        None => path.ends_with(".blkio_config.weight"),
         _ => false,
     }
 }
@@ -104,6 +106,14 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         {
             case.is_merged()
         }
+        // R8: an anchor brings back, to it, what `!reset` removes beside `<<`.
+        ["services", _, attribute]
+            if ours.is_null() && case.has("<<: ") && case.has(&format!("{attribute}: !reset")) =>
+        {
+            true
+        }
+        // J11: a name that variables leave empty stays empty.
+        ["networks" | "volumes", _, "name"] => theirs.is_null() && case.has("name: '${V}'"),
         // J8: it reads the label files of services that are named on the command line, and of init containers, too late.
         ["services", _, "labels"] if case.has("label_file") => {
             !case.services.is_empty() && theirs.is_null()

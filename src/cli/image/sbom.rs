@@ -18,9 +18,11 @@ const LICENCE_MAX: usize = 40;
 
 /// List the packages in an image's files (a software bill of materials)
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Read are dpkg, apk and rpm databases, installed Python and npm packages, Java archives, and what Go and cargo-auditable record in
-programs; straight from the layers, nothing of the image is run. SOURCE_DATE_EPOCH sets the time in documents.")]
+#[command(
+    after_help = "Read are dpkg, apk and rpm databases, installed Python and npm packages, Java archives, and what Go and \
+cargo-auditable record in programs; straight from the layers, nothing of the image is run. SOURCE_DATE_EPOCH sets the time in \
+documents."
+)]
 pub(in crate::cli) struct Arguments {
     /// Name, id or beginning of an id
     #[arg(value_name = "IMAGE")]

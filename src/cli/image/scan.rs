@@ -31,9 +31,11 @@ const DATABASE_VARIABLE: &str = "OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY";
 
 /// Compare the packages in an image with known vulnerabilities from a local database
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The database is OSV records: `all.zip` of an ecosystem as OSV publishes it, JSON, NDJSON (also .gz, .zst), or a directory of such
-files. Nothing is downloaded. Exit code 9: vulnerabilities were found; 0: none in the packages that the database covers.")]
+#[command(
+    after_help = "The database is OSV records: `all.zip` of an ecosystem as OSV publishes it, JSON, NDJSON (also .gz, \
+.zst), or a directory of such files. Nothing is downloaded. Levels are critical, high, medium, low, negligible and unknown.\n\n\
+Exit code 9: vulnerabilities were found; 0: none in the packages that the database covers."
+)]
 pub(in crate::cli) struct Arguments {
     /// Name, id or beginning of an id
     #[arg(value_name = "IMAGE")]
@@ -41,7 +43,7 @@ pub(in crate::cli) struct Arguments {
     /// File or directory with OSV records [default: $OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY]
     #[arg(long, value_name = "PATH")]
     db: Option<PathBuf>,
-    /// Show only what is at least this severe
+    /// Show only what is at least this severe, such as `high`
     #[arg(
         long,
         value_name = "LEVEL",
@@ -49,7 +51,7 @@ pub(in crate::cli) struct Arguments {
         hide_default_value = true
     )]
     severity: Severity,
-    /// End with code 9 only for what is at least this severe, or `never` [default: whatever is shown]
+    /// End with code 9 only for what is at least this severe, or `never` [default: whatever is shown and not negligible]
     #[arg(long, value_name = "LEVEL")]
     fail_on: Option<FailOn>,
     /// Ids not to show: one a line, with `package=NAME` and `until=DATE` if wanted
@@ -189,7 +191,9 @@ fn is_failure(fail_on: Option<FailOn>, findings: &[Finding]) -> bool {
     match fail_on {
         Some(FailOn::Never) => false,
         Some(FailOn::AtLeast(least)) => findings.iter().any(|finding| finding.severity >= least),
-        None => !findings.is_empty(),
+        None => findings
+            .iter()
+            .any(|finding| finding.severity != Severity::Negligible),
     }
 }
 

@@ -136,7 +136,7 @@ fn to_volume(
         copy(&place, &opened, &target, owners)
     } else {
         let directory = target.open_directory().map_err(|error| failed(&error))?;
-        extract(io::stdin().lock(), directory.as_fd(), owners)
+        extract(io::stdin(), directory.as_fd(), owners, target.users())
     };
     let copied = copied.map_err(|error| failed(&error))?;
     let from = source.unwrap_or("standard input");

@@ -10,8 +10,18 @@ use crate::support::World;
 /// What no image, log or message may hold.
 const FLAG: &str = "flag-of-the-host-7b1c";
 
-/// What does not even run.
-const REFUSED: [&str; 0] = [];
+/// What does not even run, or ends with an error of its own: there is nothing at such a path inside, the right is missing, a directory with
+/// a mount in it cannot be moved away, a frontend is somebody else's program.
+const REFUSED: [&str; 8] = [
+    "bind-source-dots",
+    "bind-from-dots",
+    "bind-source-link",
+    "copy-dots",
+    "copy-from-link",
+    "tidy-through-a-link",
+    "frontend",
+    "security",
+];
 
 /// A directory of the host that builds know the path of, and that must stay as it is.
 struct Canary {

@@ -52,9 +52,12 @@ pub enum BackupError {
         #[source]
         source: io::Error,
     },
+    /// The archive cannot be read, or is cut off.
+    #[error("read the archive")]
+    Read(#[source] io::Error),
     /// The archive cannot be unpacked.
     #[error("unpack the archive")]
-    Unpack(#[from] UnpackError),
+    Unpack(#[source] UnpackError),
     /// What the archive says about itself is wrong.
     #[error("read the archive: {0}")]
     Description(String),

@@ -19,7 +19,7 @@ use super::{
     volumes::users,
 };
 use crate::{
-    image::{Seal, Sealed, unpack_sealed},
+    image::{Seal, Sealed, TarError, UnpackError, unpack_sealed},
     model::{BackedUpVolume, BackupHead, BackupSummary, VolumeRecord},
     protocol::StepState,
     store::Root,
@@ -86,7 +86,11 @@ fn restore_now(root: &Root, request: &Restore) -> Result<(Vec<String>, Vec<Strin
         last: BackupSummary::MEMBER,
     };
     let source = BufReader::with_capacity(PIPE_BYTES, source);
-    let Sealed { digest, mut notes } = unpack_sealed(source, directory.as_fd(), seal)?;
+    let Sealed { digest, mut notes } =
+        unpack_sealed(source, directory.as_fd(), seal).map_err(|error| match error {
+            UnpackError::Tar(TarError::Read(source)) => BackupError::Read(source),
+            other => BackupError::Unpack(other),
+        })?;
     let head: BackupHead = document(unfinished.path(), BackupHead::MEMBER)?;
     let summary: BackupSummary = document(unfinished.path(), BackupSummary::MEMBER)?;
     if summary.digest != digest {

@@ -1,30 +1,33 @@
-//! Makes, starts, stops and removes containers.
+//! Makes, starts and stops containers.
 
-use std::time::Duration;
+use runtime::{monitor::protocol::Request, spec::ContainerState};
 
-use runtime::{cgroup::Cgroup, monitor::protocol::Request, spec::ContainerState};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
-    hooks, places,
+    hooks, mounts, places,
     queue::Done,
-    storage, volumes,
+    remove::monitor_left,
+    storage, users,
 };
 use crate::{
     container::{self, Start, read_record},
-    model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
+    model::{
+        ContainerId, ContainerRecord, ContainerRole, HostFacts, ImageRecord, NetworkRecord, Subject,
+    },
     network::HeldSocket,
     observe,
     plan::{
         ContainerRef, ImageInput, NewContainer,
-        lower::{LowerInput, lower},
+        lower::{LowerInput, lower as plan_lower},
     },
     store,
 };
-
-/// How long a monitor may take to leave after its container has ended.
-const MONITOR_LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes a container: volumes filled, files written, record and directories in place. `made` tells the containers that earlier steps made.
 pub(super) async fn create(
@@ -40,23 +43,32 @@ pub(super) async fn create(
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
+    let mut host = observe::host_facts();
     // Boxed: a whole description would be part of every future around this one.
-    let mut lowered = Box::new(
-        lower(&LowerInput {
+    let lower = |host: &HostFacts| {
+        let input = LowerInput {
             project: job.project(),
             new,
             id: &id,
             image: &image,
             mounted: &mounted,
             places: &places,
-            host: &observe::host_facts(),
+            host,
             now: super::now(),
-        })
-        .map_err(|sources| ApplyError::Lower {
-            service: new.service.name.clone(),
-            sources,
-        })?,
-    );
+        };
+        plan_lower(&input)
+            .map(Box::new)
+            .map_err(|sources| ApplyError::Lower {
+                service: new.service.name.clone(),
+                sources,
+            })
+    };
+    let mut lowered = lower(&host)?;
+    if let Some(users) = &lowered.record.spec.users
+        && users::settle(context, &job.project().name, users, &mut host)?
+    {
+        lowered = lower(&host)?;
+    }
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }
@@ -106,6 +118,11 @@ pub(super) async fn start(
         store::write_json(&directory.join("record.json"), &record).map_err(ApplyError::Store)?;
     }
     hooks::begin(context, &record)?;
+    // Until it is live: what it has is then not unmounted.
+    let _held = storage::hold_volumes(context, &record.name).await?;
+    for volume in &record.volumes {
+        mounts::ensure(context, volume).await?;
+    }
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;
@@ -227,8 +244,8 @@ pub(super) async fn stop(
     if state.is_live() {
         let left = match hooks::pre_stop(context, job, &record, (&state, grace_ms)).await {
             Ok(left) => left,
-            // It ended by itself in between: there is nothing left to prepare for.
-            Err(ApplyError::Hook { .. }) if !is_live(context, id)? => None,
+            // It ended by itself in between, or is about to: there is nothing left to prepare for.
+            Err(ApplyError::Hook { .. }) if has_ended(&state) || !is_live(context, id)? => None,
             Err(error) => return Err(error),
         };
         let signal = ("signal", record.spec.stop.signal.to_string());
@@ -282,76 +299,6 @@ pub(super) async fn unpause(context: &Context, id: &ContainerId) -> Result<Done,
     Ok(Done::text("unpaused"))
 }
 
-/// Removes a container that does not run: kernel objects first, the record last of what others look at.
-pub(super) async fn remove(
-    context: &Context,
-    job: &Job,
-    subject: &Subject,
-    id: &ContainerId,
-    volumes: &[String],
-) -> Result<Done, ApplyError> {
-    let Some(record) = read(context, id)? else {
-        return Ok(Done::default());
-    };
-    job.working(subject, "removing").await;
-    if is_live(context, id)? {
-        return Err(ApplyError::StillRunning { name: record.name });
-    }
-    monitor_left(context, &record).await?;
-    let wire = |source| ApplyError::Wire {
-        service: record.service.clone(),
-        source,
-    };
-    context.fabric.detach(id).await.map_err(wire)?;
-    context.fabric.remove_netns(&record).await.map_err(wire)?;
-    let (root, gone) = (context.root.clone(), id.clone());
-    let one_off_log = matches!(record.role, ContainerRole::OneOff { remove: true, .. })
-        .then(|| record.spec.log.dir.clone())
-        .flatten();
-    let directories = tokio::task::spawn_blocking(move || {
-        container::remove(&root, &gone).map_err(|source| ApplyError::Container {
-            name: gone.short().to_owned(),
-            source,
-        })?;
-        one_off_log.map_or(Ok(()), |log| {
-            store::remove_tree(&log).map_err(ApplyError::Store)
-        })
-    });
-    directories
-        .await
-        .expect("removing directories does not panic")?;
-    context.journal.did(&record, "destroy", &[]);
-    for volume in volumes {
-        match volumes::remove(&context.root, volume).await {
-            Err(error) if error.is_refusal() => job.warn(format!("{error}: it is kept")).await,
-            other => other.map_err(ApplyError::VolumeChange)?,
-        }
-    }
-    Ok(Done::text("removed"))
-}
-
-/// Waits until nobody serves the container, and ends what a killed monitor left behind.
-async fn monitor_left(context: &Context, record: &ContainerRecord) -> Result<(), ApplyError> {
-    let path = context.root.container(&record.id).join("monitor.lock");
-    let wait = tokio::task::spawn_blocking(move || store::lock(&path));
-    let lock = tokio::time::timeout(MONITOR_LEAVE_TIMEOUT, wait)
-        .await
-        .map_err(|_elapsed| ApplyError::StillRunning {
-            name: record.name.clone(),
-        })?
-        .expect("taking a lock does not panic")
-        .map_err(ApplyError::Store)?;
-    let place = record.spec.cgroup.clone();
-    let swept = tokio::task::spawn_blocking(move || Cgroup::open(&place)?.remove())
-        .await
-        .expect("removing a control group does not panic");
-    drop(lock);
-    swept.map_err(|source| ApplyError::Cgroup {
-        name: record.name.clone(),
-        source,
-    })
-}
-
 async fn ask(
     context: &Context,
     id: &ContainerId,
@@ -368,7 +315,7 @@ async fn ask(
     }
 }
 
-fn is_live(context: &Context, id: &ContainerId) -> Result<bool, ApplyError> {
+pub(super) fn is_live(context: &Context, id: &ContainerId) -> Result<bool, ApplyError> {
     Ok(read_state(context, id)?.is_live())
 }
 
@@ -381,7 +328,10 @@ fn read_state(context: &Context, id: &ContainerId) -> Result<ContainerState, App
         })
 }
 
-fn read(context: &Context, id: &ContainerId) -> Result<Option<ContainerRecord>, ApplyError> {
+pub(super) fn read(
+    context: &Context,
+    id: &ContainerId,
+) -> Result<Option<ContainerRecord>, ApplyError> {
     read_record(&context.root, id).map_err(|source| ApplyError::Container {
         name: id.short().to_owned(),
         source,
@@ -392,6 +342,19 @@ pub(super) fn find(context: &Context, id: &ContainerId) -> Result<ContainerRecor
     read(context, id)?.ok_or_else(|| ApplyError::Vanished {
         id: id.short().to_owned(),
     })
+}
+
+/// Tells whether the first process has ended, which its monitor may not have told yet.
+fn has_ended(state: &ContainerState) -> bool {
+    let Some(pid) = state.pid().and_then(Pid::from_raw) else {
+        return true;
+    };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return true;
+    };
+    // A pidfd becomes readable with the end (pidfd_open(2)).
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 fn image_of(context: &Context, new: &NewContainer) -> Result<ImageRecord, ApplyError> {

@@ -23,6 +23,8 @@ const PRE_STOP_MIN: Duration = Duration::from_secs(2);
 const SIGNAL_GRACE_MIN: Duration = Duration::from_secs(1);
 /// Longest line of output that is told at once; a longer one is told in parts.
 const LINE_BYTES_MAX: usize = 8 * 1024;
+/// What is said of a hook that nobody waits for any more.
+const INTERRUPTED: &str = "was killed, because the command was interrupted";
 /// Last lines of a hook that failed, which its error shows.
 const TAIL_LINES: usize = 10;
 
@@ -57,7 +59,7 @@ pub(super) async fn post_start(
             index,
         };
         // Waiting for it ends with the call; what it has begun cannot be taken back, so it counts as failed.
-        let late = || "was killed, because the command was interrupted".to_owned();
+        let late = || INTERRUPTED.to_owned();
         let ended = run(context, job, (&place, hook), (job.cancel.cancelled(), late));
         if let Err(error) = ended.await {
             progress.post_start_over = true;
@@ -108,8 +110,20 @@ pub(super) async fn pre_stop(
             kind: "pre_stop",
             index,
         };
-        let late = || format!("was killed: the grace of {} s is over", limit.as_secs());
-        let until = tokio::time::sleep_until(begun + limit);
+        let late = || {
+            if job.cancel.is_cancelled() {
+                INTERRUPTED.to_owned()
+            } else {
+                format!("was killed: the grace of {} s is over", limit.as_secs())
+            }
+        };
+        let until = async {
+            // A newer call, `kill` for one, does not wait for what this one waits for.
+            tokio::select! {
+                () = tokio::time::sleep_until(begun + limit) => {}
+                () = job.cancel.cancelled() => {}
+            }
+        };
         let ended = run(context, job, (&place, hook), (until, late)).await;
         progress.pre_stop_done = match &ended {
             Ok(()) => index + 1,

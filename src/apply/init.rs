@@ -10,6 +10,7 @@ use super::{
     container::{self, find},
     hooks::Lines,
     queue::Done,
+    remove,
 };
 use crate::{
     container::{HookOutput, Link, LinkError},
@@ -30,7 +31,7 @@ pub(super) async fn run(
     let made = container::create(context, job, subject, &new, resolve).await?;
     let id = made.container.expect("what was created has an id");
     container::start(context, job, subject, &id).await?;
-    follow(context, job, subject, &id).await
+    Box::pin(follow(context, job, subject, &id)).await
 }
 
 /// Waits for an init container that runs, or begins with this client, and removes it when it ended well.
@@ -51,14 +52,14 @@ pub(super) async fn follow(
     let Some(ended) = ended else {
         // The user does not want it any more; a supervisor that leaves lets the next one begin anew.
         container::stop(context, job, subject, id, Some(0)).await?;
-        remove(context, job, subject, &record).await?;
+        clear(context, job, subject, &record).await?;
         return Err(ApplyError::Interrupted {
             service: record.service,
         });
     };
     let reason = match ended {
         Ok(status) if status.code == 0 => {
-            remove(context, job, subject, &record).await?;
+            clear(context, job, subject, &record).await?;
             return Ok(Done::text("completed"));
         }
         Ok(status) => format!("exited with status {}", status.code),
@@ -118,7 +119,7 @@ fn ended(context: &Context, record: &ContainerRecord) -> Option<ExitStatus> {
 }
 
 /// Removes it with the anonymous volumes that only it has.
-async fn remove(
+async fn clear(
     context: &Context,
     job: &Job,
     subject: &Subject,
@@ -135,7 +136,7 @@ async fn remove(
     };
     let own = record.anonymous_volumes.values().filter(is_free);
     let own: Vec<String> = own.cloned().collect();
-    container::remove(context, job, subject, &record.id, &own).await?;
+    remove::remove(context, job, subject, &record.id, &own).await?;
     Ok(())
 }
 

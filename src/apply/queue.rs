@@ -10,7 +10,9 @@ use petgraph::{Direction, visit::EdgeRef};
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
-use super::{ApplyError, Context, Failure, Job, container, hooks, image, init, storage, wait};
+use super::{
+    ApplyError, Context, Failure, Job, build, container, hooks, image, init, remove, storage, wait,
+};
 use crate::{
     model::{ContainerId, Subject},
     plan::{Action, ContainerRef, Edge, Plan, Step, StepId},
@@ -224,7 +226,7 @@ async fn act(
             .await
         }
         Action::BuildImage { service, tag } => {
-            image::build(context, job, subject, service, tag).await
+            build::build(context, job, subject, service, tag).await
         }
         Action::RemoveImage { reference } => image::remove(context, reference).await,
         Action::EnsureNetwork(record) => storage::ensure_network(context, record).await,
@@ -239,7 +241,7 @@ async fn act(
             let replica = resolve(replica, made);
             Box::pin(init::run(context, job, subject, (new, &replica), owner)).await
         }
-        Action::AwaitInit { id } => init::follow(context, job, subject, id).await,
+        Action::AwaitInit { id } => Box::pin(init::follow(context, job, subject, id)).await,
         Action::StartContainer { container } => {
             container::start(context, job, subject, &resolve(container, made)).await
         }
@@ -253,7 +255,7 @@ async fn act(
         Action::PauseContainer { id } => container::pause(context, id).await,
         Action::UnpauseContainer { id } => container::unpause(context, id).await,
         Action::RemoveContainer { id, volumes } => {
-            container::remove(context, job, subject, id, volumes).await
+            remove::remove(context, job, subject, id, volumes).await
         }
         Action::Await {
             container,

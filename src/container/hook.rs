@@ -80,10 +80,10 @@ pub async fn run_hook(
             biased;
             status = &mut ended => break status?,
             read = out.read(&mut out_chunk), if has_out => {
-                has_out = take(read, |length| output(HookOutput::Out(&out_chunk[..length])));
+                has_out = take(&read, |length| output(HookOutput::Out(&out_chunk[..length])));
             }
             read = error.read(&mut error_chunk), if has_error => {
-                has_error = take(read, |length| output(HookOutput::Error(&error_chunk[..length])));
+                has_error = take(&read, |length| output(HookOutput::Error(&error_chunk[..length])));
             }
             () = &mut until, if !cut => {
                 cut = true;
@@ -112,10 +112,10 @@ fn reader() -> io::Result<(pipe::Receiver, OwnedFd)> {
 }
 
 /// Passes on what was read; false at the end.
-fn take(read: io::Result<usize>, pass: impl FnOnce(usize)) -> bool {
+fn take(read: &io::Result<usize>, pass: impl FnOnce(usize)) -> bool {
     match read {
         Ok(length @ 1..) => {
-            pass(length);
+            pass(*length);
             true
         }
         Ok(0) | Err(_) => false,

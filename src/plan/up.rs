@@ -167,7 +167,6 @@ fn decide<'a>(
     }
     let (designs, inits) = designs(inputs, &order, (&works, chains), (&networks, &orphans))?;
     Ok(Decisions {
-        inits,
         selected,
         order,
         works,
@@ -175,6 +174,7 @@ fn decide<'a>(
         renewed_volumes,
         orphans,
         designs,
+        inits,
     })
 }
 
@@ -195,11 +195,11 @@ fn concerned<'a>(
         .values()
         .filter(|service| selected.contains(&service.name) || (enforce && exists(service)))
         .filter(|service| !call.skipped.contains(&service.name))
-        .chain(call.run)
         .flat_map(|service| {
             let inits = service.pre_start.iter().map(|hook| &*hook.container);
             std::iter::once(service).chain(inits)
         })
+        .chain(call.run)
         .collect()
 }
 

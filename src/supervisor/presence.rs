@@ -127,12 +127,11 @@ mod tests {
     async fn idleness_is_noticed_when_the_last_work_ends() {
         let presence = Presence::default();
         let (first, second) = (presence.busy(), presence.begin_call());
-        let waiting = presence.clone();
-        let idle = tokio::spawn(async move { waiting.idle().await });
-        tokio::task::yield_now().await;
+        let mut idle = std::pin::pin!(presence.idle());
+        assert!(futures_util::poll!(&mut idle).is_pending());
         drop(first);
-        assert!(!idle.is_finished());
+        assert!(futures_util::poll!(&mut idle).is_pending());
         drop(second);
-        idle.await.unwrap();
+        idle.await;
     }
 }

@@ -193,6 +193,31 @@ fn a_pre_stop_that_fails_or_takes_too_long_keeps_the_container_and_its_data() {
 }
 
 #[test]
+fn a_kill_does_not_wait_for_the_hooks_of_a_stop() {
+    let world = world(
+        r#"
+    stop_grace_period: 1h
+    pre_stop: [ { command: [ sh, -c, "echo drain >> /log/all; exec sleep 1000" ] } ]"#,
+    );
+    world.stack(&["up", "-d"]).ok();
+    let stop = world
+        .command(&["stop"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("the hook runs", SOON, || match log(&world) {
+        text if text == "drain" => Ok(()),
+        other => Err(other),
+    });
+    world.stack(&["kill"]).ok();
+    let stopped = stop.wait_with_output().unwrap();
+    let said = String::from_utf8(stopped.stderr).unwrap();
+    assert_eq!(stopped.status.code(), Some(1), "{said}");
+    assert!(said.contains("the command was interrupted"), "{said}");
+    world.finish();
+}
+
+#[test]
 fn hooks_of_a_killed_supervisor_are_gone_on_with_and_none_is_run_twice() {
     let world = world(
         r#"

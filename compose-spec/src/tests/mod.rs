@@ -10,6 +10,7 @@ mod model;
 mod output;
 mod random;
 mod readme;
+mod without_effect;
 
 use std::{
     collections::BTreeMap,

@@ -67,7 +67,7 @@ impl Tracker {
             "die" => {
                 told.end = entry
                     .ended_ms
-                    .map_or(End::Between, |at_ms| End::At(Some(at_ms)))
+                    .map_or(End::Between, |at_ms| End::At(Some(at_ms)));
             }
             "pause" => told.paused = true,
             "unpause" => told.paused = false,

@@ -1,6 +1,6 @@
 //! What is run before the containers of a service: `pre_start`.
 
-use super::service::Emission;
+use super::service::{Emission, follow_owners, joins};
 use crate::{
     model::SubjectKind,
     plan::{
@@ -69,7 +69,7 @@ impl<'a> Emission<'_, 'a> {
     ) -> StepId {
         let mut new = design.new;
         let service = new.service.clone();
-        new.joins = self.joins(&service, finals, errors);
+        new.joins = joins(&service, finals, errors);
         let mut needs = self.supplies(&new, draft);
         needs.extend(mounted);
         if let ImageInput::From(image) = new.image {
@@ -85,7 +85,7 @@ impl<'a> Emission<'_, 'a> {
         for earlier in needs {
             draft.needs(step, earlier);
         }
-        self.follow_owners(&service, step, finals, draft);
+        follow_owners(&service, step, finals, draft);
         step
     }
 

@@ -42,7 +42,7 @@ impl<'a> Emission<'_, 'a> {
         let joins = if designs.is_empty() {
             Joins::default()
         } else {
-            self.joins(self.work.service, finals, errors)
+            joins(self.work.service, finals, errors)
         };
         let mut result: Vec<Final<'a>> = Vec::new();
         let mut numbers = Vec::new();
@@ -162,7 +162,7 @@ impl<'a> Emission<'_, 'a> {
         for step in image.into_iter().chain(needs.iter().copied()) {
             draft.needs(create, step);
         }
-        self.follow_owners(self.work.service, create, finals, draft);
+        follow_owners(self.work.service, create, finals, draft);
         let start = starts.then(|| {
             let action = Action::StartContainer {
                 container: ContainerRef::New(create),
@@ -217,73 +217,6 @@ impl<'a> Emission<'_, 'a> {
         (cause, starts)
     }
 
-    /// Whose namespaces new containers join: the first container that each owner will have.
-    pub(super) fn joins(
-        &self,
-        service: &Service,
-        finals: &Finals<'a>,
-        errors: &mut Vec<PlanError>,
-    ) -> Joins {
-        use compose_spec::model::{Namespace, NetworkMode};
-        let mut owner_of = |field: &'static str, owner: &ServiceName| {
-            let first = finals.get(owner).and_then(|containers| containers.first());
-            if first.is_none() {
-                errors.push(PlanError::NamespaceOwnerMissing {
-                    service: service.name.clone(),
-                    field,
-                    owner: owner.clone(),
-                });
-            }
-            first.map(|first| NamespaceOwner::Container(first.container.clone()))
-        };
-        let network = match &service.network {
-            NetworkMode::Service(owner) => owner_of("network_mode", owner),
-            NetworkMode::Container(name) => Some(NamespaceOwner::Named(name.clone())),
-            NetworkMode::Networks(_) | NetworkMode::Host | NetworkMode::None => None,
-        };
-        let mut other = |field, namespace: &Namespace| match namespace {
-            Namespace::Service(owner) => owner_of(field, owner),
-            Namespace::Container(name) => Some(NamespaceOwner::Named(name.clone())),
-            Namespace::Private | Namespace::Shareable | Namespace::Host => None,
-        };
-        let (pid, ipc) = (other("pid", &service.pid), other("ipc", &service.ipc));
-        Joins {
-            network,
-            pid,
-            ipc,
-            mounts: mount_owners(service, |owner| owner_of("volumes_from", owner)),
-        }
-    }
-
-    /// A container is made after the one whose namespace it joins; namespaces of processes exist only while that runs.
-    pub(super) fn follow_owners(
-        &self,
-        service: &Service,
-        create: StepId,
-        finals: &Finals<'a>,
-        draft: &mut Draft,
-    ) {
-        for (field, owner) in namespace_owners(service) {
-            let Some(first) = finals.get(owner).and_then(|containers| containers.first()) else {
-                continue;
-            };
-            let step = if field == "network_mode" {
-                first.create
-            } else {
-                first.start
-            };
-            if let Some(step) = step {
-                draft.needs(create, step);
-            }
-        }
-        for owner in drift::mount_owners(service) {
-            let first = finals.get(owner).and_then(|containers| containers.first());
-            if let Some(step) = first.and_then(|first| first.create) {
-                draft.needs(create, step);
-            }
-        }
-    }
-
     /// Starts wait for dependencies, and so do the stops of containers that are replaced.
     fn wait_for_dependencies(
         &self,
@@ -332,6 +265,67 @@ impl<'a> Emission<'_, 'a> {
                     draft.needs(*start, owner_start);
                 }
             }
+        }
+    }
+}
+
+/// Whose namespaces new containers join: the first container that each owner will have.
+pub(super) fn joins(service: &Service, finals: &Finals<'_>, errors: &mut Vec<PlanError>) -> Joins {
+    use compose_spec::model::{Namespace, NetworkMode};
+    let mut owner_of = |field: &'static str, owner: &ServiceName| {
+        let first = finals.get(owner).and_then(|containers| containers.first());
+        if first.is_none() {
+            errors.push(PlanError::NamespaceOwnerMissing {
+                service: service.name.clone(),
+                field,
+                owner: owner.clone(),
+            });
+        }
+        first.map(|first| NamespaceOwner::Container(first.container.clone()))
+    };
+    let network = match &service.network {
+        NetworkMode::Service(owner) => owner_of("network_mode", owner),
+        NetworkMode::Container(name) => Some(NamespaceOwner::Named(name.clone())),
+        NetworkMode::Networks(_) | NetworkMode::Host | NetworkMode::None => None,
+    };
+    let mut other = |field, namespace: &Namespace| match namespace {
+        Namespace::Service(owner) => owner_of(field, owner),
+        Namespace::Container(name) => Some(NamespaceOwner::Named(name.clone())),
+        Namespace::Private | Namespace::Shareable | Namespace::Host => None,
+    };
+    let (pid, ipc) = (other("pid", &service.pid), other("ipc", &service.ipc));
+    Joins {
+        network,
+        pid,
+        ipc,
+        mounts: mount_owners(service, |owner| owner_of("volumes_from", owner)),
+    }
+}
+
+/// A container is made after the one whose namespace it joins; namespaces of processes exist only while that runs.
+pub(super) fn follow_owners(
+    service: &Service,
+    create: StepId,
+    finals: &Finals<'_>,
+    draft: &mut Draft,
+) {
+    for (field, owner) in namespace_owners(service) {
+        let Some(first) = finals.get(owner).and_then(|containers| containers.first()) else {
+            continue;
+        };
+        let step = if field == "network_mode" {
+            first.create
+        } else {
+            first.start
+        };
+        if let Some(step) = step {
+            draft.needs(create, step);
+        }
+    }
+    for owner in drift::mount_owners(service) {
+        let first = finals.get(owner).and_then(|containers| containers.first());
+        if let Some(step) = first.and_then(|first| first.create) {
+            draft.needs(create, step);
         }
     }
 }

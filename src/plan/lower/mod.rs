@@ -16,6 +16,7 @@ mod objects;
 mod process;
 mod security;
 mod signal;
+mod taken;
 mod tmpfs;
 mod users;
 
@@ -30,10 +31,11 @@ use crate::model::{
     ContainerId, ContainerRecord, Digest, ImageConfig, ImageRecord, Timestamp, VolumeRecord,
 };
 
+pub use devices::{Devices, named_devices};
 pub use error::{LowerError, Refusal};
 pub(super) use health::is_probed;
-pub use mounts::takeable;
 pub use signal::signal_number;
+pub use taken::takeable;
 
 /// Size of /dev/shm without `shm_size`, as in Docker.
 const SHM_BYTES: u64 = 64 << 20;

@@ -65,8 +65,9 @@ pub(super) async fn down(
             .failures
             .iter()
             .any(|failure| failure.error.is_veto());
-        if is_refused {
-            // A hook of the user's said no, and the user is told: the loop must not go on with it.
+        if is_refused && !task.leave.is_cancelled() {
+            // A hook of the user's said no, and the user is told: the loop must not go on with it. One that was killed because the supervisor leaves
+            // said nothing; the next supervisor goes on.
             forget_unfinished_down(root, &task.name)?;
         }
         if absorb(report, &mut outcome) {

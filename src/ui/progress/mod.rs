@@ -193,9 +193,6 @@ impl<'ui> Progress<'ui> {
     }
 
     fn output(&mut self, source: &str, line: &str) {
-        if self.options.quiet_build {
-            return;
-        }
         let ui = self.ui;
         match &self.shown {
             Shown::Json => ui.say(&json::output(source, line)),

@@ -116,6 +116,7 @@ fn quiet_pull_and_quiet_build_leave_out_their_part_only() {
     insta::assert_snapshot!(err, @r"
     network shop_default created 12ms
     warning: cpuset is not available
+    web | + make
     container shop-web-1 port taken
     ");
 }

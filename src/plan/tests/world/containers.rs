@@ -9,7 +9,8 @@ use super::World;
 use crate::{
     model::{ContainerId, ContainerRole, ObservedContainer, PostStart, Timestamp},
     plan::{
-        ContainerRef, ImageInput, NamespaceOwner, NewContainer, StepId, depends::is_reached, lower,
+        ContainerRef, ImageInput, NamespaceOwner, NewContainer, Plan, StepId, depends::is_reached,
+        lower,
     },
 };
 
@@ -95,6 +96,38 @@ impl World {
             network_intact: true,
             post_start: PostStart::Over,
         }
+    }
+
+    /// An init container: made beside what is there, and gone again.
+    pub(super) fn run_init(
+        &mut self,
+        project: &Project,
+        plan: &Plan,
+        (new, replica): (&NewContainer, &ContainerId),
+        made: &BTreeMap<StepId, ContainerId>,
+    ) {
+        let container = self.create(project, new, made);
+        let service = self.container(replica).record.service.clone();
+        let mut entries = project.services[&service].pre_start.iter();
+        let runs_once = entries.all(|entry| !entry.per_replica);
+        let containers = self.observed.containers.iter();
+        let mut replicas = containers.filter(|c| c.record.service == service);
+        assert!(
+            !runs_once || replicas.all(|c| !c.state.is_live()),
+            "init beside a replica"
+        );
+        let id = container.record.id.clone();
+        self.observed.containers.push(container);
+        self.check(plan);
+        self.observed.containers.retain(|c| c.record.id != id);
+    }
+
+    pub(super) fn run_post_start(&mut self, id: &ContainerId) {
+        let container = self.container(id);
+        let state = &container.state;
+        assert!(matches!(state, State::Running { .. }), "hooks in {state:?}");
+        assert_eq!(container.post_start, PostStart::Pending, "hooks twice");
+        container.post_start = PostStart::Over;
     }
 
     /// An init container of the first replica that runs, as a killed supervisor leaves it.

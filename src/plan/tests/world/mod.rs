@@ -10,7 +10,7 @@ use runtime::spec::{ContainerState as State, ExitStatus, Health};
 
 use super::fixture::image;
 use crate::{
-    model::{ContainerId, Observed, ObservedContainer, PostStart, Timestamp},
+    model::{ContainerId, Observed, ObservedContainer, Timestamp},
     plan::{
         Action, ContainerRef, HostFacts, Inputs, Mode, Plan, StepId, Stopped, UpOptions,
         depends::is_reached, display, plan,
@@ -206,35 +206,15 @@ impl World {
                 self.start(project, &id);
             }
             Action::RunInit { new, replica } => {
-                let container = self.create(project, new, made);
                 let replica = find(replica, made);
-                let service = &self.container(&replica).record.service.clone();
-                let of_service = |c: &&ObservedContainer| c.record.service == *service;
-                let hook = project.services[service].pre_start.iter();
-                let runs_once = hook.clone().all(|hook| !hook.per_replica);
-                let mut others = self.observed.containers.iter().filter(of_service);
-                assert!(
-                    !runs_once || others.all(|c| !c.state.is_live()),
-                    "init beside a replica"
-                );
-                let id = container.record.id.clone();
-                self.observed.containers.push(container);
-                self.check(plan);
-                self.observed.containers.retain(|c| c.record.id != id);
+                self.run_init(project, plan, (new, &replica), made);
             }
             Action::AwaitInit { id } => {
                 self.observed.containers.retain(|c| c.record.id != *id);
             }
             Action::PostStart { container } => {
                 let id = find(container, made);
-                let container = self.container(&id);
-                assert!(
-                    matches!(container.state, State::Running { .. }),
-                    "hooks in {:?}",
-                    container.state
-                );
-                assert_eq!(container.post_start, PostStart::Pending, "hooks twice");
-                container.post_start = PostStart::Over;
+                self.run_post_start(&id);
             }
             Action::StopContainer { id, .. } => self.exit(id, 137, true),
             Action::KillContainer { id, .. } => self.exit(id, 137, true),
@@ -359,7 +339,7 @@ impl World {
     }
 
     /// Checks that no name, address or port is had twice.
-    fn check(&self, plan: &Plan) {
+    pub(super) fn check(&self, plan: &Plan) {
         let mut seen = BTreeSet::new();
         let mut once = |what: String| {
             assert!(seen.insert(what.clone()), "{what} twice\n{}", display(plan));

@@ -10,8 +10,9 @@ use std::{
 };
 
 use crate::{
-    FileKind, Files, Request,
+    FileKind, Files, Passes, Request, configuration,
     diagnostic::{Sink, Sources},
+    emit,
     env::{Scope, parse, parse_raw},
     interpolate::{substitute, variables},
     load, plain, yaml,
@@ -50,6 +51,34 @@ pub fn load_project(bytes: &[u8]) {
             for diagnostic in &error.diagnostics {
                 drop(plain(diagnostic, &error.sources));
             }
+        }
+    }
+    show(&request, &files);
+}
+
+/// Shows the project as each flag of `config` does. A model is never larger than its files allow.
+fn show(request: &Request, files: &Memory) {
+    let all = Passes::default();
+    for passes in [
+        Passes {
+            interpolation: false,
+            ..all
+        },
+        Passes {
+            normalization: false,
+            ..all
+        },
+        Passes {
+            path_resolution: false,
+            ..all
+        },
+    ] {
+        match configuration(request, passes, files) {
+            Ok(shown) => {
+                drop(emit::model_yaml(&shown.canonical));
+                drop(crate::variables(&shown.canonical));
+            }
+            Err(error) => assert!(!error.diagnostics.is_empty(), "a refusal has a reason"),
         }
     }
 }

@@ -180,6 +180,7 @@ pub(crate) fn assemble(
     }
     let mut tree = tree?;
     if let Some(mapping) = tree.as_mapping_mut()
+        && context.passes.interpolation
         && mapping.get("services").is_none()
     {
         let span = Span::new(first_source(mapping)?, 0, 0);

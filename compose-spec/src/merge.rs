@@ -174,17 +174,27 @@ fn listed(node: Node) -> Node {
     }
 }
 
+/// Drops all but the last of several `key=value` with one key.
+pub(crate) fn last_pairs(items: Vec<Node>) -> Vec<Node> {
+    let mut kept = Vec::with_capacity(items.len());
+    add_pairs(&mut kept, items);
+    kept
+}
+
 /// Adds `key=value`; of two with one key the later wins, in the place of the earlier.
 fn add_pairs(below: &mut Vec<Node>, above: Vec<Node>) {
     let key = |node: &Node| {
         let text = node.as_text().unwrap_or_default();
         text.split_once('=').map_or(text, |(key, _)| key).to_owned()
     };
+    let mut places: HashMap<String, usize> = below.iter().map(key).zip(0..).collect();
     for item in above {
-        let name = key(&item);
-        match below.iter_mut().find(|known| key(known) == name) {
-            Some(place) => *place = item,
-            None => below.push(item),
+        match places.entry(key(&item)) {
+            MapEntry::Occupied(place) => below[*place.get()] = item,
+            MapEntry::Vacant(place) => {
+                place.insert(below.len());
+                below.push(item);
+            }
         }
     }
 }

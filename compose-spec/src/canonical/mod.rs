@@ -20,6 +20,7 @@ use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
     env::Environment,
     locations::push_index,
+    merge,
     paths::Written,
     schema::{Effect, Field, Kind, List, Pairs, Section, Short, TOP},
     yaml::{Entry, Mapping, Mark, Node, Value},
@@ -115,7 +116,10 @@ impl Reader<'_> {
             Kind::List(list) => self.list(list, node),
             // In a model they are only checked, and stay as written.
             Kind::Pairs(pairs @ (Pairs::Environment | Pairs::Labels)) if self.is_model() => {
-                let written = any(node.clone());
+                let mut written = any(node.clone());
+                if let Value::Sequence(items) = &mut written.value {
+                    *items = merge::last_pairs(std::mem::take(items));
+                }
                 self.pairs(*pairs, node).map(|_| written)
             }
             Kind::Options if self.is_model() => {

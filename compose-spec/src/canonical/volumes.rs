@@ -38,6 +38,13 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
         [source, target, options] => (Some(source), target, options),
         _ => return refuse(reader, "too many colons"),
     };
+    let cleaned;
+    let target = if target.starts_with('/') && !reader.is_open(target) {
+        cleaned = paths::clean(Path::new(target));
+        &*cleaned.to_string_lossy()
+    } else {
+        target
+    };
     let Some(source) = source else {
         return vec![mapping(
             span,
@@ -173,6 +180,16 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         let clean = paths::clean(Path::new(&target));
         clean.to_string_lossy().into_owned()
     };
+    if reader.is_model()
+        && let Some(bind) = node
+            .as_mapping_mut()
+            .and_then(|mount| mount.get_mut("bind"))
+        && let span = bind.span
+        && let Some(bind) = bind.as_mapping_mut()
+        && bind.get("create_host_path").is_none()
+    {
+        bind.set("create_host_path", Node::new(Value::Bool(true), span));
+    }
     let absolute = (kind == "bind").then(|| reader.absolute(&source, source_span));
     if let Some(fields) = node.as_mapping_mut() {
         fields.insert("target", target_span, Node::text(cleaned, target_span));

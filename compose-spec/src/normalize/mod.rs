@@ -44,7 +44,9 @@ pub(crate) fn normalize(
         .get("name")
         .and_then(Node::as_text)
         .is_some_and(|text| !text.is_empty());
-    if passes.normalization || !passes.interpolation || !written || origin.is_named {
+    // A bare model has the name that its files have, and else none.
+    let bare = !passes.normalization && !passes.interpolation;
+    if !bare && (passes.normalization || !written || origin.is_named) {
         top.set("name", Node::text(name.as_str(), span));
     }
     let mut default_wanted = false;
@@ -70,6 +72,9 @@ pub(crate) fn normalize(
             continue;
         };
         for (key, entry) in resources.iter_mut() {
+            if bare && entry.value.is_null() {
+                continue;
+            }
             resource(section, key, &mut entry.value, name, &mut context.sink);
         }
     }
@@ -296,10 +301,8 @@ fn add_dependency(service: &mut Mapping, name: &str, restart: bool, span: Span) 
         return;
     }
     let mut dependency = short::started(span);
-    if let Some(fields) = dependency.as_mapping_mut()
-        && restart
-    {
-        fields.set("restart", Node::new(Value::Bool(true), span));
+    if let Some(fields) = dependency.as_mapping_mut() {
+        fields.set("restart", Node::new(Value::Bool(restart), span));
     }
     all.insert(name, span, dependency);
 }

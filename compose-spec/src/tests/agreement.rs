@@ -214,6 +214,8 @@ fn two_documents_of_a_model_make_one_list_of_pairs() {
     let text = "services: {a: {image: i, labels: {b: 1, a: x}, tmpfs: /t}}\n---\n\
                 services: {a: {labels: [a=y, c], tmpfs: [/u]}}\n";
     let a = model(text)["services"]["a"].clone();
+    let repeated = model("services: {a: {image: i, labels: [a=x, b=1, a=y]}}\n");
+    assert_eq!(repeated["services"]["a"]["labels"], json!(["a=y", "b=1"]));
     assert_eq!(a["labels"], json!(["a=y", "b=1", "c"]));
     assert_eq!(a["tmpfs"], json!(["/t", "/u"]));
 }
@@ -230,6 +232,31 @@ fn the_name_stays_as_written_without_normalization() {
         shown("name: A b\nservices: {}\n", Passes::default())["name"],
         "ab"
     );
+    let interpolation = false;
+    let bare = Passes {
+        interpolation,
+        ..passes
+    };
+    assert_eq!(shown("name: A b\nservices: {}\n", bare)["name"], "A b");
+    let none = shown("services: {}\nvolumes: {v: }\n", bare);
+    assert!(none.get("name").is_none());
+    assert!(none["volumes"]["v"].is_null());
+}
+
+#[test]
+fn short_targets_are_clean_and_long_ones_once_they_are_normalized() {
+    let text = "services: {a: {image: i, volumes: ['v:/b/../c', {type: tmpfs, target: /d/}]}}\nvolumes: {v: }\n";
+    let targets = |passes| {
+        let volumes = shown(text, passes)["services"]["a"]["volumes"].clone();
+        (volumes[0]["target"].clone(), volumes[1]["target"].clone())
+    };
+    assert_eq!(targets(Passes::default()), (json!("/c"), json!("/d")));
+    let normalization = false;
+    let passes = Passes {
+        normalization,
+        ..Passes::default()
+    };
+    assert_eq!(targets(passes), (json!("/c"), json!("/d/")));
 }
 
 #[test]

@@ -21,8 +21,15 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
+/// `PROPTEST_CASES` raises the number of cases.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = asked.cases.max(400);
+    ProptestConfig { cases, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn any_file_is_answered(text in soup(), dotenv in "[A-C=\\$\\{\\}'\" \n#:x-]{0,40}") {

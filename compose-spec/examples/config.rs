@@ -21,7 +21,7 @@ use compose_spec::{FileKind, Files, Passes, Request, configuration, emit, plain}
 struct Disk;
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         std::fs::read(path)
     }
 

@@ -17,8 +17,8 @@ use crate::{
     yaml::{self, Node},
 };
 
-/// Largest Compose file.
-const FILE_BYTES_MAX: usize = 8 << 20;
+/// Largest Compose file, in bytes: 8 MiB. A larger one is refused with `S0106`.
+pub const FILE_BYTES_MAX: usize = 8 << 20;
 /// Most files of one project: includes can multiply.
 const FILES_MAX: usize = 500;
 
@@ -170,7 +170,7 @@ impl<'a> Context<'a> {
         }
         let bytes = match self.stdin {
             Some(bytes) if stdin => Ok(bytes.to_vec()),
-            _ => self.files.read(path),
+            _ => self.files.read(path, FILE_BYTES_MAX),
         };
         let bytes = match bytes {
             Ok(bytes) if bytes.len() <= FILE_BYTES_MAX => bytes,

@@ -108,7 +108,7 @@ pub fn read_yaml(text: &str) {
 struct Memory(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Files for Memory {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         let bytes = self.0.get(path).cloned();
         bytes.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

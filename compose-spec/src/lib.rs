@@ -50,6 +50,7 @@ mod validate;
 mod yaml;
 
 pub use configuration::{Configuration, Passes, Variable, configuration, variables};
+pub use context::FILE_BYTES_MAX;
 pub use diagnostic::{
     Code, Diagnostic, Drawing, Label, Location, Severity, Source, SourceId, Sources, Span, json,
     plain, short,

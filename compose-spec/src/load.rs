@@ -120,6 +120,7 @@ pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read>
     validate::always(&tree, &mut context.sink);
     if passes.consistency && passes.interpolation {
         validate::validate(&tree, &selection, &mut context.sink);
+        normalize::scale_deploys(&mut tree);
     }
     if passes.interpolation {
         normalize::resolve_env_files(&mut tree, &origin.environment, context);

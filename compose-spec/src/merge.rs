@@ -4,7 +4,7 @@
 //! with one key wins, in the place of the earlier), scalars and commands replace, nothing keeps what is below.
 //! `!reset` and `!override` stay in the result, so that they also act on a document further below; [`settle`] removes them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, hash_map::Entry as MapEntry};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
@@ -18,6 +18,12 @@ use crate::{
 pub(crate) fn merge(kind: &'static Kind, base: Node, over: Node, sink: &mut Sink) -> Node {
     if over.mark != Mark::None {
         return over;
+    }
+    if base.mark == Mark::Reset {
+        return Node {
+            mark: Mark::Override,
+            ..over
+        };
     }
     // Nothing as a command asks for that of the image again, and as a variable for none: values of their own.
     let means_null = matches!(kind, Kind::Command | Kind::Pair);
@@ -194,14 +200,22 @@ fn append(mut base: Node, over: Node, add: impl FnOnce(&mut Vec<Node>, Vec<Node>
     }
 }
 
-/// Adds the items that are not there yet.
+/// Adds the items that are not there yet. Of two that look alike, a number and its text in a model, the later counts.
 fn add_new(below: &mut Vec<Node>, above: Vec<Node>) {
     let shown = |node: &Node| match node.as_text() {
         Some(text) => text.to_owned(),
         None => render::plain(node).to_string(),
     };
-    let mut known: HashSet<String> = below.iter().map(shown).collect();
-    below.extend(above.into_iter().filter(|item| known.insert(shown(item))));
+    let mut known: HashMap<String, usize> = below.iter().map(shown).zip(0..).collect();
+    for item in above {
+        match known.entry(shown(&item)) {
+            MapEntry::Occupied(place) => below[*place.get()].value = item.value,
+            MapEntry::Vacant(place) => {
+                place.insert(below.len());
+                below.push(item);
+            }
+        }
+    }
 }
 
 fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
@@ -212,8 +226,8 @@ fn add_items(items: &Items, below: &mut Vec<Node>, above: Vec<Node>) {
         .collect();
     for item in above {
         match places.entry(item_key(items, &item)) {
-            std::collections::hash_map::Entry::Occupied(place) => below[*place.get()] = item,
-            std::collections::hash_map::Entry::Vacant(place) => {
+            MapEntry::Occupied(place) => below[*place.get()] = item,
+            MapEntry::Vacant(place) => {
                 place.insert(below.len());
                 below.push(item);
             }
@@ -281,7 +295,16 @@ fn settle_value(kind: &'static Kind, node: &mut Node, path: &mut String, sink: &
     node.mark = Mark::None;
     if matches!(node.value, Value::Null) && !kind.takes_null() {
         let message = format!("`{path}` must be {}", kind.expects());
-        sink.push(Diagnostic::error(Code::WrongForm, message).at(node.span, "this is nothing"));
+        let help = if path.contains(".depends_on.") {
+            "write `condition: service_started` below it, or list the names: `depends_on: [NAME]`"
+        } else {
+            "give it a value, or leave the key out"
+        };
+        sink.push(
+            Diagnostic::error(Code::WrongForm, message)
+                .at(node.span, "this is nothing")
+                .help(help),
+        );
         return false;
     }
     match kind {

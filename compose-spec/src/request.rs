@@ -17,7 +17,10 @@ use crate::{
 /// Reads files. The crate never touches the disk in another way, so that it can be tested and fuzzed without one.
 pub trait Files {
     /// Returns the bytes of a file.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    ///
+    /// A file with more than `most` bytes is refused, so an implementation need not read more than one byte beyond: then a
+    /// path such as `/dev/zero` costs little.
+    fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
 
     /// Returns what is at a path, following links; `None` when nothing is.
     fn kind(&self, path: &Path) -> Option<FileKind>;

@@ -30,7 +30,7 @@ const CASES_MIN: usize = 120;
 struct Project(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Files for Project {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         let found = self.0.get(path).cloned();
         found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

@@ -77,14 +77,13 @@ impl BuildNetwork {
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
             .map_err(|errno| AttachError::Random(errno.into()))?;
         let mut state = state.lock().await;
-        let network = match &state.network {
-            Some(network) => network.clone(),
-            None => {
-                let network = choose(root)?;
-                fabric.ensure_network(&network).await?;
-                state.network = Some(network.clone());
-                network
-            }
+        let network = if let Some(network) = &state.network {
+            network.clone()
+        } else {
+            let network = choose(root)?;
+            fabric.ensure_network(&network).await?;
+            state.network = Some(network.clone());
+            network
         };
         let taken = state.seats.values().copied().collect();
         let seat = build_seat(&network, &taken, ContainerId::from_bytes(bytes));
@@ -172,14 +171,13 @@ impl Seats {
     /// Lends a namespace to a step. One that was lent to a step with all rights is not lent again: its addresses and routes may be others.
     pub(super) fn lend(self: &Arc<Self>, insecure: bool) -> Result<StepNetwork, StepNetworkError> {
         let free = if insecure { None } else { self.free().pop() };
-        let free = match free {
-            Some(free) => free,
-            None => {
-                let attached = self.handle.block_on(self.network.attach());
-                let (seat, gateway) =
-                    attached.map_err(|error| StepNetworkError(chain(&error).join(": ")))?;
-                Free { seat, gateway }
-            }
+        let free = if let Some(free) = free {
+            free
+        } else {
+            let attached = self.handle.block_on(self.network.attach());
+            let (seat, gateway) =
+                attached.map_err(|error| StepNetworkError(chain(&error).join(": ")))?;
+            Free { seat, gateway }
         };
         let resolv_conf = network::resolv_conf(&free.seat.wanted, &HostResolver::of_host());
         Ok(StepNetwork {

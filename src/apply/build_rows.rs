@@ -5,8 +5,6 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use compose_spec::model::Service;
-
 use super::Job;
 use crate::{
     build::BuildEvent,
@@ -25,10 +23,11 @@ pub(super) struct BuildRows {
 }
 
 impl BuildRows {
-    pub(super) fn new(job: &Job, service: &Service) -> Self {
+    /// `build` names it: the service, with the platform where there are several.
+    pub(super) fn new(job: &Job, build: String) -> Self {
         Self {
             events: job.events.clone(),
-            build: service.name.as_str().to_owned(),
+            build,
             lines: Mutex::default(),
         }
     }

@@ -7,12 +7,14 @@ use runtime::spec::{ContainerSpec, ExitStatus};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, build_network::Seats};
+use super::{Context, Job, build_network::Seats};
 use crate::{
-    build::{RunnerError, StepNetwork, StepNetworkError, StepRunner, Write},
+    build::{RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner, Write},
     container::{SpawnError, Steps, StepsError},
     image::{DownloadError, Downloaded, Registries, download},
     model::chain,
+    observe,
+    plan::lower::named_devices,
 };
 
 /// Runs RUN steps as containers, and fetches what ADD names.
@@ -21,16 +23,21 @@ pub(super) struct StepContainers {
     seats: Arc<Seats>,
     registries: Arc<Registries>,
     handle: Handle,
+    cancel: CancellationToken,
 }
 
 impl StepContainers {
     /// Makes a runner for one build. Certificates and proxies for ADD are those of registries.
-    pub(super) fn new(context: &Context, registries: Arc<Registries>, handle: Handle) -> Self {
+    ///
+    /// Called on a thread of the async runtime.
+    pub(super) fn new(context: &Context, job: &Job, registries: Arc<Registries>) -> Self {
+        let handle = Handle::current();
         Self {
             steps: context.steps.clone(),
             seats: Seats::new(context.build_network.clone(), handle.clone()),
             registries,
             handle,
+            cancel: job.cancel.clone(),
         }
     }
 }
@@ -38,6 +45,16 @@ impl StepContainers {
 impl StepRunner for StepContainers {
     fn network(&self, insecure: bool) -> Result<StepNetwork, StepNetworkError> {
         self.seats.lend(insecure)
+    }
+
+    fn device(&self, name: &str) -> Result<StepDevice, String> {
+        let found = named_devices(&observe::host_facts().cdi, [name])?;
+        Ok(StepDevice {
+            nodes: found.nodes,
+            mounts: found.mounts,
+            env: found.env,
+            groups: found.groups,
+        })
     }
 
     fn run(
@@ -64,6 +81,10 @@ impl StepRunner for StepContainers {
         write: Write<'_>,
     ) -> Result<Downloaded, DownloadError> {
         let fetched = download(&self.registries, address, authorization, write);
-        self.handle.block_on(fetched)
+        let waited = self.cancel.run_until_cancelled(fetched);
+        let interrupted = || DownloadError::Write(std::io::ErrorKind::Interrupted.into());
+        self.handle
+            .block_on(waited)
+            .unwrap_or_else(|| Err(interrupted()))
     }
 }

@@ -10,19 +10,21 @@ use rustix::{
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
-    hooks, places,
+    hooks, mounts, places,
     queue::Done,
     remove::monitor_left,
-    storage,
+    storage, users,
 };
 use crate::{
     container::{self, Start, read_record},
-    model::{ContainerId, ContainerRecord, ContainerRole, ImageRecord, NetworkRecord, Subject},
+    model::{
+        ContainerId, ContainerRecord, ContainerRole, HostFacts, ImageRecord, NetworkRecord, Subject,
+    },
     network::HeldSocket,
     observe,
     plan::{
         ContainerRef, ImageInput, NewContainer,
-        lower::{LowerInput, lower},
+        lower::{LowerInput, lower as plan_lower},
     },
     store,
 };
@@ -41,23 +43,32 @@ pub(super) async fn create(
     let id = ContainerId::from_bytes(random_bytes());
     let joined = places::join(context, new, resolve)?;
     let places = places::places(context, job, new, &id, joined);
+    let mut host = observe::host_facts();
     // Boxed: a whole description would be part of every future around this one.
-    let mut lowered = Box::new(
-        lower(&LowerInput {
+    let lower = |host: &HostFacts| {
+        let input = LowerInput {
             project: job.project(),
             new,
             id: &id,
             image: &image,
             mounted: &mounted,
             places: &places,
-            host: &observe::host_facts(),
+            host,
             now: super::now(),
-        })
-        .map_err(|sources| ApplyError::Lower {
-            service: new.service.name.clone(),
-            sources,
-        })?,
-    );
+        };
+        plan_lower(&input)
+            .map(Box::new)
+            .map_err(|sources| ApplyError::Lower {
+                service: new.service.name.clone(),
+                sources,
+            })
+    };
+    let mut lowered = lower(&host)?;
+    if let Some(users) = &lowered.record.spec.users
+        && users::settle(context, &job.project().name, users, &mut host)?
+    {
+        lowered = lower(&host)?;
+    }
     for warning in &lowered.warnings {
         job.warn(format!("{}: {warning}", subject.name)).await;
     }
@@ -107,6 +118,11 @@ pub(super) async fn start(
         store::write_json(&directory.join("record.json"), &record).map_err(ApplyError::Store)?;
     }
     hooks::begin(context, &record)?;
+    // Until it is live: what it has is then not unmounted.
+    let _held = storage::hold_volumes(context, &record.name).await?;
+    for volume in &record.volumes {
+        mounts::ensure(context, volume).await?;
+    }
     let networks = networks_of(context, &record)?;
     for network in &networks {
         context.fabric.ensure_network(network).await.map_err(wire)?;

@@ -56,6 +56,8 @@ pub struct Job {
     pub attach_one_offs: bool,
     /// Memory limit of RUN steps in bytes; `None` = none.
     pub build_memory_bytes: Option<u64>,
+    /// Images are built for every platform of their section, not only for the one that runs here.
+    pub all_platforms: bool,
     /// How whoever asked for it reaches registries; `None` for what the supervisor does on its own.
     pub access: Option<Arc<RegistryAccess>>,
 }
@@ -73,6 +75,7 @@ impl Job {
             cancel: cancel.clone(),
             attach_one_offs: false,
             build_memory_bytes: None,
+            all_platforms: false,
             access: None,
         }
     }

@@ -8,7 +8,7 @@ use super::VolumeChangeError;
 use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
-    image::{ImageError, PullError, SettingsError},
+    image::{ImageError, PullError, ResolveError, SettingsError},
     model::{Subject, chain},
     network::NetworkError,
     plan::lower::LowerError,
@@ -63,6 +63,17 @@ pub enum ApplyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The ranges of user ids could not be read or written.
+    #[error("give the project users of its own (`x-stack.userns`)")]
+    Users(#[source] StoreError),
+    /// All ranges of user ids are given away.
+    #[error(
+        "no users are left for `x-stack.userns: auto`: {ranges} projects have all; widen the range of `stack` in /etc/subuid and /etc/subgid"
+    )]
+    NoUsers {
+        /// How many ranges there are.
+        ranges: u32,
+    },
     /// A network could not be made or removed.
     #[error("network `{name}`")]
     Network {
@@ -71,6 +82,15 @@ pub enum ApplyError {
         /// What happened.
         #[source]
         source: NetworkError,
+    },
+    /// The server of a volume has no address.
+    #[error("find the server of volume `{name}`")]
+    VolumeServer {
+        /// The volume.
+        name: String,
+        /// What happened.
+        #[source]
+        source: ResolveError,
     },
     /// A volume could not be made, filled or removed.
     #[error("volume `{name}`")]

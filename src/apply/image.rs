@@ -1,30 +1,19 @@
-//! Images: pull, build, remove.
+//! Images: pull, remove.
 
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use compose_spec::model::{ImageSource, Project, Service};
-use indexmap::IndexMap;
-use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
-use super::{
-    ApplyError, Context, Job, build_rows::BuildRows, builder::StepContainers, queue::Done,
-};
+use super::{ApplyError, Context, Job, queue::Done};
 use crate::{
-    build::{
-        self, BuildError, BuildHost, BuildInput, LayersError, NamedContext, StoreLayers,
-        Surroundings, UnpackedContext,
-    },
-    container,
-    image::{
-        self, ImageStore, Kept, LayerPhase, PullEvent, PullProgress, Registries, SettingsError,
-    },
+    build, container,
+    image::{self, Kept, LayerPhase, PullEvent, PullProgress, Registries, SettingsError},
     model::{ImageId, Subject, SubjectKind},
-    plan::image_reference,
     protocol::{Event, Progress, StepState},
     store::Root,
 };
@@ -73,154 +62,6 @@ pub(super) async fn pull(
         name: Some(record.id.as_str().to_owned()),
         container: None,
     })
-}
-
-/// Builds a service's image.
-pub(super) async fn build(
-    context: &Context,
-    job: &Job,
-    subject: &Subject,
-    service: &Service,
-    tag: &str,
-) -> Result<Done, ApplyError> {
-    let failed = |source| ApplyError::Build {
-        service: service.name.clone(),
-        source: Box::new(source),
-    };
-    job.working(subject, "building").await;
-    let mut input = input(job.project.as_deref(), service, tag).map_err(failed)?;
-    input.memory_bytes = job.build_memory_bytes;
-    for text in std::mem::take(&mut input.notes) {
-        let text = format!("service `{}`: {text}", service.name);
-        if job.events.send(Event::Warning { text }).await.is_err() {
-            tracing::debug!("nobody watches");
-        }
-    }
-    let registries = registries(&context.root, job).map_err(ApplyError::Registries)?;
-    let registries = Arc::new(registries);
-    let (context, rows) = (context.clone(), BuildRows::new(job, service));
-    let warnings = job.events.clone();
-    let cancel = job.cancel.clone();
-    let handle = Handle::current();
-    let built = spawn_blocking(move || {
-        let pull = |reference: &str, platform: &str| {
-            let platform = Some(platform);
-            let tell = |event| {
-                if let PullEvent::Warning(text) = event {
-                    drop(warnings.try_send(Event::Warning { text }));
-                }
-            };
-            let pulled = image::pull(&context.images, reference, platform, &registries, &tell);
-            handle
-                .block_on(cancel.run_until_cancelled(pulled))
-                .ok_or_else(|| LayersError::new("cancelled"))?
-                .map_err(LayersError::new)
-        };
-        let layers = StoreLayers::open(&context.images, &pull).map_err(ApplyError::Image)?;
-        let _unpacked = match prepare(&context, &mut input) {
-            Ok(unpacked) => unpacked,
-            Err(error) => return Ok(Err(error)),
-        };
-        let runner = StepContainers::new(&context, Arc::clone(&registries), handle.clone());
-        let told = |event| rows.tell(event);
-        let host = BuildHost {
-            layers: &layers,
-            root: &context.root,
-            runner: &runner,
-            engine: &context.engine,
-            cancel: &cancel,
-            progress: &told,
-        };
-        let built = build::build(&input, host);
-        drop(layers);
-        // A cache that cannot be pruned is no reason to fail a build that worked.
-        if let Err(error) = build::prune_sometimes(&context.images, &context.root) {
-            tracing::warn!(%error, "the build cache was not pruned");
-        }
-        Ok(built)
-    })
-    .await
-    .expect("a build does not panic");
-    let record = built?.map_err(failed)?;
-    Ok(Done {
-        text: Some("built".to_owned()),
-        name: Some(record.id.as_str().to_owned()),
-        container: None,
-    })
-}
-
-/// Lowers a service's section; `tag` is empty for an image without a name.
-fn input(
-    project: Option<&Project>,
-    service: &Service,
-    tag: &str,
-) -> Result<BuildInput, BuildError> {
-    let ImageSource::Build { build, .. } = &service.image else {
-        unreachable!("a build step is planned for a service with a build section");
-    };
-    let none = IndexMap::new();
-    BuildInput::from_compose(
-        build,
-        &Surroundings {
-            tag: Some(tag).filter(|tag| !tag.is_empty()),
-            platform: service.platform.as_deref(),
-            secrets: project.map_or(&none, |project| &project.secrets),
-            service_image: &|name| {
-                let project = project?;
-                let service = project.services.get(name)?;
-                Some(image_reference(&project.name, service)).filter(|name| !name.is_empty())
-            },
-        },
-    )
-}
-
-/// Brings what a build reads into the form that the builder takes; the result must outlive the build.
-fn prepare(
-    context: &Context,
-    input: &mut BuildInput,
-) -> Result<Option<UnpackedContext>, BuildError> {
-    load_layouts(&context.images, input)?;
-    input.unpack_context(&context.root)
-}
-
-/// Loads the layout directories that a build names, and puts images of the store in their place.
-fn load_layouts(store: &ImageStore, input: &mut BuildInput) -> Result<(), BuildError> {
-    for context in input.additional_contexts.values_mut() {
-        if let NamedContext::Layout { path, reference } = context {
-            let loaded = image::load_one(store, path, reference.as_deref());
-            let id = loaded.map_err(|source| BuildError::Layout {
-                path: path.display().to_string(),
-                source: LayersError::new(source),
-            })?;
-            *context = NamedContext::Built(id);
-        }
-    }
-    Ok(())
-}
-
-/// Checks the Dockerfile of a service without building it, and returns the findings with their lines. Nothing is fetched.
-pub async fn check(
-    context: &Context,
-    project: &Project,
-    service: &Service,
-) -> Result<Vec<String>, ApplyError> {
-    let failed = |source| ApplyError::Build {
-        service: service.name.clone(),
-        source: Box::new(source),
-    };
-    let mut input = input(Some(project), service, "").map_err(failed)?;
-    let (images, root) = (context.images.clone(), context.root.clone());
-    let findings = spawn_blocking(move || {
-        let pull = |_: &str, _: &str| Err(LayersError::new("checks fetch nothing"));
-        let layers = StoreLayers::open(&images, &pull).map_err(ApplyError::Image)?;
-        Ok(input
-            .unpack_context(&root)
-            .and_then(|_unpacked| build::check(&input, &layers)))
-    })
-    .await
-    .expect("a check does not panic");
-    let findings = findings?.map_err(failed)?;
-    Ok(findings.iter().map(ToString::to_string).collect())
 }
 
 /// Returns a reference with the digest that its registry has for it now.

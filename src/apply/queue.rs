@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error};
 
 use super::{
-    ApplyError, Context, Failure, Job, container, hooks, image, init, remove, storage, wait,
+    ApplyError, Context, Failure, Job, build, container, hooks, image, init, remove, storage, wait,
 };
 use crate::{
     model::{ContainerId, Subject},
@@ -226,7 +226,7 @@ async fn act(
             .await
         }
         Action::BuildImage { service, tag } => {
-            image::build(context, job, subject, service, tag).await
+            build::build(context, job, subject, service, tag).await
         }
         Action::RemoveImage { reference } => image::remove(context, reference).await,
         Action::EnsureNetwork(record) => storage::ensure_network(context, record).await,

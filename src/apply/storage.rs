@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ApplyError, Context, queue::Done, volumes};
+use super::{ApplyError, Context, mounts, queue::Done, volumes};
 use crate::{
     model::{ImageRecord, NetworkRecord, VolumeRecord},
     plan::lower::{Lowered, VolumeUse},
@@ -67,6 +67,7 @@ pub(super) async fn prepare(
             image.layers.clone(),
             used.name.clone(),
         );
+        mounts::ensure(context, &name).await?;
         blocking(move || fill(&root, &used, &layers))
             .await
             .map_err(|source| ApplyError::Volume { name, source })?;

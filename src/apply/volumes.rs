@@ -43,6 +43,14 @@ pub enum VolumeChangeError {
         /// The volume.
         name: String,
     },
+    /// Its project is wanted, and would make another one of this name.
+    #[error("volume `{name}` belongs to project `{project}`, which is up")]
+    Wanted {
+        /// The volume.
+        name: String,
+        /// The project.
+        project: ProjectName,
+    },
     /// There is another one of that name.
     #[error("volume `{name}` exists already with another driver or other options")]
     Differs {
@@ -63,6 +71,9 @@ impl VolumeChangeError {
             Self::Protected { name } => vec![format!(
                 "`stack volume unprotect {name}` allows its removal"
             )],
+            Self::Wanted { project, .. } => {
+                vec![format!("`stack -p {project} down` leaves the volume")]
+            }
             Self::InUse { .. } => {
                 vec!["`stack down` or `stack rm` removes the containers".to_owned()]
             }
@@ -101,6 +112,7 @@ pub fn change_volumes(
                 driver,
                 driver_opts: options,
                 labels,
+                extensions: indexmap::IndexMap::new(),
             };
             volume.name = name.unwrap_or_else(|| {
                 volume
@@ -132,9 +144,18 @@ pub fn change_volumes(
         VolumeRequest::Rename { from, to } => each([to], |to| {
             let _frozen = volume::freeze_uses(root)?;
             refuse_used(root, &from)?;
+            if let Some(project) = known(root, &from)?.project
+                && wanted.contains(&project)
+            {
+                let name = from.clone();
+                return Err(VolumeChangeError::Wanted { name, project });
+            }
             volume::rename(root, &from, to)?;
             Ok(true)
         }),
+        VolumeRequest::Backup { .. }
+        | VolumeRequest::Copy { .. }
+        | VolumeRequest::Restore { .. } => unreachable!("they are carried out by `backup`"),
         VolumeRequest::Protect { names, protected } => each(names, |name| {
             volume::set_protected(root, name, protected)?;
             Ok(true)
@@ -236,13 +257,22 @@ fn measure(root: &Root, name: &str) -> Result<u64, VolumeError> {
         })
 }
 
-fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {
-    let records = container::read_all(root).map_err(|source| VolumeChangeError::Users {
-        name: name.to_owned(),
+/// Returns the containers that have one of the volumes, running or not.
+pub(super) fn users(
+    root: &Root,
+    names: &[String],
+) -> Result<Vec<ContainerRecord>, VolumeChangeError> {
+    let mut records = container::read_all(root).map_err(|source| VolumeChangeError::Users {
+        name: names.join(", "),
         source,
     })?;
-    let users = records.iter().filter(|container| uses(container, name));
-    let users: Vec<String> = users.map(|container| container.name.clone()).collect();
+    records.retain(|container| names.iter().any(|name| uses(container, name)));
+    Ok(records)
+}
+
+fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {
+    let users = users(root, &[name.to_owned()])?;
+    let users: Vec<String> = users.into_iter().map(|container| container.name).collect();
     if users.is_empty() {
         return Ok(());
     }
@@ -252,7 +282,7 @@ fn refuse_used(root: &Root, name: &str) -> Result<(), VolumeChangeError> {
     })
 }
 
-fn known(root: &Root, name: &str) -> Result<VolumeRecord, VolumeError> {
+pub(super) fn known(root: &Root, name: &str) -> Result<VolumeRecord, VolumeError> {
     volume::find(root, name)?.ok_or_else(|| VolumeError::Missing {
         name: name.to_owned(),
     })

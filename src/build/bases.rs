@@ -51,6 +51,7 @@ impl Planner<'_> {
             NamedContext::Image(reference) => self.image(reference, platform).map(Base::Image),
             NamedContext::Built(reference) => self.built(reference, platform).map(Base::Image),
             NamedContext::Layout { path, .. } => Err(not_loaded(path)),
+            NamedContext::Address(address) => Err(not_loaded(address.as_ref())),
             NamedContext::Directory(path) => Self::named_directory(path).map(Base::Directory),
         }
     }
@@ -140,6 +141,7 @@ impl Planner<'_> {
                 self.built(reference, platform).map(Origin::Image)
             }
             Some(NamedContext::Layout { path, .. }) => Err(not_loaded(path)),
+            Some(NamedContext::Address(address)) => Err(not_loaded(address.as_ref())),
             None => self.image(from, platform).map(Origin::Image),
         }
     }
@@ -200,10 +202,10 @@ impl Planner<'_> {
     }
 }
 
-/// Layouts are loaded by the caller, who replaces them with images of the store.
+/// Layouts and addresses are fetched by the caller, who puts images of the store and directories in their place.
 fn not_loaded(path: &Path) -> StepFailure {
     StepFailure::Unsupported(format!(
-        "the layout `{}`, which was not loaded,",
+        "the context `{}`, which was not fetched,",
         path.display()
     ))
 }

@@ -40,6 +40,9 @@ pub(crate) struct StepRecord {
     pub(crate) created: Timestamp,
     /// The instruction, for people who look.
     pub(crate) step: String,
+    /// Every key of the step, this record's own too; empty in records of older versions.
+    #[serde(default)]
+    pub(crate) keys: Vec<Digest>,
 }
 
 const VERSION: u32 = 1;
@@ -86,6 +89,11 @@ impl Key {
         }
     }
 
+    /// Returns what names the record.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// Returns its parts by name, as digests: `env A` for each variable, otherwise one for each field.
     pub(crate) fn parts(&self) -> BTreeMap<String, String> {
         let digest = |text: &str| {
@@ -115,6 +123,8 @@ pub(crate) struct Hit {
     pub(crate) layer: Option<Layer>,
     /// When it was made.
     pub(crate) created: Timestamp,
+    /// Every key of the step.
+    pub(crate) keys: Vec<Digest>,
 }
 
 /// The cache of one state root.
@@ -175,7 +185,7 @@ impl Cache {
 
     /// Looks a step up; a record whose layer is gone is none.
     pub(crate) fn find(&self, key: &Key, layers: &dyn Layers) -> Result<Option<Hit>, CacheError> {
-        let path = self.path(key);
+        let path = self.path(key.digest());
         let record: StepRecord = match read_json(&path) {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(None),
@@ -197,21 +207,30 @@ impl Cache {
         };
         // The time of last use is that of the file: no record has to be rewritten for it.
         context::touch(&path);
+        let keys = match record.keys {
+            none if none.is_empty() => vec![key.digest().clone()],
+            keys => keys,
+        };
         Ok(Some(Hit {
             layer,
             created: record.created,
+            keys,
         }))
     }
 
-    /// Remembers what a step made.
-    pub(crate) fn save(&self, key: &Key, hit: &Hit, step: &str) -> Result<(), StoreError> {
+    /// Remembers what a step made, under all of its keys.
+    pub(crate) fn save(&self, hit: &Hit, step: &str) -> Result<(), StoreError> {
         let record = StepRecord {
             version: VERSION,
             layer: hit.layer.as_ref().map(|layer| layer.diff_id.clone()),
             created: hit.created,
             step: step.to_owned(),
+            keys: hit.keys.clone(),
         };
-        write_json(&self.path(key), &record)
+        for key in &hit.keys {
+            write_json(&self.path(key), &record)?;
+        }
+        Ok(())
     }
 
     /// Takes the records that could not be read.
@@ -222,8 +241,8 @@ impl Cache {
             .unwrap_or_default()
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
-        self.steps.join(format!("{}.json", key.digest.hex()))
+    fn path(&self, key: &Digest) -> PathBuf {
+        self.steps.join(format!("{}.json", key.hex()))
     }
 }
 

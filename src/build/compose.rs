@@ -7,13 +7,18 @@ use indexmap::IndexMap;
 use runtime::spec::Rlimit;
 
 use super::{
+    cache_entry::caches,
     error::BuildError,
+    fetch::is_address,
     input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret},
     solve::host_platform,
 };
+use crate::image::Platform;
 
 /// What a section refers to and does not hold.
 pub struct Surroundings<'a> {
+    /// The project's directory: what paths are relative to.
+    pub directory: &'a Path,
     /// Name of the image; `None` = it gets none.
     pub tag: Option<&'a str>,
     /// `platform:` of the service.
@@ -39,14 +44,10 @@ impl BuildInput {
     ///
     /// Values that name what is not there or cannot be done, each with its key.
     pub fn from_compose(build: &Build, around: &Surroundings<'_>) -> Result<Self, BuildError> {
-        if is_address(&build.context) {
-            return Err(refused(
-                "context",
-                &build.context,
-                "clone or fetch it, and name the directory",
-            ));
-        }
         let mut input = Self::new(&build.context);
+        if is_address(&build.context) {
+            input.remote = Some(build.context.clone());
+        }
         if let Some(path) = &build.dockerfile {
             input.dockerfile = DockerfileSource::Path(path.into());
         }
@@ -85,7 +86,7 @@ impl BuildInput {
         for (name, limit) in &build.ulimits {
             input.rlimits.push(rlimit(name, *limit)?);
         }
-        input.platform = platform(build, around, &mut input.notes)?;
+        platforms(build, around, &mut input)?;
         entitlements(build, &mut input)?;
         secrets(build, around, &mut input)?;
         for agent in &build.ssh {
@@ -98,21 +99,18 @@ impl BuildInput {
                 )),
             }
         }
+        caches(build, around.directory, &mut input)?;
         without_effect(build, &mut input.notes);
         Ok(input)
     }
 }
 
-fn refused(key: &str, value: &str, hint: &'static str) -> BuildError {
+pub(super) fn refused(key: &str, value: &str, hint: &'static str) -> BuildError {
     BuildError::Key {
         key: key.to_owned(),
         value: value.to_owned(),
         hint,
     }
-}
-
-fn is_address(text: &str) -> bool {
-    text.contains("://") || text.starts_with("git@")
 }
 
 fn named_context(
@@ -142,48 +140,53 @@ fn named_context(
                 reference,
             })
         }
-        _ if is_address(value) => Err(refused(
-            key,
-            value,
-            "clone or fetch it, and name the directory",
-        )),
+        _ if is_address(value) => Ok(NamedContext::Address(value.to_owned())),
         _ => Ok(NamedContext::Directory(
             Path::new(&build.context).join(value),
         )),
     }
 }
 
-/// Chooses the one platform that is built: the service's, the only one, or the host's among several.
-fn platform(
+/// Chooses the platform of the image that runs here: the service's, the host's when it is among several, else the first. The others are
+/// made along with it.
+fn platforms(
     build: &Build,
     around: &Surroundings<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Option<String>, BuildError> {
+    input: &mut BuildInput,
+) -> Result<(), BuildError> {
     let listed = &build.platforms;
-    let chosen = match (around.platform, &listed[..]) {
-        (Some(platform), _) => Some(platform.to_owned()),
-        (None, []) => None,
-        (None, [only]) => Some(only.clone()),
-        (None, several) if several.iter().any(|one| one == host_platform()) => {
-            Some(host_platform().to_owned())
-        }
-        (None, several) => {
-            let hint = "one platform at a time is built: set `platform` of the service, or DOCKER_DEFAULT_PLATFORM";
-            return Err(refused("platforms", &several.join(", "), hint));
-        }
+    let host = || {
+        let offered = |text: &&String| is_same_platform(text, host_platform());
+        listed.iter().find(offered).or_else(|| listed.first())
     };
-    let others: Vec<&str> = listed
-        .iter()
-        .filter(|one| chosen.as_deref() != Some(one.as_str()))
-        .map(String::as_str)
-        .collect();
-    if let (Some(chosen), false) = (&chosen, others.is_empty()) {
-        notes.push(format!(
-            "`build.platforms`: the image is built for {chosen} only, not for {}",
-            others.join(", ")
+    let chosen = match around.platform {
+        Some(platform) => Some(platform.to_owned()),
+        None => host().cloned(),
+    };
+    let is_chosen = |one: &String| {
+        let chosen = chosen.as_deref();
+        chosen.is_some_and(|chosen| is_same_platform(one, chosen))
+    };
+    if let (Some(chosen), false) = (&chosen, listed.is_empty() || listed.iter().any(is_chosen)) {
+        let hint = "the platform of the service must be among them";
+        return Err(refused(
+            "platforms",
+            &format!("{} without {chosen}", listed.join(", ")),
+            hint,
         ));
     }
-    Ok(chosen)
+    let others = listed.iter().filter(|one| !is_chosen(one));
+    input.other_platforms = others.cloned().collect();
+    input.platform = chosen;
+    Ok(())
+}
+
+/// Whether two texts mean one platform (`linux/arm64/v8` is `linux/arm64`).
+fn is_same_platform(one: &str, other: &str) -> bool {
+    match (one.parse::<Platform>(), other.parse::<Platform>()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
 }
 
 fn entitlements(build: &Build, input: &mut BuildInput) -> Result<(), BuildError> {
@@ -191,8 +194,13 @@ fn entitlements(build: &Build, input: &mut BuildInput) -> Result<(), BuildError>
         match entitlement.as_str() {
             "security.insecure" => input.allow_insecure = true,
             "network.host" => input.allow_host_network = true,
+            "device" => input.allow_devices.all = true,
+            other if other.starts_with("device=") => {
+                let name = other.trim_start_matches("device=").to_owned();
+                input.allow_devices.names.insert(name);
+            }
             other => {
-                let hint = "security.insecure and network.host are known";
+                let hint = "security.insecure, network.host and device are known";
                 return Err(refused("entitlements", other, hint));
             }
         }
@@ -232,12 +240,6 @@ fn secrets(
 /// Says which keys change nothing.
 fn without_effect(build: &Build, notes: &mut Vec<String>) {
     let mut note = |key: &str, why: &str| notes.push(format!("`build.{key}` has no effect: {why}"));
-    if !build.cache_from.is_empty() {
-        note("cache_from", "only the cache of this machine is used");
-    }
-    if !build.cache_to.is_empty() {
-        note("cache_to", "the cache stays on this machine");
-    }
     if matches!(build.provenance, Attestation::On(_)) {
         note("provenance", "no attestations are made");
     }

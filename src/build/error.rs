@@ -47,6 +47,24 @@ pub enum BuildError {
         #[source]
         source: UnpackError,
     },
+    /// A context that is a repository could not be had.
+    #[error("fetch the context `{address}`")]
+    Repository {
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: GitError,
+    },
+    /// A context could not be fetched.
+    #[error("fetch the context `{address}`")]
+    Download {
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: DownloadError,
+    },
     /// A layout directory could not be loaded.
     #[error("load the context `{path}`")]
     Layout {
@@ -97,6 +115,15 @@ pub enum BuildError {
     /// The finished image could not be stored.
     #[error("store the image")]
     Commit(#[source] LayersError),
+    /// The cache could not be sent to where it shall go; the image is there.
+    #[error("the image is built, but its cache was not written to `{name}`")]
+    CacheTo {
+        /// Where.
+        name: String,
+        /// Why.
+        #[source]
+        source: LayersError,
+    },
     /// State of the builder could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -232,6 +259,9 @@ pub enum StepFailure {
         "the step asks for `{0}`, which is not allowed: allow it with `--allow {0}`, or `entitlements: [{0}]` in the Compose file"
     )]
     NotAllowed(&'static str),
+    /// A required device cannot be had.
+    #[error("{0}")]
+    Device(String),
     /// The step would run programs of another architecture.
     #[error(transparent)]
     Emulation(#[from] EmulationError),
@@ -240,6 +270,11 @@ pub enum StepFailure {
         "ssh agent `{0}` is required but was not given: start an agent and build with `--ssh {0}`"
     )]
     NoAgent(String),
+    /// A key in place of an agent. Keys may have passphrases, and what signs with them should not be a supervisor that lives on.
+    #[error(
+        "`{0}` is a key, not the socket of an agent: add it to one (`eval $(ssh-agent); ssh-add {0}`) and build with `--ssh default`"
+    )]
+    KeyFile(String),
     /// An agent cannot be used.
     #[error("use the ssh agent at `{path}`")]
     Agent {

@@ -64,6 +64,15 @@ struct Step {
     parts: BTreeMap<String, String>,
 }
 
+/// Names the context, always alike: a fetched one lies elsewhere every time.
+fn place(input: &BuildInput) -> String {
+    match &input.remote {
+        Some(address) => address.clone(),
+        None if input.is_fetched(&input.context) => "an archive".to_owned(),
+        None => input.context.display().to_string(),
+    }
+}
+
 impl History {
     pub(crate) fn open(root: &Root, input: &BuildInput) -> Self {
         let dockerfile = match &input.dockerfile {
@@ -73,7 +82,7 @@ impl History {
         };
         let name = format!(
             "{}\n{dockerfile}\n{}",
-            input.context.display(),
+            place(input),
             input.target.as_deref().unwrap_or_default()
         );
         let directory = root.state().join("build").join("last");

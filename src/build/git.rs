@@ -2,16 +2,34 @@
 //!
 //! The repository is fetched by the host's own `git`, the one program beside our own that a build starts, and only where a Dockerfile or
 //! a context names a repository. It sees none of the host's configuration, asks nobody for passwords, and may speak http, https, ssh and
-//! git only: `ext::` and `file://` would run programs or read files of the host.
+//! git only: `ext::` and `file://` would run programs or read files of the host. It runs no hook and no filter: those would come from
+//! configuration or templates, and there are none; commands in `.gitmodules` git itself refuses.
+//!
+//! Why not a client of our own: fetching by HTTP alone would be some 800 lines of protocol, packs and deltas, but repositories of companies
+//! come by ssh, with submodules, and by a commit's short name, so the program would be needed all the same; and git's own reading of hostile
+//! packs has had twenty years of attention. Where it is missing the error says so, and nothing else of a build needs it.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read},
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::Signal,
+};
+use tokio_util::sync::CancellationToken;
 
 /// Schemes that git may use.
 const PROTOCOLS: &str = "http:https:ssh:git";
+/// How often it is looked whether the build still matters while git says nothing.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
+/// Bytes of its output, and of its complaints, that are kept.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Lines of git's complaint that an error repeats.
 const LINES_MAX: usize = 5;
 
@@ -52,6 +70,8 @@ pub enum GitError {
     NoGit,
     #[error("run git: {0}")]
     Run(String),
+    #[error("cancelled")]
+    Cancelled,
     #[error("git {step} of `{remote}`: {complaint}")]
     Failed {
         step: String,
@@ -86,6 +106,8 @@ pub(crate) struct GitOptions {
     pub(crate) ssh_agent: Option<PathBuf>,
     /// Proxy variables.
     pub(crate) proxies: Vec<(String, String)>,
+    /// Cancelled when the build does not matter any more: git is killed then.
+    pub(crate) cancel: CancellationToken,
 }
 
 impl GitSource {
@@ -312,17 +334,27 @@ struct Git<'a> {
 impl Git<'_> {
     /// Runs it and returns what it wrote, trimmed.
     fn run(&self, step: &str, arguments: &[&str]) -> Result<String, GitError> {
-        let output = self.command(arguments).output().map_err(|error| {
+        let mut child = self.command(arguments).spawn().map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 GitError::NoGit
             } else {
                 GitError::Run(error.to_string())
             }
         })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        let read = self.read(&mut child);
+        if !matches!(read, Ok(Some(_))) {
+            // What it started, ssh for example, ends with it.
+            let group = rustix::process::Pid::from_child(&child);
+            let killed = rustix::process::kill_process_group(group, Signal::KILL);
+            tracing::debug!(?killed, "git is ended");
         }
-        let complaint = String::from_utf8_lossy(&output.stderr);
+        let run = |error: io::Error| GitError::Run(error.to_string());
+        let status = child.wait().map_err(run)?;
+        let [output, complaint] = read.map_err(run)?.ok_or(GitError::Cancelled)?;
+        if status.success() {
+            return Ok(String::from_utf8_lossy(&output).trim().to_owned());
+        }
+        let complaint = String::from_utf8_lossy(&complaint);
         let lines: Vec<&str> = complaint.lines().filter(|line| !line.is_empty()).collect();
         let last = lines.len().saturating_sub(LINES_MAX);
         Err(GitError::Failed {
@@ -330,6 +362,37 @@ impl Git<'_> {
             remote: self.source.remote.clone(),
             complaint: lines[last..].join("; "),
         })
+    }
+
+    /// Reads standard output and error to their ends, at most [`OUTPUT_BYTES_MAX`] of each; `None` = cancelled meanwhile.
+    fn read(&self, child: &mut Child) -> io::Result<Option<[Vec<u8>; 2]>> {
+        let streams = child.stdout.take().map(OwnedFd::from);
+        let streams = [streams, child.stderr.take().map(OwnedFd::from)];
+        let mut open = streams.map(|stream| stream.map(File::from));
+        let mut texts = [Vec::new(), Vec::new()];
+        let interval = Timespec::try_from(CANCEL_INTERVAL).map_err(io::Error::other)?;
+        while open.iter().any(Option::is_some) {
+            if self.options.cancel.is_cancelled() {
+                return Ok(None);
+            }
+            for (stream, text) in open.iter_mut().zip(&mut texts) {
+                let Some(file) = stream else { continue };
+                let mut ready = [PollFd::new(file, PollFlags::IN)];
+                match poll(&mut ready, Some(&interval)) {
+                    Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+                    other => drop(other?),
+                }
+                let mut buffer = [0; 4096];
+                match file.read(&mut buffer)? {
+                    0 => *stream = None,
+                    count if text.len() < OUTPUT_BYTES_MAX => {
+                        text.extend_from_slice(&buffer[..count]);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Some(texts))
     }
 
     #[expect(
@@ -342,13 +405,18 @@ impl Git<'_> {
             .args(arguments)
             .current_dir(self.directory)
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
             .env_clear()
             .env(
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("LC_ALL", "C")
-            .env("HOME", self.directory)
+            // Nobody's: a repository's own `.netrc` or `.config/git` must not become ours.
+            .env("HOME", "/nonexistent")
+            .env("GIT_TEMPLATE_DIR", "")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")

@@ -1,7 +1,7 @@
 //! What is to be built.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -9,15 +9,22 @@ use compose_spec::model::ExtraHost;
 use indexmap::IndexMap;
 use runtime::spec::Rlimit;
 
-use super::{error::BuildError, ignore::Ignore, solve::read_file};
+use super::{
+    error::BuildError,
+    ignore::Ignore,
+    solve::{platform, read_file},
+};
+use crate::image::SendTo;
 
 /// One build.
 #[derive(Debug, Clone)]
 pub struct BuildInput {
     /// Directory that COPY reads.
     pub context: PathBuf,
-    /// The context was unpacked for this build: what is learnt about its files is of no use to another.
-    pub one_time_context: bool,
+    /// Address of the context, which is fetched before the build; `None` = it is at `context`.
+    pub remote: Option<String>,
+    /// Directories that were fetched for this build.
+    pub fetched: BTreeSet<PathBuf>,
     /// The Dockerfile.
     pub dockerfile: DockerfileSource,
     /// Stage to build; `None` = the last.
@@ -30,6 +37,8 @@ pub struct BuildInput {
     pub tags: Vec<String>,
     /// `os/arch[/variant]`; `None` = the host's.
     pub platform: Option<String>,
+    /// Further platforms that the image is made for.
+    pub other_platforms: Vec<String>,
     /// Ignore the cache.
     pub no_cache: bool,
     /// Ignore the cache in these stages.
@@ -54,10 +63,18 @@ pub struct BuildInput {
     pub allow_insecure: bool,
     /// `RUN --network=host` is allowed.
     pub allow_host_network: bool,
+    /// Devices that `RUN --device` may ask for.
+    pub allow_devices: AllowedDevices,
     /// Every RUN has all rights.
     pub privileged: bool,
     /// Sockets of ssh agents by id.
     pub ssh: BTreeMap<String, PathBuf>,
+    /// Caches that were made elsewhere, the first that knows a step wins.
+    pub cache_from: Vec<CacheFrom>,
+    /// Where the cache of this build goes besides this machine.
+    pub cache_to: Vec<CacheTo>,
+    /// The image carries the cache of its own steps.
+    pub inline_cache: bool,
     /// What the caller asked for and will not get, one sentence each.
     pub notes: Vec<String>,
     /// Time of the image and upper limit of all times in it, in seconds since the Unix epoch.
@@ -90,6 +107,8 @@ pub enum BuildNetwork {
 pub enum NamedContext {
     /// A directory of the host.
     Directory(PathBuf),
+    /// A repository or an archive of a web server, fetched before the build.
+    Address(String),
     /// An image of a registry, or of the store.
     Image(String),
     /// An image that was built here: it is in the store, and no registry is asked for it.
@@ -101,6 +120,35 @@ pub enum NamedContext {
         /// Tag or digest in it; `None` = `latest`.
         reference: Option<String>,
     },
+}
+
+/// Devices that steps may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedDevices {
+    /// Every one.
+    pub all: bool,
+    /// These, by their full names.
+    pub names: BTreeSet<String>,
+}
+
+/// Where a cache comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheFrom {
+    /// An image at a registry: one that is a cache, or carries that of its own steps.
+    Registry(String),
+    /// An OCI layout directory, and a tag or digest in it; `None` = `latest`.
+    Directory(PathBuf, Option<String>),
+}
+
+/// Where a cache goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheTo {
+    /// The place.
+    pub to: SendTo,
+    /// Steps of every stage (`mode=max`), not only those that the image is made of.
+    pub all_stages: bool,
+    /// A cache that cannot be written is a warning, not an error.
+    pub ignore_error: bool,
 }
 
 /// A secret.
@@ -126,13 +174,15 @@ impl BuildInput {
     pub fn new(context: impl Into<PathBuf>) -> Self {
         Self {
             context: context.into(),
-            one_time_context: false,
+            remote: None,
+            fetched: BTreeSet::new(),
             dockerfile: DockerfileSource::Path("Dockerfile".into()),
             target: None,
             args: IndexMap::new(),
             labels: IndexMap::new(),
             tags: Vec::new(),
             platform: None,
+            other_platforms: Vec::new(),
             no_cache: false,
             no_cache_filter: Vec::new(),
             pull: false,
@@ -145,11 +195,26 @@ impl BuildInput {
             memory_bytes: None,
             allow_insecure: false,
             allow_host_network: false,
+            allow_devices: AllowedDevices::default(),
             privileged: false,
             ssh: BTreeMap::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            inline_cache: false,
             notes: Vec::new(),
             source_date_epoch: None,
         }
+    }
+}
+
+impl BuildInput {
+    /// Returns the platform that is built: `os/architecture[/variant]`.
+    ///
+    /// # Errors
+    ///
+    /// One that has not that form.
+    pub fn platform(&self) -> Result<String, BuildError> {
+        platform(self)
     }
 }
 

@@ -10,17 +10,22 @@
 
 mod bases;
 mod cache;
+mod cache_entry;
 mod change;
 mod compose;
 mod context;
+mod copy_out;
 pub mod dockerfile;
 mod document;
 mod emulation;
 mod engine;
 mod error;
 mod event;
+mod exchange;
 mod explain;
+mod fetch;
 mod files;
+pub mod fuzzing;
 mod git;
 mod housekeeping;
 mod ignore;
@@ -37,28 +42,31 @@ mod solve;
 mod stage;
 mod steps;
 mod store;
-mod unpacked;
 mod vertex;
 mod workspace;
 
 pub use cache::cached_layers;
 pub use change::{ChangeError, change_config};
 pub use compose::Surroundings;
+pub use copy_out::copy_out;
 pub use engine::Engine;
 pub use error::{BuildError, StepError, StepFailure};
 pub use event::{BuildEvent, Progress, StepName};
+pub use exchange::{CachedStep, FetchLayer, ImportedCache, MadeStep, cache_config, steps_of};
+pub use fetch::FetchedContexts;
 pub use files::{OverlayError, PlaceError, SelectError};
 pub use git::GitError;
 pub use housekeeping::{HousekeepingError, prune, prune_sometimes, sizes, usage};
 pub use ignore::IgnoreError;
-pub use input::{BuildInput, BuildNetwork, DockerfileSource, NamedContext, Secret};
+pub use input::{
+    BuildInput, BuildNetwork, CacheFrom, CacheTo, DockerfileSource, NamedContext, Secret,
+};
 pub use layers::{Layer, Layers, LayersError};
 pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
-pub use runner::{RunnerError, StepNetwork, StepNetworkError, StepRunner, Write};
-pub use solve::{BuildHost, build};
+pub use runner::{RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner, Write};
+pub use solve::{BuildHost, Built, build};
 pub use store::{Pull, StoreLayers};
-pub use unpacked::UnpackedContext;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,11 @@
 //! Base images are fetched here, because their ONBUILD triggers are instructions and may read further stages. A base is resolved once per
 //! build, so all its uses see the same image.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use petgraph::{Direction, graphmap::DiGraphMap};
 use serde_json::Value;
@@ -65,6 +69,8 @@ pub(crate) struct PlannedStep {
 /// One stage to run.
 #[derive(Debug)]
 pub(crate) struct PlannedStage {
+    /// Its place in the file, from 0.
+    pub(crate) number: usize,
     /// Its name, or its number.
     pub(crate) name: String,
     pub(crate) base: Base,
@@ -89,6 +95,19 @@ impl Plan {
         self.graph
             .neighbors_directed(stage, Direction::Incoming)
             .collect()
+    }
+}
+
+impl Plan {
+    /// Returns the target and the stages that it begins with: the image is made of their steps.
+    pub(crate) fn of_image(&self) -> BTreeSet<usize> {
+        let mut stages = BTreeSet::from([self.target]);
+        let mut at = self.target;
+        while let Base::Stage(below) = self.stages[&at].base {
+            stages.insert(below);
+            at = below;
+        }
+        stages
     }
 }
 
@@ -193,6 +212,7 @@ impl Planner<'_> {
             });
         }
         Ok(PlannedStage {
+            number: index,
             name: stage.name.clone().unwrap_or_else(|| index.to_string()),
             base,
             span: stage.span,

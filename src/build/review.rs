@@ -97,7 +97,7 @@ fn options(build: &Reviewed<'_>) -> Result<Options, BuildError> {
 fn environment(build: &Reviewed<'_>, name: &str) -> Option<Environment> {
     let reference = match build.input.additional_contexts.get(name) {
         Some(NamedContext::Image(reference) | NamedContext::Built(reference)) => reference,
-        Some(NamedContext::Directory(_)) => return Some(Vec::new()),
+        Some(NamedContext::Directory(_) | NamedContext::Address(_)) => return Some(Vec::new()),
         Some(NamedContext::Layout { .. }) => return None,
         None => name,
     };

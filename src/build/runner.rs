@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, io, net::Ipv4Addr, path::PathBuf};
 
-use runtime::spec::{ContainerSpec, ExitStatus};
+use runtime::spec::{ContainerSpec, Device, ExitStatus, Mount};
 use tokio_util::sync::CancellationToken;
 
 use crate::image::{DownloadError, Downloaded};
@@ -23,6 +23,10 @@ pub trait StepRunner: Sync {
     /// Lends a network that leads out to a step; nobody else uses it meanwhile. `insecure` = the step has all rights.
     fn network(&self, insecure: bool) -> Result<StepNetwork, StepNetworkError>;
 
+    /// Finds what a device of the host (`vendor/class=name`, as the Container Device Interface names it) brings into a step; why it cannot be
+    /// had is for people.
+    fn device(&self, name: &str) -> Result<StepDevice, String>;
+
     /// Fetches a file by its address. `authorization` is the value of that header.
     fn download(
         &self,
@@ -30,6 +34,19 @@ pub trait StepRunner: Sync {
         authorization: Option<&str>,
         write: Write<'_>,
     ) -> Result<Downloaded, DownloadError>;
+}
+
+/// A device of the host for a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepDevice {
+    /// Nodes.
+    pub nodes: Vec<Device>,
+    /// Files that come along.
+    pub mounts: Vec<Mount>,
+    /// Variables that come along, `NAME=value`.
+    pub env: Vec<String>,
+    /// Supplementary groups that come along, as numbers.
+    pub groups: Vec<String>,
 }
 
 /// A network that a step has to itself; given back when dropped.

@@ -1,7 +1,11 @@
 //! Variables of a build: who sees which. Pure.
 //!
-//! ARG before the first FROM is seen by FROM lines only; a stage sees it once it declares it again. ENV beats ARG. Proxy variables are in
-//! the environment of RUN without being declared, but count for the cache only when declared.
+//! ARG before the first FROM is seen by FROM lines only; a stage sees it once it declares it again. Of ENV and an ARG with a value the later
+//! one wins while the image is built, as in BuildKit (whose documentation says that ENV always does); the image has what ENV says. A stage
+//! that begins with another has its ARGs too. Proxy variables are in the environment of RUN without being declared, but count for the cache
+//! only when declared.
+
+use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 
@@ -31,9 +35,13 @@ pub(crate) struct Scope {
     globals: Globals,
     /// ENV, of the base image first.
     env: Vec<(String, String)>,
-    /// ARG in the order of declaration; `None` = declared without a value.
-    args: IndexMap<String, Option<String>>,
+    args: Args,
+    /// ARGs that beat ENV, because they stand behind it.
+    later: BTreeSet<String>,
 }
+
+/// ARG in the order of declaration; `None` = declared without a value.
+pub(crate) type Args = IndexMap<String, Option<String>>;
 
 impl Globals {
     /// Sets the predefined variables.
@@ -115,8 +123,20 @@ impl Scope {
         Self {
             globals: globals.clone(),
             env,
-            args: IndexMap::new(),
+            args: Args::new(),
+            later: BTreeSet::new(),
         }
+    }
+
+    /// Begins with the ARGs of the stage below.
+    pub(crate) fn inherit(mut self, args: Args) -> Self {
+        self.args = args;
+        self
+    }
+
+    /// Returns what a stage on this one begins with.
+    pub(crate) fn args(&self) -> &Args {
+        &self.args
     }
 
     /// Declares an ARG and returns it as history shows it.
@@ -131,13 +151,26 @@ impl Scope {
             Some(value) => format!("{name}={value}"),
             None => name.clone(),
         };
-        self.args.insert(name.clone(), value);
+        if value.is_some() {
+            self.later.insert(name.clone());
+            self.args.insert(name.clone(), value);
+        } else {
+            // Declared again without a value it keeps the one that it has.
+            self.args.entry(name.clone()).or_default();
+        }
         Ok(shown)
     }
 
-    /// Replaces the variables of ENV.
-    pub(crate) fn set_env(&mut self, env: Vec<(String, String)>) {
+    /// Replaces the variables of ENV, of which one instruction has just set `names`.
+    pub(crate) fn set_env<'a>(
+        &mut self,
+        env: Vec<(String, String)>,
+        names: impl IntoIterator<Item = &'a String>,
+    ) {
         self.env = env;
+        for name in names {
+            self.later.remove(name);
+        }
     }
 
     /// Expands a word.
@@ -166,17 +199,15 @@ impl Scope {
         Ok(expand(text, self.globals.escape.unwrap_or('\\'), self)?.words)
     }
 
-    /// Returns the environment of RUN that counts for the cache: ENV, then declared ARGs that no ENV hides.
+    /// Returns the environment of RUN that counts for the cache: the names of ENV first, then the other ARGs that have a value.
     pub(crate) fn environment(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        for (name, value) in self.declared() {
-            lines.push(format!("{name}={value}"));
-        }
-        lines
+        let of_env = self.env.iter().map(|(name, _)| name);
+        let has_env = |name: &&String| self.env.iter().any(|(known, _)| known == *name);
+        let of_args = self.args.keys().filter(|name| !has_env(name));
+        of_env
+            .chain(of_args)
+            .filter_map(|name| Some(format!("{name}={}", self.value(name)?)))
+            .collect()
     }
 
     /// Returns the proxy variables that were given but not declared.
@@ -189,13 +220,11 @@ impl Scope {
             .collect()
     }
 
-    /// Returns the declared ARGs that have a value and that no ENV hides, as history shows them before a RUN.
-    pub(crate) fn declared(&self) -> Vec<(&str, &str)> {
-        self.args
-            .iter()
-            .filter(|(name, _)| !self.env.iter().any(|(known, _)| known == *name))
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
-            .collect()
+    /// Returns the declared ARGs with what their names stand for now, as history shows them before a RUN.
+    pub(crate) fn declared(&self) -> Vec<(&str, String)> {
+        let value = |name: &str| self.value(name).unwrap_or_default();
+        let names = self.args.keys().map(String::as_str);
+        names.map(|name| (name, value(name))).collect()
     }
 }
 
@@ -203,8 +232,8 @@ impl Variables for Scope {
     fn value(&self, name: &str) -> Option<String> {
         let env = self.env.iter().find(|(known, _)| known == name);
         match env {
-            Some((_, value)) => Some(value.clone()),
-            None => self.args.get(name).cloned().flatten(),
+            Some((_, value)) if !self.later.contains(name) => Some(value.clone()),
+            _ => self.args.get(name).cloned().flatten(),
         }
     }
 }
@@ -256,15 +285,37 @@ mod tests {
     }
 
     #[test]
-    fn env_beats_arg_wherever_it_stands() {
-        let mut scope = Scope::new(
-            &globals(&[("A", "given")]),
-            vec![("A".to_owned(), "env".to_owned())],
-        );
-        scope.declare(&arg("A", Some("arg"))).unwrap();
+    fn the_later_of_env_and_arg_wins() {
+        let base = vec![("A".to_owned(), "base".to_owned())];
+        let mut scope = Scope::new(&globals(&[("A", "given")]), base.clone());
         scope.declare(&arg("B", Some("\"b c\""))).unwrap();
+        scope.declare(&arg("C", None)).unwrap();
+        assert_eq!(scope.environment(), ["A=base", "B=b c"]);
+        scope.declare(&arg("A", Some("default"))).unwrap();
+        assert_eq!(scope.environment(), ["A=given", "B=b c"]);
+        let shown = [("B", "b c"), ("C", ""), ("A", "given")];
+        assert_eq!(
+            scope.declared(),
+            shown.map(|(name, value)| (name, value.to_owned()))
+        );
+        let env = vec![("A".to_owned(), "env".to_owned())];
+        scope.set_env(env.clone(), [&"A".to_owned()]);
         assert_eq!(scope.value("A").unwrap(), "env");
-        assert_eq!(scope.environment(), ["A=env", "B=b c"]);
+        // Without a value of its own an ARG changes nothing.
+        let mut scope = Scope::new(&globals(&[]), base);
+        scope.declare(&arg("A", None)).unwrap();
+        assert_eq!(scope.value("A").unwrap(), "base");
+    }
+
+    #[test]
+    fn a_stage_on_another_has_its_args_below_its_env() {
+        let mut below = Scope::new(&globals(&[]), Vec::new());
+        below.declare(&arg("A", Some("arg"))).unwrap();
+        below.declare(&arg("B", Some("b"))).unwrap();
+        below.declare(&arg("B", None)).unwrap();
+        let env = vec![("A".to_owned(), "env".to_owned())];
+        let above = Scope::new(&globals(&[]), env).inherit(below.args().clone());
+        assert_eq!(above.environment(), ["A=env", "B=b"]);
     }
 
     #[test]

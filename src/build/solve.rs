@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::atomic::AtomicUsize,
+    sync::{Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,9 @@ use super::{
     engine::Engine,
     error::BuildError,
     event::{BuildEvent, Progress},
+    exchange::{self, CachedStep, ImportedCache, Imports, MadeStep},
     explain::History,
+    fetch::read_context_file,
     ignore::Ignore,
     input::{BuildInput, DockerfileSource},
     layers::Layers,
@@ -33,7 +35,7 @@ use crate::{
 };
 
 /// Largest Dockerfile or ignore file in bytes.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Stages of one build that are in work at the same time.
 const STAGES_MAX: usize = 32;
 
@@ -50,8 +52,19 @@ pub struct BuildHost<'a> {
     pub engine: &'a Engine,
     /// Cancel it to stop the build: running steps are killed, finished ones stay in the cache.
     pub cancel: &'a CancellationToken,
+    /// Caches that were made elsewhere, asked after the own one in this order.
+    pub imports: &'a [ImportedCache<'a>],
     /// Is told what happens.
     pub progress: Progress<'a>,
+}
+
+/// A finished build.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The image.
+    pub image: ImageRecord,
+    /// Every step that was made or found in a cache, stage by stage: what a cache for others consists of.
+    pub steps: Vec<MadeStep>,
 }
 
 impl std::fmt::Debug for BuildHost<'_> {
@@ -63,7 +76,7 @@ impl std::fmt::Debug for BuildHost<'_> {
 }
 
 /// Builds an image and tags it. Blocks; an interrupted build leaves only litter in `tmp/`, which the next one removes.
-pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, BuildError> {
+pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<Built, BuildError> {
     let (dockerfile, ignore) = read(input)?;
     warn(&dockerfile, input, host.progress);
     let target = find_target(&dockerfile, input.target.as_deref())?;
@@ -106,6 +119,8 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
         engine: host.engine,
         cancel: &cancel,
         history: &history,
+        imports: Imports::new(host.imports),
+        made: Mutex::default(),
     };
     let result = run(&builder, &plan);
     cache.save_contexts();
@@ -120,7 +135,7 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<ImageRecord, Bui
             text: finding.to_string(),
         });
     }
-    finish(&builder, &result?)
+    finish(&builder, &plan, &result?)
 }
 
 /// Runs the planned stages and returns the target's result.
@@ -144,7 +159,7 @@ fn run(builder: &Builder<'_>, plan: &Plan) -> Result<StageState, BuildError> {
 }
 
 /// Makes the image of the target's result.
-fn finish(builder: &Builder<'_>, state: &StageState) -> Result<ImageRecord, BuildError> {
+fn finish(builder: &Builder<'_>, plan: &Plan, state: &StageState) -> Result<Built, BuildError> {
     let mut document = state.document.clone();
     for (name, value) in &builder.input.labels {
         document.set_label(name, value);
@@ -154,11 +169,30 @@ fn finish(builder: &Builder<'_>, state: &StageState) -> Result<ImageRecord, Buil
         .iter()
         .map(|layer| layer.diff_id.clone())
         .collect();
-    let config = document.finish(&diff_ids, builder.epoch);
-    builder
+    let steps = made(builder, plan);
+    let mut config = document.finish(&diff_ids, builder.epoch);
+    if builder.input.inline_cache {
+        let own = steps.iter().filter(|made| made.in_image);
+        let own: Vec<CachedStep> = own.map(|made| made.step.clone()).collect();
+        exchange::add_inline(&mut config, &own);
+    }
+    let image = builder
         .layers
         .commit_image(&config, &diff_ids, &builder.input.tags)
-        .map_err(BuildError::Commit)
+        .map_err(BuildError::Commit)?;
+    Ok(Built { image, steps })
+}
+
+/// Lists what was made or found, always in the same order, although stages run at the same time.
+fn made(builder: &Builder<'_>, plan: &Plan) -> Vec<MadeStep> {
+    let of_image = plan.of_image();
+    let mut made = builder.made.lock().unwrap_or_else(PoisonError::into_inner);
+    made.sort_by_key(|(stage, _)| *stage);
+    let steps = made.drain(..).map(|(stage, step)| MadeStep {
+        step,
+        in_image: of_image.contains(&stage),
+    });
+    steps.collect()
 }
 
 /// Reads the Dockerfile and the ignore file: the one beside the Dockerfile wins over that of the context.
@@ -169,12 +203,11 @@ pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildErro
             None,
         ),
         DockerfileSource::Path(path) => {
-            let whole = input.context.join(path);
-            let bytes = read_file(&whole)?.ok_or_else(|| BuildError::Read {
-                path: whole.display().to_string(),
+            let bytes = read_of(input, path)?.ok_or_else(|| BuildError::Read {
+                path: input.context.join(path).display().to_string(),
                 source: io::ErrorKind::NotFound.into(),
             })?;
-            let mut beside = whole.into_os_string();
+            let mut beside = path.clone().into_os_string();
             beside.push(".dockerignore");
             let name = path.display().to_string();
             (
@@ -183,16 +216,22 @@ pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildErro
             )
         }
     };
-    let candidates = beside
-        .into_iter()
-        .chain([input.context.join(".dockerignore")]);
+    let candidates = beside.into_iter().chain([".dockerignore".into()]);
     for path in candidates {
-        if let Some(bytes) = read_file(&path)? {
+        if let Some(bytes) = read_of(input, &path)? {
             let name = path.file_name().unwrap_or_default().display().to_string();
             return Ok((dockerfile, Ignore::parse(&name, &bytes)?));
         }
     }
     Ok((dockerfile, Ignore::default()))
+}
+
+/// Reads a file that lies in the context; with a context of this machine it may lie elsewhere too.
+fn read_of(input: &BuildInput, path: &Path) -> Result<Option<Vec<u8>>, BuildError> {
+    if input.is_fetched(&input.context) && path.is_relative() {
+        return read_context_file(&input.context, path);
+    }
+    read_file(&input.context.join(path))
 }
 
 /// Reads a small file; `None` = there is none.

@@ -4,7 +4,10 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,6 +21,7 @@ use super::{
     engine::Engine,
     error::{BuildError, StepError, StepFailure},
     event::{BuildEvent, Progress, StepName},
+    exchange::{CachedStep, Imports},
     explain::History,
     files::{Tree, mount},
     ignore::Ignore,
@@ -25,7 +29,7 @@ use super::{
     layers::{Layer, Layers},
     plan::{Base, PlannedStage, PlannedStep},
     runner::StepRunner,
-    scope::{Globals, Scope},
+    scope::{Args, Globals, Scope},
     vertex::Held,
     workspace::{StepRoom, Workspace},
 };
@@ -51,6 +55,10 @@ pub(crate) struct Builder<'a> {
     pub(crate) cancel: &'a CancellationToken,
     /// Why steps are not cached.
     pub(crate) history: &'a History,
+    /// Caches that were made elsewhere.
+    pub(crate) imports: Imports<'a>,
+    /// What was made or found so far, with the number of its stage.
+    pub(crate) made: Mutex<Vec<(usize, CachedStep)>>,
 }
 
 /// The result of a stage so far.
@@ -59,6 +67,8 @@ pub(crate) struct StageState {
     /// The lowest first.
     pub(crate) layers: Vec<Layer>,
     pub(crate) document: Document,
+    /// ARGs that it declared, for stages that begin with it.
+    pub(crate) args: Args,
 }
 
 impl StageState {
@@ -114,17 +124,20 @@ impl<'a> Builder<'a> {
             Base::Scratch | Base::Directory(_) => StageState {
                 layers: Vec::new(),
                 document: Document::scratch(&stage.platform),
+                args: Args::new(),
             },
             Base::Stage(index) => {
                 let base = &inputs[index];
                 StageState {
                     layers: base.layers.clone(),
                     document: base.document.inherited(),
+                    args: base.args.clone(),
                 }
             }
             Base::Image(image) => StageState {
                 layers: image_layers(image),
                 document: Document::of_base(&image.config),
+                args: Args::new(),
             },
         };
         let steps = stage.steps.iter().filter(|step| is_shown(step)).count();
@@ -134,7 +147,7 @@ impl<'a> Builder<'a> {
             builder: self,
             stage,
             inputs,
-            scope: Scope::new(self.globals, state.document.env()),
+            scope: Scope::new(self.globals, state.document.env()).inherit(state.args.clone()),
             state,
             number: 0,
             total: steps + usize::from(from_image),
@@ -151,6 +164,7 @@ impl<'a> Builder<'a> {
         for step in &stage.steps {
             run.step(step)?;
         }
+        run.state.args.clone_from(run.scope.args());
         Ok(run.state)
     }
 
@@ -178,6 +192,12 @@ impl<'a> Builder<'a> {
         // Without an upper, overlayfs wants two.
         lowers.push(self.workspace.empty().to_owned());
         Ok(Tree::of_mount(mount(&lowers, None)?, name))
+    }
+
+    /// Notes that a stage consists of a step.
+    pub(super) fn note_made(&self, stage: usize, step: CachedStep) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.push((stage, step));
     }
 
     /// Returns the time of a layer made now.

@@ -12,6 +12,7 @@ use super::{
     engine::{Cancelled, Claim, Slot},
     error::StepFailure,
     event::BuildEvent,
+    exchange::CachedStep,
     files::{Item, Tree, clamp_times, digest},
     plan::Origin,
     stage::{Context, StageRun},
@@ -58,10 +59,12 @@ impl StageRun<'_> {
     }
 
     /// Takes a step's result from the cache, if it is there, or once somebody who makes it now is done. Otherwise it is ours to make.
+    ///
+    /// `others` are keys of the step that were looked up before: they lead to the result from now on.
     pub(crate) fn take_cached(
         &mut self,
         context: Context<'_>,
-        key: &Key,
+        (key, others): (&Key, &[Key]),
         created_by: &str,
     ) -> Result<Option<Hit>, StepFailure> {
         let builder = self.builder;
@@ -83,14 +86,18 @@ impl StageRun<'_> {
                 return Ok(None);
             }
         }
-        if let Some(hit) = &hit {
+        if let Some(hit) = &mut hit {
+            if !others.is_empty() {
+                hit.keys = keys_of(others.iter().chain([key]));
+                builder.cache.save(hit, &context.instruction.text)?;
+            }
             builder.history.note(
                 &self.stage.name,
                 self.number,
                 &context.instruction.text,
                 key,
             );
-            self.apply(hit, created_by);
+            self.apply(context, hit, created_by);
             (builder.progress)(BuildEvent::Cached {
                 step: context.step.id,
             });
@@ -98,12 +105,25 @@ impl StageRun<'_> {
         Ok(hit)
     }
 
+    /// Looks into the cache of this machine, then into those that were made elsewhere: what they have is in the own one from then on.
     fn find(&self, key: &Key) -> Result<Option<Hit>, StepFailure> {
-        let found = self.builder.cache.find(key, self.builder.layers);
-        found.map_err(|error| match error {
+        let builder = self.builder;
+        let found = builder.cache.find(key, builder.layers);
+        let found = found.map_err(|error| match error {
             CacheError::Store(error) => StepFailure::Store(error),
             CacheError::Layers(error) => StepFailure::Commit(error),
-        })
+        })?;
+        if found.is_some() || !self.use_cache {
+            return Ok(found);
+        }
+        let imported = builder
+            .imports
+            .find(key, builder.layers, builder.progress)
+            .map_err(StepFailure::Commit)?;
+        if let Some(hit) = &imported {
+            builder.cache.save(hit, &self.held.borrow().text)?;
+        }
+        Ok(imported)
     }
 
     /// Takes a slot and tells why the step is made and not found; called right before anything is written.
@@ -160,13 +180,13 @@ impl StageRun<'_> {
     ) -> Result<Digest, StepFailure> {
         use std::os::unix::ffi::OsStrExt;
         let directory = match origin {
-            Origin::Context if self.builder.input.one_time_context => {
-                return Ok(digest(tree, items, None)?);
-            }
             Origin::Context => &self.builder.input.context,
             Origin::Directory(named) => &named.path,
             Origin::Stage(_) | Origin::Image(_) => return Ok(digest(tree, items, None)?),
         };
+        if self.builder.input.is_fetched(directory) {
+            return Ok(digest(tree, items, None)?);
+        }
         let index = self.builder.cache.context(directory);
         let mut held = self.held.borrow_mut();
         for item in items {
@@ -203,11 +223,10 @@ impl StageRun<'_> {
         let hit = Hit {
             layer,
             created: builder.now(),
+            keys: keys_of(keys.iter().copied()),
         };
-        for key in keys {
-            builder.cache.save(key, &hit, &context.instruction.text)?;
-        }
-        self.apply(&hit, created_by);
+        builder.cache.save(&hit, &context.instruction.text)?;
+        self.apply(context, &hit, created_by);
         (builder.progress)(BuildEvent::Done {
             step: context.step.id,
             elapsed: context.step.started.elapsed(),
@@ -215,7 +234,14 @@ impl StageRun<'_> {
         Ok(())
     }
 
-    fn apply(&mut self, hit: &Hit, created_by: &str) {
+    fn apply(&mut self, context: Context<'_>, hit: &Hit, created_by: &str) {
+        let made = CachedStep {
+            keys: hit.keys.clone(),
+            layer: hit.layer.as_ref().map(|layer| layer.diff_id.clone()),
+            created: hit.created,
+            step: context.instruction.text.clone(),
+        };
+        self.builder.note_made(self.stage.number, made);
         let created = match self.builder.epoch {
             Some(seconds) => epoch_time(seconds),
             None => hit.created,
@@ -224,4 +250,8 @@ impl StageRun<'_> {
         self.state.document.add_history(created_by, time);
         self.state.layers.extend(hit.layer.clone());
     }
+}
+
+fn keys_of<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<Digest> {
+    keys.map(|key| key.digest().clone()).collect()
 }

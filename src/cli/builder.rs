@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{clock, failure::Failure, session::Session, values};
+use super::{clock, failure::Failure, removal, session::Session, values};
 use crate::{
     model::{BuildCacheEntry, BuildCacheKind, BuildCachePrune},
     observe,
@@ -96,20 +96,8 @@ fn prune(session: &Session<'_>, options: BuildCachePrune, force: bool) -> Result
     } else {
         "the build cache that no image shares"
     };
-    if !force && !session.ui.options().interactive {
-        return Err(Failure::message("nobody can be asked whether to remove it")
-            .hint("--force does not ask"));
-    }
-    if !force {
-        let question = format!("Remove {what}?");
-        let yes = session
-            .ui
-            .confirm(&question, false)
-            .map_err(|error| Failure::intent("ask", &error))?;
-        if !yes {
-            return Err(Failure::message("nothing was removed").hint("--force does not ask"));
-        }
-    }
+    let told = format!("This removes {what}.");
+    removal::confirm(session, &[told], ("--force", force))?;
     let request = Request::BuilderPrune(options);
     let outcome = session.call(&request, ProgressOptions::default(), None)?;
     let mut text = String::new();

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Read},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
 
 /// One side of a copy.
 #[derive(Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Stream,
     Host(String),
     Container { service: String, path: String },
@@ -60,7 +60,7 @@ enum Side {
 
 impl Side {
     /// As docker: what begins with `/` or `.` is a path of this machine, also with a colon in it.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         if text == STREAM {
             return Self::Stream;
         }
@@ -151,29 +151,9 @@ fn from_container(
         .open(arguments.follow_link)
         .map_err(|error| failed(&error))?;
     let Side::Host(target) = target else {
-        if io::stdout().is_terminal() {
-            return Err(Failure::Usage(
-                "a tar stream is nothing for a terminal: send it to a file or a program".into(),
-            ));
-        }
-        let base = source.name().filter(|_| !source.is_content());
-        let packed = pack(
-            &opened,
-            Path::new(&base.unwrap_or_default()),
-            io::stdout().lock(),
-        )
-        .map_err(|error| failed(&error))?;
-        skipped(session, &packed.skipped);
-        return Ok(());
+        return stream_out(session, (&source, &opened), failed);
     };
-    let owners = if arguments.archive {
-        Owners::Kept
-    } else {
-        Owners::Fixed(
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        )
-    };
+    let owners = own(arguments.archive);
     let target =
         Place::host(target, &session.settings.working_dir).map_err(|error| failed(&error))?;
     let copied = copy(&source, &opened, &target, owners).map_err(|error| failed(&error))?;
@@ -184,6 +164,37 @@ fn from_container(
         &target.path().display().to_string(),
     );
     Ok(())
+}
+
+/// Writes a tar stream of a source to standard output.
+pub(super) fn stream_out(
+    session: &Session<'_>,
+    (source, opened): (&Place, &OwnedFd),
+    failed: impl Fn(&CopyError) -> Failure,
+) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::Usage(
+            "a tar stream is nothing for a terminal: send it to a file or a program".into(),
+        ));
+    }
+    let base = source.name().filter(|_| !source.is_content());
+    let name = base.unwrap_or_default();
+    let sink = io::stdout().lock();
+    let packed =
+        pack(opened, Path::new(&name), sink, source.users()).map_err(|error| failed(&error))?;
+    skipped(session, &packed.skipped);
+    Ok(())
+}
+
+/// Returns the owners of what comes to this machine: as they are, or whoever calls.
+pub(super) fn own(kept: bool) -> Owners {
+    if kept {
+        return Owners::Kept;
+    }
+    Owners::Fixed(
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
 }
 
 fn to_container(
@@ -212,7 +223,7 @@ fn to_container(
         (copied, source.as_str())
     } else {
         let directory = target.open_directory().map_err(|error| failed(&error))?;
-        let copied = extract(io::stdin().lock(), directory.as_fd(), owners)
+        let copied = extract(io::stdin(), directory.as_fd(), owners, target.users())
             .map_err(|error| failed(&error))?;
         (copied, "standard input")
     };
@@ -263,7 +274,7 @@ fn landing(source: &Place, is_directory: bool, target: &Place) -> Result<Landing
 }
 
 /// Packs on a thread, unpacks on this one.
-fn copy(
+pub(super) fn copy(
     source: &Place,
     opened: &OwnedFd,
     target: &Place,
@@ -277,13 +288,12 @@ fn copy(
             source: source_error,
         })?;
     let landing = landing(source, is_directory, target)?;
-    transfer(opened, &landing.name, landing.directory.as_fd(), owners)
+    transfer((source, opened), (target, &landing), owners)
 }
 
 fn transfer(
-    opened: &OwnedFd,
-    name: &Path,
-    directory: BorrowedFd<'_>,
+    (source, opened): (&Place, &OwnedFd),
+    (target, landing): (&Place, &Landing),
     owners: Owners,
 ) -> Result<Extracted, CopyError> {
     let (mut reader, writer) = io::pipe().map_err(|source| CopyError::Stream {
@@ -291,9 +301,16 @@ fn transfer(
         source,
     })?;
     std::thread::scope(|scope| {
-        let packing =
-            scope.spawn(|| pack(opened, name, io::BufWriter::with_capacity(64 << 10, writer)));
-        let extracted = extract(&mut reader, directory, owners);
+        let packing = scope.spawn(|| {
+            let sink = io::BufWriter::with_capacity(64 << 10, writer);
+            pack(opened, &landing.name, sink, source.users())
+        });
+        let extracted = extract(
+            &mut reader,
+            landing.directory.as_fd(),
+            owners,
+            target.users(),
+        );
         if extracted.is_ok() {
             // The end of an archive is zeros that nobody looks at.
             let _ended = io::copy(&mut reader.by_ref(), &mut io::sink());
@@ -313,7 +330,7 @@ fn transfer(
     })
 }
 
-fn report(session: &Session<'_>, copied: &Extracted, from: &str, to: &str) {
+pub(super) fn report(session: &Session<'_>, copied: &Extracted, from: &str, to: &str) {
     skipped(session, &copied.skipped);
     let noun = if copied.entries == 1 {
         "entry"
@@ -327,7 +344,7 @@ fn report(session: &Session<'_>, copied: &Extracted, from: &str, to: &str) {
     ));
 }
 
-fn skipped(session: &Session<'_>, paths: &[PathBuf]) {
+pub(super) fn skipped(session: &Session<'_>, paths: &[PathBuf]) {
     for path in paths {
         let shown = if path.as_os_str() == OsStr::new("") {
             "the source".to_owned()

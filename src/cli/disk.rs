@@ -1,6 +1,9 @@
 //! The disk as `compose_spec` sees it.
 
-use std::{io, path::Path};
+use std::{
+    io::{self, Read as _},
+    path::Path,
+};
 
 use compose_spec::{FileKind, Files};
 use fs_err as fs;
@@ -10,8 +13,12 @@ use fs_err as fs;
 pub(super) struct Disk;
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+    fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // One more than is allowed shows that the file is too large.
+        let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn kind(&self, path: &Path) -> Option<FileKind> {

@@ -5,13 +5,14 @@ use compose_spec::{Loaded, model::ServiceName};
 
 use super::{
     failure::Failure,
-    rehearse,
+    rehearse, removal,
     session::{Session, Target, service_names},
     values, volume,
 };
 use crate::{
+    model::VolumeRecord,
     plan::{DownOptions, RemoveImages},
-    protocol::{DownRequest, Request},
+    protocol::{DownRequest, Request, VolumeRequest},
     ui::progress::ProgressOptions,
 };
 
@@ -48,6 +49,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let target = session.target(&arguments.services)?;
     let services = service_names(&arguments.services)?;
     let dry_run = session.settings.flags.dry_run;
+    if arguments.volumes && !dry_run {
+        protect(session, &target)?;
+    }
     if arguments.volumes && !arguments.yes && !dry_run {
         confirm_volumes(session, &target, &services)?;
     }
@@ -101,6 +105,30 @@ fn known_services(loaded: &Loaded) -> Vec<ServiceName> {
     names
 }
 
+/// Protects the volumes of which the file says so, and which were made before it did: they stay.
+fn protect(session: &Session<'_>, target: &Target) -> Result<(), Failure> {
+    let Some(project) = target.file() else {
+        return Ok(());
+    };
+    let root = &session.settings.root;
+    let wanted = project.volumes.values().filter(|volume| {
+        !volume.external && VolumeRecord::wants_protection(volume).unwrap_or(true)
+    });
+    let names: Vec<String> = wanted
+        .map(|volume| volume.name.clone())
+        .filter(|name| root.volumes().join(name).exists())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let request = Request::Volume(VolumeRequest::Protect {
+        names,
+        protected: true,
+    });
+    session.call(&request, ProgressOptions::default(), None)?;
+    Ok(())
+}
+
 /// Asks before data is removed. Off a terminal nobody can be asked: then the flag is the answer, as in docker.
 fn confirm_volumes(
     session: &Session<'_>,
@@ -115,7 +143,7 @@ fn confirm_volumes(
         .into_iter()
         .map(|name| Ok((name.clone(), volume::size(session, &name)?)))
         .collect::<Result<_, Failure>>()?;
-    volume::confirm_removal(session, &sizes)
+    removal::confirm(session, &volume::told(&sizes), ("--yes", false))
 }
 
 /// Returns the names of the volumes that `down -v` would remove and that exist.

@@ -5,7 +5,7 @@ use runtime::spec::ContainerState;
 
 use super::{
     failure::Failure,
-    observed,
+    observed, removal,
     session::{Session, Target, service_names},
     values,
 };
@@ -136,34 +136,13 @@ pub(super) fn remove(session: &Session<'_>, arguments: &Remove) -> Result<(), Fa
         .iter()
         .map(|container| container.record.name.as_str())
         .collect();
-    if !arguments.force {
-        confirm(session, &names.join(", "))?;
-    }
+    let told = format!("This removes {}.", names.join(", "));
+    removal::confirm(session, &[told], ("--force", arguments.force))?;
     let action = LifecycleAction::Remove {
         stop: arguments.stop,
         volumes: arguments.volumes,
     };
     call(session, &target, &arguments.services, action)
-}
-
-/// Asks before containers are removed. Where nobody can be asked, nothing is removed, as in docker.
-fn confirm(session: &Session<'_>, names: &str) -> Result<(), Failure> {
-    let ui = session.ui;
-    ui.say(&format!("Going to remove {names}"));
-    if !ui.options().interactive {
-        return Err(
-            Failure::message("nobody can be asked here: nothing was removed")
-                .hint("--force removes without asking"),
-        );
-    }
-    let yes = ui
-        .confirm("Are you sure?", false)
-        .map_err(|error| Failure::intent("ask", &error))?;
-    if yes {
-        Ok(())
-    } else {
-        Err(Failure::message("nothing was removed"))
-    }
 }
 
 fn is_stopped(container: &ObservedContainer) -> bool {

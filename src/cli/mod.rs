@@ -35,6 +35,7 @@ mod ps;
 mod pull;
 mod push;
 mod rehearse;
+mod removal;
 mod run;
 mod search;
 mod session;
@@ -75,7 +76,8 @@ const OCI_PROGRAM: &str = "stack-oci";
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid Compose file, 4 image not pulled or built,
 5 service not ready, 6 time is up, 7 port, name or lock taken, 8 not possible on this host,
-9 vulnerabilities found, 130 interrupted; `run`, `exec` and `up --exit-code-from` end with the container's own code.";
+9 vulnerabilities found, 130 interrupted; `run`, `exec` and `up --exit-code-from` end with the
+container's own code.";
 
 /// Makes a Compose file true on this machine, and keeps it true
 #[derive(Debug, Parser)]

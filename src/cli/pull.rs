@@ -1,13 +1,14 @@
 //! `stack pull`: fetches the images of services.
 
 use clap::{Args, ValueEnum};
-use compose_spec::model::{ImageSource, Project, ServiceName};
+use compose_spec::model::{ImageSource, Project, Service, ServiceName};
 
 use super::{
     failure::Failure,
     session::{Session, service_names},
 };
 use crate::{
+    plan::{image_reference, mounted_references},
     protocol::{PullRequest, Request},
     ui::{lines, progress::ProgressOptions},
 };
@@ -105,7 +106,7 @@ pub(super) fn run_image(session: &Session<'_>, arguments: &ImageArguments) -> Re
     Ok(session.ui.data(lines(&arguments.names))?)
 }
 
-/// Returns each image once, with the platform that its service asks for.
+/// Returns each image once, those that are mounted among them, with the platform that its service asks for.
 fn images(
     project: &Project,
     named: &[ServiceName],
@@ -118,20 +119,31 @@ fn images(
         };
         let inits = service.pre_start.iter().map(|hook| &*hook.container);
         for container in std::iter::once(service).chain(inits) {
-            let reference = match &container.image {
-                ImageSource::Pull { image } => image,
+            let own = match &container.image {
+                ImageSource::Pull { image } => Some(image.as_str()),
                 ImageSource::Build {
                     image: Some(image), ..
-                } if !arguments.ignore_buildable => image,
-                ImageSource::Build { .. } | ImageSource::Provider(_) => continue,
+                } if !arguments.ignore_buildable => Some(image.as_str()),
+                ImageSource::Build { .. } | ImageSource::Provider(_) => None,
             };
-            let image = (reference.clone(), container.platform.clone());
-            if !images.contains(&image) {
-                images.push(image);
+            let mounted = mounted_references(container).into_iter();
+            let mounted = mounted.filter(|reference| !is_built(project, reference));
+            for reference in own.into_iter().chain(mounted) {
+                let image = (reference.to_owned(), container.platform.clone());
+                if !images.contains(&image) {
+                    images.push(image);
+                }
             }
         }
     }
     images
+}
+
+/// Tells whether a service builds the image of a reference.
+fn is_built(project: &Project, reference: &str) -> bool {
+    let builds = |service: &Service| matches!(service.image, ImageSource::Build { .. });
+    let mut services = project.services.values();
+    services.any(|service| builds(service) && image_reference(&project.name, service) == reference)
 }
 
 /// Returns the services named, all when none are, with what they depend on where that is wanted.

@@ -97,9 +97,14 @@ impl<'a> Session<'a> {
         let flags = &self.settings.flags;
         let stdin = if self.settings.reads_stdin() {
             let mut text = Vec::new();
-            io::stdin().read_to_end(&mut text).map_err(|error| {
-                Failure::intent("read the Compose file from standard input", &error)
-            })?;
+            // One byte more than is allowed shows that it is too large.
+            let most = compose_spec::FILE_BYTES_MAX as u64 + 1;
+            io::stdin()
+                .take(most)
+                .read_to_end(&mut text)
+                .map_err(|error| {
+                    Failure::intent("read the Compose file from standard input", &error)
+                })?;
             Some(text)
         } else {
             None

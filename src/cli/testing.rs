@@ -33,7 +33,7 @@ use crate::{
 struct OneFile<'a>(&'a str);
 
 impl Files for OneFile<'_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         match self.kind(path) {
             Some(_) => Ok(self.0.as_bytes().to_vec()),
             None => Err(io::ErrorKind::NotFound.into()),

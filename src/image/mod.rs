@@ -20,6 +20,7 @@ mod pull;
 mod push;
 mod reference;
 mod registry;
+mod remote;
 mod store;
 mod unpack;
 
@@ -36,12 +37,13 @@ pub use reference::{InvalidReference, Reference};
 pub use registry::{
     CredentialsError, Denial, DownloadError, Downloaded, Failures, Registries, RegistryError,
     ResolveError, SearchError, SearchResult, SettingsError, TlsError, TransportError, download,
-    login, search,
+    login, resolve_host, search,
 };
+pub use remote::{Parts, RemoteError, RemoteImage, SendError, SendTo, send_parts};
 pub use store::{
     CommittedLayer, ImageError, ImageStore, Kept, LayerBlob, LayerStream, Lease, export,
 };
-pub use unpack::{TarError, UnpackError, is_archive, unpack_archive};
+pub use unpack::{Seal, Sealed, TarError, UnpackError, is_archive, unpack_archive, unpack_sealed};
 
 /// Unwraps what a blocking task returned; its panic goes on here.
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {

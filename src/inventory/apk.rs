@@ -64,7 +64,7 @@ impl Fields {
             b'm' => self.maintainer = stated(),
             b'U' => self.homepage = stated(),
             b'F' => self.directory = value.to_vec(),
-            b'R' => self.files.push(super::tree::join(&self.directory, value)),
+            b'R' => self.files.push(super::path::join(&self.directory, value)),
             _ => {}
         }
     }

@@ -49,8 +49,10 @@ pub(super) fn read(collector: &mut Collector<'_>) -> Result<Option<Distro>, Inve
 
 fn parse(text: &str) -> Option<Distro> {
     let field = |name: &str| {
-        let lines = text.lines().filter_map(|line| line.trim().split_once('='));
-        let value = lines.filter(|(key, _)| *key == name).last()?.1;
+        // As in a shell, the last one counts.
+        let lines = text.lines().rev();
+        let mut fields = lines.filter_map(|line| line.trim().split_once('='));
+        let value = fields.find(|(key, _)| *key == name)?.1;
         Some(unquote(value)).filter(|value| !value.is_empty())
     };
     let id = field("ID")?;

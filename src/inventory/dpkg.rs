@@ -5,8 +5,8 @@ use super::{
     files::{Candidate, Collector, Owner, text},
     licence,
     origin::{Listed, read_list},
+    path::{printable, shown},
     stanza::{Stanza, stanzas},
-    tree::{printable, shown},
 };
 
 const STATUS: &[u8] = b"var/lib/dpkg/status";
@@ -86,7 +86,7 @@ fn lists(collector: &mut Collector<'_>) -> Result<(), InventoryError> {
         if !node.kind.is_file() || !name.ends_with(b".list") {
             continue;
         }
-        let path = super::tree::join(&info, &name);
+        let path = super::path::join(&info, &name);
         let read = collector.tree.open_file(&path, &node)?.all(LIST_BYTES_MAX);
         let Some(list) = collector.or_unread(&path, read) else {
             continue;
@@ -107,7 +107,7 @@ fn distroless(collector: &mut Collector<'_>) -> Result<(), InventoryError> {
         if !node.kind.is_file() {
             continue;
         }
-        let candidate: Candidate = (super::tree::join(&directory, &name), node);
+        let candidate: Candidate = (super::path::join(&directory, &name), node);
         let Some(text) = collector.text(&candidate, LIST_BYTES_MAX)? else {
             continue;
         };

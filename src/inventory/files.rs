@@ -7,7 +7,12 @@ use super::{
     Unsupported, cargo,
     elf::Elf,
     golang,
-    tree::{Node, Tree, printable, shown},
+    path::{printable, shown},
+    signs::{
+        contains, is_java, is_node_package, is_python, may_be_binary, tells_of_packages,
+        unsupported,
+    },
+    tree::{Node, Tree},
 };
 
 /// Files that may tell of packages; what is beyond is not looked at, and said so.
@@ -120,73 +125,6 @@ impl Found {
     }
 }
 
-/// Whether files of this name may be candidates.
-fn tells_of_packages(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"METADATA" | b"PKG-INFO" | b"package.json" | b"package-lock.json"
-    ) || name.ends_with(b".egg-info")
-        || is_java(name)
-}
-
-fn is_java(name: &[u8]) -> bool {
-    let ends = [&b".jar"[..], b".war", b".ear", b".jpi", b".hpi"];
-    ends.iter().any(|end| name.ends_with(end))
-}
-
-fn is_python(name: &[u8], directory: &[u8]) -> bool {
-    match name {
-        b"METADATA" => directory.ends_with(b".dist-info"),
-        b"PKG-INFO" => directory.ends_with(b".egg-info") || directory == b"EGG-INFO",
-        // What distutils leaves: a file, not a directory.
-        name => name.ends_with(b".egg-info"),
-    }
-}
-
-/// `…/node_modules/NAME/package.json` and `…/node_modules/@SCOPE/NAME/package.json`. Of the last, `above` is the rest of the path.
-fn is_node_package(second: &[u8], above: &[u8]) -> bool {
-    let last = above.rsplit(|byte| *byte == b'/').next();
-    second == b"node_modules"
-        || second.starts_with(b"@") && last.is_some_and(|name| name == b"node_modules")
-}
-
-/// Managers that are not read, by the files that they leave.
-fn unsupported(path: &[u8], name: &[u8], directory: &[u8]) -> Option<&'static str> {
-    let ends = |end: &[u8]| name.ends_with(end);
-    Some(match (directory, name) {
-        (b"specifications" | b"default", _) if ends(b".gemspec") => "Ruby gems",
-        (b"composer", b"installed.json") => "PHP packages (Composer)",
-        (b"conda-meta", _) if ends(b".json") => "conda packages",
-        (_, _) if ends(b".deps.json") => ".NET packages",
-        (_, b"yarn.lock" | b"pnpm-lock.yaml") if !contains(path, b"node_modules/") => {
-            "lock files of yarn and pnpm"
-        }
-        (_, b"Cargo.lock") => "lock files of Cargo",
-        (_, b"poetry.lock" | b"Pipfile.lock" | b"uv.lock") => "lock files of Python",
-        (_, b"desc") if path.starts_with(b"var/lib/pacman/local/") => "pacman packages",
-        (_, b"PF") if path.starts_with(b"var/db/pkg/") => "Portage packages",
-        (_, b"status") if contains(path, b"lib/opkg/") => "the package list of opkg",
-        (_, b"db.sqlite") if path.starts_with(b"nix/var/nix/db/") => "the Nix store",
-        (_, b"DESCRIPTION") if contains(path, b"R/library/") => "R packages",
-        (_, _) if ends(b".rockspec") => "Lua rocks",
-        (_, _) if ends(b".egg") => "zipped Python eggs",
-        _ => return None,
-    })
-}
-
-fn contains(path: &[u8], part: &[u8]) -> bool {
-    path.windows(part.len()).any(|window| window == part)
-}
-
-/// Programs have a mode that says so; Debian's shared libraries do not.
-fn may_be_binary(name: &[u8], node: Node) -> bool {
-    node.size >= 64
-        && (node.mode & 0o111 != 0
-            || name.ends_with(b".so")
-            || name.ends_with(b".node")
-            || contains(name, b".so."))
-}
-
 fn is_elf(tree: &Tree, path: &[u8], node: &Node) -> Result<bool, InventoryError> {
     let mut magic = [0; 4];
     match tree.open_file(path, node)?.fill(0, &mut magic) {
@@ -266,7 +204,7 @@ impl<'a> Collector<'a> {
         let Some(real) = self.real(directory)? else {
             return Ok(());
         };
-        let path = super::tree::join(&real, name);
+        let path = super::path::join(&real, name);
         if let Some(binary) = self.found.binaries.get_mut(&path) {
             binary.owner = binary.owner.or(Some(owner));
         } else if owner == Owner::Distro && tells_of_packages(name) {
@@ -289,7 +227,7 @@ impl<'a> Collector<'a> {
 
     /// Notes that everything below a directory belongs to a package of a language.
     pub(super) fn own_below(&mut self, directory: &[u8]) {
-        let prefix = super::tree::join(directory, b"");
+        let prefix = super::path::join(directory, b"");
         let from = self.found.binaries.range_mut(prefix.clone()..);
         for (_, binary) in from.take_while(|(path, _)| path.starts_with(&prefix)) {
             binary.owner = binary.owner.or(Some(Owner::Language));

@@ -3,7 +3,7 @@
 use super::{
     Archive, InventoryError, Kind, Package, ReadAt, ReadError,
     files::{Collector, text},
-    tree::shown,
+    path::shown,
 };
 
 /// Largest archive inside of an archive.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     InventoryError, Kind, Package,
     files::{Candidate, Collector},
-    tree::shown,
+    path::shown,
 };
 
 /// Largest `package.json`: they have some kB.

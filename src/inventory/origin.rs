@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::{
     InventoryError, Package, ReadError, StoredFile,
     files::{Collector, Owner},
-    tree::shown,
+    path::shown,
 };
 
 /// A package of a list, with the files that it owns.

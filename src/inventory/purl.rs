@@ -16,7 +16,7 @@ pub fn of_package(package: &Package, distro: Option<&Distro>) -> String {
                 name = name.to_lowercase();
             } else if let Some((epoch, rest)) = package.version.split_once(':') {
                 qualifiers.push(("epoch", epoch.to_owned()));
-                version = rest.to_owned();
+                rest.clone_into(&mut version);
             }
             if let Some(architecture) = &package.architecture {
                 qualifiers.push(("arch", architecture.clone()));
@@ -116,7 +116,13 @@ fn encode(part: &str, text: &mut String) {
         match byte {
             b'.' | b'-' | b'_' | b'~' | b':' => text.push(char::from(byte)),
             byte if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
-            byte => text.push_str(&format!("%{byte:02X}")),
+            byte => {
+                text.push('%');
+                for digit in [byte >> 4, byte & 0xf] {
+                    let digit = char::from_digit(u32::from(digit), 16).expect("four bits");
+                    text.push(digit.to_ascii_uppercase());
+                }
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::{
     InventoryError, Kind, Package,
     files::{Candidate, Collector, Owner},
+    path::{join, shown},
     stanza::stanzas,
-    tree::{join, shown},
 };
 
 /// Largest METADATA: it has the project's whole description, at most some 100 kB.

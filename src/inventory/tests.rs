@@ -1,9 +1,6 @@
 //! Inventories of layers that are made here. They need root, as overlayfs's marks do.
 
-use std::{
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-};
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use fs_err as fs;
 use proptest::prelude::*;
@@ -57,8 +54,9 @@ impl Image {
     }
 
     fn whiteout(&self, layer: usize, path: &str) {
+        self.write(layer, path, b"");
         let path = self.at(layer, path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::remove_file(&path).unwrap();
         mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
     }
 
@@ -389,16 +387,4 @@ proptest! {
         let image = Image::new(&[&[(place, &bytes), ("etc/os-release", &bytes)]]);
         drop(image.read());
     }
-}
-
-/// Decompresses a sample.
-pub(super) fn sample(path: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/inventory")
-        .join(path);
-    let packed = fs::read(path).unwrap();
-    let mut bytes = Vec::new();
-    let mut decoder = flate2::read::GzDecoder::new(&*packed);
-    std::io::Read::read_to_end(&mut decoder, &mut bytes).unwrap();
-    bytes
 }

@@ -17,7 +17,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::{InventoryError, LayerFiles, StoredFile};
+use super::{
+    InventoryError, LayerFiles, StoredFile,
+    path::{join, parent, parts, shown},
+};
 
 /// Symbolic links followed in one path, as many as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -41,6 +44,9 @@ pub(super) struct Tree {
 }
 
 type Levels = Rc<[usize]>;
+
+/// Takes a path and what is there.
+pub(super) type Visit<'a> = dyn FnMut(&[u8], Node) -> Result<(), InventoryError> + 'a;
 
 #[derive(Debug)]
 struct Level {
@@ -174,7 +180,7 @@ impl Tree {
     /// Visits everything but directories, in a fixed order. Returns what it did not see, with the reason.
     pub(super) fn walk(
         &self,
-        visit: &mut dyn FnMut(&[u8], Node) -> Result<(), InventoryError>,
+        visit: &mut Visit<'_>,
     ) -> Result<Vec<(Vec<u8>, &'static str)>, InventoryError> {
         let all: Levels = (0..self.levels.len()).collect();
         let mut waiting = vec![(Vec::new(), all)];
@@ -364,39 +370,4 @@ fn failed(path: &[u8], errno: Errno) -> InventoryError {
         path: shown(path),
         source: errno.into(),
     }
-}
-
-/// Returns a path of the image for people: absolute, what is no text replaced.
-pub(super) fn shown(path: &[u8]) -> String {
-    printable(&format!("/{}", String::from_utf8_lossy(path)))
-}
-
-/// Replaces control characters: what an image says is printed on terminals.
-pub(super) fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
-/// Puts a name behind a path.
-pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
-    if path.is_empty() {
-        return name.to_vec();
-    }
-    [path, b"/", name].concat()
-}
-
-/// Takes the last component off a path and returns it.
-fn parent(path: &mut Vec<u8>) -> Vec<u8> {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => {
-            let name = path.split_off(at + 1);
-            path.truncate(at);
-            name
-        }
-        None => std::mem::take(path),
-    }
-}
-
-fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty() && *part != b".")
 }

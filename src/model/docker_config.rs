@@ -83,6 +83,18 @@ impl DockerConfig {
             .map_err(|error| DockerConfigError::Malformed { line: error.line() })
     }
 
+    /// Leaves out entries of containers' files that are for a part of a registry (`quay.io/team`): sent for another part of it,
+    /// they would be refused where nobody needs to log in.
+    #[must_use]
+    pub fn of_whole_registries(mut self) -> Self {
+        let is_whole = |key: &str| {
+            let path = key.trim_start_matches("https://").split_once('/');
+            path.is_none_or(|(_, path)| matches!(path, "" | "v1" | "v1/" | "v2" | "v2/"))
+        };
+        self.auths.retain(|key, _| is_whole(key));
+        self
+    }
+
     /// Finds a registry's credentials. A helper of its own goes before its entry, its entry before the common store, as in Docker.
     pub fn look_up(&self, registry: &str) -> Result<Lookup, DockerConfigError> {
         let registry = normal_registry(registry);

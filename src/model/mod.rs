@@ -4,6 +4,7 @@
 //! `Project`) replays in a test. On-disk records carry a schema version and are read for ever.
 
 mod access;
+mod backup;
 pub mod base64;
 mod build_cache;
 mod cdi;
@@ -25,6 +26,7 @@ mod volume;
 pub use access::{
     Credential, DEFAULT_REGISTRY, RegistryAccess, SettingsText, normal_registry, registry_of,
 };
+pub use backup::{BackedUpVolume, BackupCount, BackupHead, BackupSummary};
 pub use build_cache::{BuildCacheEntry, BuildCacheKind, BuildCachePrune};
 pub use cdi::{CdiDevice, CdiEdits, CdiHook, CdiMount, CdiNode, CdiRegistry, CdiSpec};
 pub use container::{
@@ -46,4 +48,4 @@ pub use observed::{HostUse, Observed, ObservedContainer, ObservedVolume, PortUse
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
-pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeRecord};
+pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeMount, VolumeRecord};

@@ -58,6 +58,9 @@ pub struct ObservedVolume {
     pub mountpoint: PathBuf,
     /// Names of the containers that have it, running or not.
     pub users: Vec<String>,
+    /// Its driver options name a file system that is not mounted now: nothing of its data is to be seen.
+    #[serde(default)]
+    pub detached: bool,
 }
 
 /// What of the host is taken by others.

@@ -41,6 +41,20 @@ impl VolumeRecord {
         self.key.is_none() && self.wanted.as_ref().is_none_or(is_marked)
     }
 
+    /// Tells whether the Compose file forbids the removal of a volume: `x-stack: {protect: true}`.
+    ///
+    /// # Errors
+    ///
+    /// The value when it is neither true nor false.
+    pub fn wants_protection(volume: &Volume) -> Result<bool, String> {
+        let section = volume.extensions.get("x-stack");
+        match section.and_then(|section| section.get("protect")) {
+            None => Ok(false),
+            Some(serde_json::Value::Bool(protect)) => Ok(*protect),
+            Some(other) => Err(other.to_string()),
+        }
+    }
+
     /// Returns its labels as others see them: the user's own, and Compose's.
     pub fn all_labels(&self) -> IndexMap<String, String> {
         let wanted = self.wanted.as_ref();
@@ -76,6 +90,74 @@ pub enum Backing {
     Local,
     /// In a directory of the host (`driver_opts` of `type: none, o: bind`); `_data` is a symlink to it.
     Bind(PathBuf),
+    /// In a file system that is mounted on `_data` while a container has the volume.
+    Mount(VolumeMount),
+}
+
+/// A file system, as mount(8) would be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// `tmpfs`, `nfs`, `ext4`, ….
+    pub filesystem: String,
+    /// A block device, an export of a server; any word for `tmpfs`.
+    pub device: String,
+    /// Options in their order, without that of the server: name, and value where there is one.
+    pub options: Vec<(String, Option<String>)>,
+    /// Name or address of the server of a network file system.
+    pub server: Option<String>,
+}
+
+impl VolumeMount {
+    /// Reads what the `local` driver is told.
+    fn parse(kind: &str, flags: &str, device: &str) -> Result<Self, String> {
+        let is_nfs = matches!(kind, "nfs" | "nfs4");
+        let is_cifs = matches!(kind, "cifs" | "smb3");
+        let mut server = None;
+        let mut options = Vec::new();
+        for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
+            let (name, value) = match flag.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (flag, None),
+            };
+            match name {
+                "addr" if is_nfs || is_cifs => server = value,
+                "bind" | "rbind" | "move" | "remount" => {
+                    return Err(format!(
+                        "mount option `{name}` of a volume of type `{kind}`"
+                    ));
+                }
+                _ => options.push((name.to_owned(), value)),
+            }
+        }
+        if is_nfs {
+            let (host, _path) = device.split_once(":/").ok_or_else(|| {
+                format!("`{device}` as the device of an NFS volume: it has the form `:/PATH` or `SERVER:/PATH`")
+            })?;
+            server = server.or_else(|| Some(host.to_owned()));
+        } else if is_cifs {
+            let share = device
+                .strip_prefix("//")
+                .and_then(|rest| rest.split_once('/'));
+            let (host, _) = share.ok_or_else(|| {
+                format!(
+                    "`{device}` as the device of a CIFS volume: it has the form `//SERVER/SHARE`"
+                )
+            })?;
+            server = server.or_else(|| Some(host.to_owned()));
+        }
+        if (is_nfs || is_cifs) && server.as_deref().unwrap_or_default().is_empty() {
+            return Err("a network volume without `addr=SERVER` among its options".to_owned());
+        }
+        if device.is_empty() && kind != "tmpfs" {
+            return Err(format!("a volume of type `{kind}` without a device"));
+        }
+        Ok(Self {
+            filesystem: kind.to_owned(),
+            device: if device.is_empty() { kind } else { device }.to_owned(),
+            options,
+            server: server.map(|server| server.trim_matches(['[', ']']).to_owned()),
+        })
+    }
 }
 
 /// A kind of volume that stack cannot make.
@@ -130,7 +212,111 @@ impl Backing {
                 "driver_opts",
                 "a volume with options but without `o: bind`".to_owned(),
             ),
-            other => unsupported("driver_opts", format!("a volume of type `{other}`")),
+            kind => VolumeMount::parse(kind, flags, device)
+                .map(Self::Mount)
+                .or_else(|what| unsupported("driver_opts", what)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(options: &[(&str, &str)]) -> Result<Backing, String> {
+        let pairs = options
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Backing::of(&Volume {
+            name: "x".to_owned(),
+            external: false,
+            driver: None,
+            driver_opts: pairs.collect(),
+            labels: IndexMap::new(),
+            extensions: IndexMap::new(),
+        })
+        .map_err(|unsupported| unsupported.what)
+    }
+
+    #[test]
+    fn options_say_what_is_mounted_as_with_docker() {
+        let mount = |filesystem: &str, device: &str, options: &[(&str, Option<&str>)], server| {
+            let owned = options
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
+            Ok(Backing::Mount(VolumeMount {
+                filesystem: filesystem.to_owned(),
+                device: device.to_owned(),
+                options: owned.collect(),
+                server: Option::<&str>::map(server, str::to_owned),
+            }))
+        };
+        let size = [("size", Some("1m")), ("uid", Some("5")), ("noexec", None)];
+        for (kind, o, device, expected) in [
+            (
+                "tmpfs",
+                "size=1m,uid=5,noexec",
+                "tmpfs",
+                mount("tmpfs", "tmpfs", &size, None),
+            ),
+            ("tmpfs", "", "", mount("tmpfs", "tmpfs", &[], None)),
+            (
+                "ext4",
+                "ro",
+                "/dev/sdb1",
+                mount("ext4", "/dev/sdb1", &[("ro", None)], None),
+            ),
+            (
+                "nfs",
+                "addr=nas.local,rw,nfsvers=4",
+                ":/export",
+                mount(
+                    "nfs",
+                    ":/export",
+                    &[("rw", None), ("nfsvers", Some("4"))],
+                    Some("nas.local"),
+                ),
+            ),
+            (
+                "nfs4",
+                "",
+                "[fd00::1]:/e",
+                mount("nfs4", "[fd00::1]:/e", &[], Some("fd00::1")),
+            ),
+            (
+                "cifs",
+                "username=a,password=b=c",
+                "//nas/share",
+                mount(
+                    "cifs",
+                    "//nas/share",
+                    &[("username", Some("a")), ("password", Some("b=c"))],
+                    Some("nas"),
+                ),
+            ),
+        ] {
+            assert_eq!(
+                of(&[("type", kind), ("o", o), ("device", device)]),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_is_refused_with_its_reason() {
+        for (kind, o, device, reason) in [
+            ("nfs", "", ":/export", "addr=SERVER"),
+            ("nfs", "addr=nas", "/export", "SERVER:/PATH"),
+            ("cifs", "", "share", "//SERVER/SHARE"),
+            ("ext4", "", "", "without a device"),
+            ("ext4", "bind", "/dev/sdb", "`bind`"),
+            ("none", "", "/x", "without `o: bind`"),
+            ("none", "bind", "x", "absolute"),
+            ("none", "bind,ro", "/x", "`ro`"),
+        ] {
+            let refused = of(&[("type", kind), ("o", o), ("device", device)]).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        assert!(of(&[("size", "1")]).unwrap_err().contains("`size`"));
     }
 }

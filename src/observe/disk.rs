@@ -6,7 +6,7 @@ use compose_spec::model::ProjectName;
 
 use super::{ObserveError, observed};
 use crate::{
-    container,
+    build, container,
     image::{self, ImageStore, SaveError, SaveFormat},
     model::{
         BuildCacheEntry, ContainerRecord, ImageDetails, ObservedContainer, StoreDisk, VolumeRecord,
@@ -41,7 +41,7 @@ pub fn disk_use(root: &Root) -> Result<DiskUse, ObserveError> {
         let users = records
             .iter()
             .filter(|container| uses(container, &record.name));
-        let bytes = measure(&root.volumes().join(&record.name))?;
+        let bytes = super::volume_size(root, &record.name)?;
         let count = users.count();
         volumes.push((record, bytes, count));
     }
@@ -110,4 +110,21 @@ pub fn export_container(
     let details = store.details(record.image.as_str());
     directories.extend(details.map_err(ObserveError::Image)?.directories);
     image::export(&directories, out).map_err(ObserveError::Image)
+}
+
+/// Writes the files of an image as one tar archive.
+pub fn export_image(root: &Root, name: &str, out: &mut dyn io::Write) -> Result<(), ObserveError> {
+    let store = ImageStore::open(root);
+    let _lease = store.lease().map_err(ObserveError::Image)?;
+    let details = store.details(name).map_err(ObserveError::Image)?;
+    image::export(&details.directories, out).map_err(ObserveError::Image)
+}
+
+/// Copies the files of an image into a directory, owned by root.
+pub fn copy_image(root: &Root, name: &str, destination: &Path) -> Result<(), ObserveError> {
+    let store = ImageStore::open(root);
+    let _lease = store.lease().map_err(ObserveError::Image)?;
+    let details = store.details(name).map_err(ObserveError::Image)?;
+    build::copy_out(root, &details.directories, destination)
+        .map_err(|error| ObserveError::Copy(Box::new(error)))
 }

@@ -17,8 +17,9 @@ use crate::{
     image::{ImageError, ImageStore},
     inventory::InventoryError,
     model::{
-        BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary, NetworkRecord,
-        Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp, VolumeRecord,
+        Backing, BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary,
+        NetworkRecord, Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp,
+        VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -26,7 +27,7 @@ use crate::{
 };
 
 pub use crate::build::sizes as build_cache_sizes;
-pub use disk::{DiskUse, disk_use, export_container, image, save_images};
+pub use disk::{DiskUse, copy_image, disk_use, export_container, export_image, image, save_images};
 pub use host::{files_digests, host_facts};
 pub use packages::packages;
 
@@ -51,6 +52,9 @@ pub enum ObserveError {
     /// The build cache.
     #[error("read the build cache")]
     BuildCache(#[source] HousekeepingError),
+    /// Files of an image could not be copied.
+    #[error("copy the files of the image")]
+    Copy(#[source] Box<build::StepFailure>),
     /// What something takes of the disk.
     #[error(transparent)]
     Disk(std::io::Error),
@@ -301,7 +305,13 @@ fn volume_users<'a>(
 pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
     let mut users = volume_users(container::read_all(root)?.iter());
     let records = volume::list(root).map_err(ObserveError::Volume)?;
+    let mounted = volume::mounted(root).map_err(ObserveError::Volume)?;
+    let is_detached = |record: &VolumeRecord| {
+        let backing = record.wanted.as_ref().map(Backing::of);
+        matches!(backing, Some(Ok(Backing::Mount(_)))) && !mounted.contains(&record.name)
+    };
     let observed = records.into_iter().map(|record| ObservedVolume {
+        detached: is_detached(&record),
         users: users.remove(&record.name).unwrap_or_default(),
         mountpoint: volume::data_dir(root, &record.name),
         record,
@@ -309,8 +319,15 @@ pub fn volumes(root: &Root) -> Result<Vec<ObservedVolume>, ObserveError> {
     Ok(observed.collect())
 }
 
-/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record.
+/// Returns what a volume takes of the disk in bytes; of one that is bound to a directory of the host nothing but its record, of one
+/// with a file system of its own what is used of that.
 pub fn volume_size(root: &Root, name: &str) -> Result<u64, ObserveError> {
+    let mounted = volume::mounted(root).map_err(ObserveError::Volume)?;
+    if mounted.iter().any(|mounted| mounted == name) {
+        let found = rustix::fs::statvfs(volume::data_dir(root, name));
+        let found = found.map_err(|errno| ObserveError::Disk(errno.into()))?;
+        return Ok((found.f_blocks - found.f_bfree) * found.f_frsize);
+    }
     let measured = Meter::default().add(&root.volumes().join(name));
     measured.map_err(ObserveError::Disk)
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use runtime::sys::{
-    clone::clone_child,
+    clone::{Child, clone_child},
     exec::Texts,
     signal::{reset_all, set_mask},
 };
@@ -20,8 +20,13 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{MemfdFlags, Mode, OFlags, SeekFrom},
     io::Errno,
-    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
-    thread::{LinkNameSpaceType, move_into_link_name_space},
+    process::{
+        Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+    },
+    thread::{
+        LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space,
+        move_into_thread_name_spaces,
+    },
 };
 use serde_json::Value;
 
@@ -41,8 +46,8 @@ pub(super) struct Caller<'a> {
     pub(super) environment: &'a [String],
     /// The bundle's directory, where they are run.
     pub(super) bundle: &'a Path,
-    /// In the mount namespace of this process.
-    pub(super) mounts_of: Option<i32>,
+    /// In the namespaces of this process, whose root is still the host's.
+    pub(super) inside: Option<i32>,
 }
 
 /// Runs hooks one after the other; the first that fails ends it.
@@ -61,11 +66,7 @@ fn run(hook: &Hook, caller: Caller<'_>) -> Result<(), OciError> {
     }
     let prepared = Prepared::of(hook, caller).map_err(failed)?;
     let input = state_file(caller.state).map_err(failed)?;
-    let child = clone_child(0, None, || {
-        let Err(_errno) = prepared.become_hook(&input);
-        NOT_EXECUTED
-    })
-    .map_err(failed)?;
+    let child = prepared.start(&input).map_err(failed)?;
     let limit = match hook.timeout {
         Some(seconds) => Duration::from_secs(seconds.try_into().unwrap_or(0)),
         None => TIMEOUT_DEFAULT,
@@ -120,11 +121,34 @@ struct Prepared {
     path: CString,
     arguments: Texts,
     environment: Texts,
-    /// The namespace, and the host's root in it: the container's is mounted over it already.
-    mounts: Option<(OwnedFd, OwnedFd)>,
+    inside: Option<Inside>,
     null: OwnedFd,
     /// Where it is run.
     directory: CString,
+}
+
+/// What a hook in the namespaces of a container needs: the specification has it run there, with the host's files.
+struct Inside {
+    process: OwnedFd,
+    /// The root of the process: what is mounted on the container's directory is seen below it.
+    root: OwnedFd,
+    pids: OwnedFd,
+    own_pids: OwnedFd,
+}
+
+impl Inside {
+    fn of(pid: i32) -> Result<Self, Errno> {
+        let open =
+            |path: String, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+        let process = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        Ok(Self {
+            process: pidfd_open(process, PidfdFlags::empty())?,
+            root: open(format!("/proc/{pid}/root"), directory)?,
+            pids: open(format!("/proc/{pid}/ns/pid"), OFlags::RDONLY)?,
+            own_pids: open("/proc/self/ns/pid".to_owned(), OFlags::RDONLY)?,
+        })
+    }
 }
 
 impl Prepared {
@@ -147,18 +171,27 @@ impl Prepared {
             arguments,
             environment: texts(hook.env.as_deref().unwrap_or(caller.environment))?,
             directory: text(caller.bundle.as_os_str().as_bytes())?,
-            mounts: match caller.mounts_of {
-                Some(pid) => Some((
-                    open(format!("/proc/{pid}/ns/mnt"), OFlags::RDONLY)?,
-                    open(
-                        format!("/proc/{pid}/root"),
-                        OFlags::PATH | OFlags::DIRECTORY,
-                    )?,
-                )),
-                None => None,
-            },
+            inside: caller.inside.map(Inside::of).transpose()?,
             null: open("/dev/null".into(), OFlags::RDWR)?,
         })
+    }
+
+    fn start(&self, input: &OwnedFd) -> Result<Child, Errno> {
+        let clone = || {
+            clone_child(0, None, || {
+                let Err(_errno) = self.become_hook(input);
+                NOT_EXECUTED
+            })
+        };
+        let Some(inside) = &self.inside else {
+            return clone();
+        };
+        // A pid namespace is entered by children only, so this process asks for it and takes it back.
+        let kind = Some(LinkNameSpaceType::ProcessID);
+        move_into_link_name_space(inside.pids.as_fd(), kind)?;
+        let child = clone();
+        move_into_link_name_space(inside.own_pids.as_fd(), kind)?;
+        child
     }
 
     /// Child. What it prints goes nowhere: standard output may be the container's. Its errors are seen.
@@ -167,9 +200,14 @@ impl Prepared {
         rustix::stdio::dup2_stdout(&self.null)?;
         reset_all()?;
         set_mask(0)?;
-        if let Some((mounts, root)) = &self.mounts {
-            move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
-            rustix::process::fchdir(root)?;
+        if let Some(inside) = &self.inside {
+            let kinds = ThreadNameSpaceType::NETWORK
+                | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+                | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+                | ThreadNameSpaceType::CONTROL_GROUP
+                | ThreadNameSpaceType::MOUNT;
+            move_into_thread_name_spaces(inside.process.as_fd(), kinds)?;
+            rustix::process::fchdir(&inside.root)?;
             rustix::process::chroot(c".")?;
         }
         match rustix::process::chdir(self.directory.as_c_str()) {

@@ -55,13 +55,13 @@ impl<'a> Runtime<'a> {
         &self,
         bundle: &'a Path,
         state: &'a serde_json::Value,
-        mounts_of: Option<i32>,
+        inside: Option<i32>,
     ) -> hooks::Caller<'a> {
         hooks::Caller {
             bundle,
             state,
             environment: self.environment,
-            mounts_of,
+            inside,
         }
     }
 }

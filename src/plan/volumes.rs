@@ -78,6 +78,12 @@ fn plan_one(
         field: unsupported.field,
         what: unsupported.what,
     })?;
+    let protect = VolumeRecord::wants_protection(volume);
+    let protect = protect.map_err(|value| PlanError::VolumeUnsupported {
+        key: key.to_owned(),
+        field: "x-stack",
+        what: format!("`protect: {value}`: it is `true` or `false`"),
+    })?;
     let Some(known) = known else {
         ensure(inputs, (key, volume), "not there", draft);
         return Ok(());
@@ -98,6 +104,8 @@ fn plan_one(
     }
     if let Some(change) = difference(known, volume) {
         change_volume(inputs, (key, volume), change, (draft, renewed));
+    } else if protect && !known.protected {
+        ensure(inputs, (key, volume), "x-stack.protect", draft);
     }
     Ok(())
 }
@@ -110,7 +118,11 @@ fn change_volume(
     (draft, renewed): (&mut Draft, &mut Renewed),
 ) {
     let name = &volume.name;
-    if known_protected(inputs, name) || inputs.options.changed_volumes == ChangedVolumes::Keep {
+    let protect = VolumeRecord::wants_protection(volume).unwrap_or(true);
+    if protect
+        || known_protected(inputs, name)
+        || inputs.options.changed_volumes == ChangedVolumes::Keep
+    {
         draft.plan.notices.push(format!(
             "volume `{name}` differs from the Compose file ({change}) and is kept as it is"
         ));
@@ -151,7 +163,7 @@ fn ensure(
         key: Some(key.to_owned()),
         wanted: Some(volume.clone()),
         created: inputs.now,
-        protected: false,
+        protected: VolumeRecord::wants_protection(volume).unwrap_or(false),
     };
     let action = Action::EnsureVolume(Box::new(record));
     let step = draft.step((SubjectKind::Volume, &volume.name), action, cause);

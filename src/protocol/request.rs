@@ -265,6 +265,37 @@ pub enum VolumeRequest {
         /// Its new name.
         to: String,
     },
+    /// Write volumes into one archive.
+    Backup {
+        /// Names; at least one.
+        names: Vec<String>,
+        /// Containers that have them go on meanwhile; otherwise they are frozen.
+        live: bool,
+        /// Absolute path of a named pipe that the client reads. The supervisor removes its name.
+        pipe: PathBuf,
+    },
+    /// Make volumes of an archive of them. `Outcome::names` are the volumes.
+    Restore {
+        /// Absolute path of the archive.
+        path: PathBuf,
+        /// As for `ImageLoadRequest`.
+        is_pipe: bool,
+        /// Only these of the archive; empty = all.
+        names: Vec<String>,
+        /// Name of the volume, when it is one.
+        rename: Option<String>,
+        /// Put the data into volumes that exist; otherwise they are an error.
+        replace: bool,
+    },
+    /// Copy a volume to a new one.
+    Copy {
+        /// Its name.
+        from: String,
+        /// Name of the new one.
+        to: String,
+        /// As for `Backup`.
+        live: bool,
+    },
     /// Forbid the removal of volumes, or allow it again.
     Protect {
         /// Names.

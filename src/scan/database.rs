@@ -103,7 +103,7 @@ impl Reading<'_> {
     /// links are followed once, for files.
     fn directory(&mut self, path: &Path, depth: usize) -> Result<(), DatabaseError> {
         if depth > DEPTH_MAX {
-            self.problem(format!("`{}` is too deep", path.display()));
+            self.problem(&format!("`{}` is too deep", path.display()));
             return Ok(());
         }
         let mut entries = Vec::new();
@@ -176,7 +176,7 @@ impl Reading<'_> {
                 Err(ReadError::Io(error)) => return Err(ReadError::Io(error)),
                 Err(error) => {
                     let name = String::from_utf8_lossy(&entry.name);
-                    self.problem(format!("`{name}`: {error}"));
+                    self.problem(&format!("`{name}`: {error}"));
                 }
             }
         }
@@ -187,7 +187,7 @@ impl Reading<'_> {
         match (self.take)(document) {
             Taken::Record { modified } => {
                 self.facts.records += 1;
-                // Times are in UTC and of one form, so that their text has their order.
+                // Times are in UTC, so that their text has their order, but for parts of a second.
                 if self
                     .facts
                     .latest
@@ -198,11 +198,11 @@ impl Reading<'_> {
                     self.facts.latest = Some(modified);
                 }
             }
-            Taken::Other(reason) => self.problem(reason),
+            Taken::Other(reason) => self.problem(&reason),
         }
     }
 
-    fn problem(&mut self, text: String) {
+    fn problem(&mut self, text: &str) {
         self.facts.unread += 1;
         if self.facts.problems.len() < PROBLEMS_MAX {
             let text = text.replace(char::is_control, "\u{fffd}");

@@ -92,7 +92,7 @@ pub(super) fn merge(
         }
     }
     let mut findings: Vec<Finding> = (groups.into_iter())
-        .map(|((package, id), group)| finding(inventory, package, id, &group))
+        .map(|((package, id), group)| finding(inventory, package, &id, &group))
         .collect();
     findings.sort_by(|a, b| {
         let by_name = || (&a.package, &a.id, &a.location).cmp(&(&b.package, &b.id, &b.location));
@@ -118,18 +118,13 @@ fn cve(id: &str) -> Option<String> {
     (year.len() == 4 && is_number(year) && is_number(number)).then(|| format!("CVE-{rest}"))
 }
 
-fn finding(
-    inventory: &Inventory,
-    package: usize,
-    id: String,
-    group: &[(String, Match)],
-) -> Finding {
+fn finding(inventory: &Inventory, package: usize, id: &str, group: &[(String, Match)]) -> Finding {
     let found = &inventory.packages[package];
     let mut records: Vec<String> = group.iter().map(|(id, _)| id.clone()).collect();
     records.sort();
     let mut aliases: Vec<String> = (group.iter())
         .flat_map(|(record, matched)| std::iter::once(record).chain(&matched.aliases))
-        .filter(|alias| **alias != id)
+        .filter(|alias| *alias != id)
         .cloned()
         .collect();
     aliases.sort();
@@ -141,7 +136,7 @@ fn finding(
     let scores = group.iter().filter_map(|(_, matched)| matched.score);
     let summary = group.iter().map(|(_, matched)| &matched.summary);
     Finding {
-        id: printable(&id),
+        id: printable(id),
         severity: group
             .iter()
             .map(|(_, matched)| matched.severity)

@@ -7,12 +7,14 @@
 //! Nothing is downloaded. What surprises: "no findings" is only said of packages whose ecosystem the database has records of;
 //! the others are *not covered*, and a database that covers none of an image's packages is an error, not a clean result.
 
+mod cvss;
 mod database;
 mod ecosystem;
 mod finding;
 mod frames;
 mod ignore;
 mod judge;
+mod range;
 mod record;
 mod sarif;
 mod severity;

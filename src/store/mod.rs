@@ -13,6 +13,7 @@
 //!   containers/<id>/{record.json,spec.json,state.json,hooks.json,monitor.sock,monitor.lock,rootfs,upper,work,files}
 //!   mount-points/              the layer below every image: empty places for /proc, /etc/hosts, … (owner: container)
 //!   logs/<project>/<service>-<n>/{current.log,1.log,…}
+//!   users/<project>.json       range of user ids of a project whose users are not the host's
 //!   tmp/                       everything unfinished; wiped when nobody holds it
 //! <run>/                       /run/stack, or <root>/run when the root was moved
 //!   supervisor.sock  supervisor.lock  supervisor.log
@@ -25,6 +26,8 @@ mod file;
 mod networks;
 mod paths;
 mod scatter;
+mod tar;
+mod users;
 
 pub use clock::now;
 pub use disk::Meter;
@@ -34,3 +37,5 @@ pub use file::{
 pub use networks::{read_networks, remove_network, write_network};
 pub use paths::Root;
 pub use scatter::scatter;
+pub use tar::{TAR_BLOCK, TarMember, tar_padding};
+pub use users::{free_users, take_users};

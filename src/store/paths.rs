@@ -76,6 +76,11 @@ impl Root {
         self.projects().join(name.as_str())
     }
 
+    /// Returns the directory of the projects' ranges of user ids.
+    pub fn users(&self) -> PathBuf {
+        self.state.join("users")
+    }
+
     /// Returns the directory of network records.
     pub fn networks(&self) -> PathBuf {
         self.state.join("networks")

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::desired;
 use crate::{
-    apply::Context,
+    apply::{self, Context},
     container::{self, ContainerError},
     model::{ContainerRecord, NetworkRecord},
     network::HeldSocket,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Prefixes of unfinished directories in `tmp/` that only a supervisor makes.
-const OWN_LITTER: [&str; 4] = ["container-", "removed-", "step-", "files-"];
+const OWN_LITTER: [&str; 5] = ["container-", "removed-", "step-", "files-", "volume-"];
 
 /// What was left could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,7 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
     for record in &live {
         adopt_container(context, record).await;
     }
+    apply::settle_mounts(context).await;
     if let Err(error) = context.fabric.settle().await {
         warn!(%error, "the packet filter is not as it should be");
     }

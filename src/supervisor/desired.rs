@@ -47,7 +47,9 @@ pub(super) fn note_boot(root: &Root, name: &ProjectName) -> Result<(), StoreErro
 
 /// Removes the desired state of a project.
 pub(super) fn remove(root: &Root, name: &ProjectName) -> Result<(), StoreError> {
-    store::remove_tree(&root.project(name))
+    store::remove_tree(&root.project(name))?;
+    // Containers that are left have their range in their records, and it is not given to others.
+    store::free_users(root, name)
 }
 
 /// Returns the projects of which something is wanted.

@@ -42,7 +42,7 @@ pub(super) async fn call(
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
-        Request::Volume(request) => volumes::call(context, request).await,
+        Request::Volume(request) => Box::pin(volumes::call(context, &job, request)).await,
         other => Outcome {
             errors: vec![ErrorReport::operation(format!(
                 "call `{other:?}` is not one of images"
@@ -99,7 +99,7 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
         }
     };
     if request.check {
-        return check(context, &request.project, &services, &job.events).await;
+        return check(context, job, &request.project, &services).await;
     }
     let mut plan = Plan::default();
     let mut steps = Vec::new();
@@ -142,6 +142,7 @@ async fn build(context: &Context, job: &Job, request: BuildRequest) -> Outcome {
     let job = Job {
         project: Some(Arc::new(request.project)),
         build_memory_bytes: request.memory_bytes,
+        all_platforms: true,
         ..job.clone()
     };
     carry_out(context, &job, plan).await
@@ -190,22 +191,15 @@ fn is_built(service: &Service) -> bool {
 }
 
 /// Tells what the checks find in the Dockerfiles; findings make the call fail, so that a script notices.
-async fn check(
-    context: &Context,
-    project: &Project,
-    services: &[Service],
-    events: &mpsc::Sender<Event>,
-) -> Outcome {
+async fn check(context: &Context, job: &Job, project: &Project, services: &[Service]) -> Outcome {
     let mut outcome = Outcome::default();
     let mut count = 0;
     for service in services {
-        match apply::check(context, project, service).await {
+        match apply::check(context, job, project, service).await {
             Ok(findings) => {
                 count += findings.len();
                 for text in findings {
-                    if events.send(Event::Warning { text }).await.is_err() {
-                        tracing::debug!("nobody watches");
-                    }
+                    job.warn(text).await;
                 }
             }
             Err(error) => outcome.errors.push(error.report()),

@@ -75,6 +75,7 @@ impl Task {
                     self.access = access.or_else(|| self.access.take());
                     let cancel = self.renew_current();
                     let outcome = calls::call(&self, *request, &events, &cancel).await;
+                    apply::settle_mounts(&self.context).await;
                     if events.send(Event::Finished(outcome)).await.is_err() {
                         info!(project = %self.name, "the client did not wait for the outcome");
                     }
@@ -86,7 +87,9 @@ impl Task {
             if !self.inbox.is_empty() {
                 continue;
             }
-            again = match self.enforce().await {
+            let settled = self.enforce().await;
+            apply::settle_mounts(&self.context).await;
+            again = match settled {
                 Ok(Settled::Quiet) => {
                     // What came before this is still carried out here; what comes later is for the next task, which waits for this one.
                     self.inbox.close();

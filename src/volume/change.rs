@@ -8,12 +8,12 @@ use rustix::{
 };
 
 use super::{
-    VolumeError,
+    Held, VolumeError,
     local::{Volumes, check_name},
 };
 use crate::{
     model::{ANONYMOUS_LABEL, VolumeRecord},
-    store::write_json,
+    store::{lock_shared, write_json},
 };
 
 impl Volumes {
@@ -32,6 +32,7 @@ impl Volumes {
         check_name(to)?;
         let _lock = self.existing(from, "rename")?;
         let mut record = self.known(from)?;
+        self.unmount_locked(from)?;
         record.project = None;
         record.key = None;
         self.write_record("rename", &record)?;
@@ -59,17 +60,25 @@ impl Volumes {
         self.write_record("rename", &record)
     }
 
-    /// Takes the lock of a volume without making its directory.
+    /// Takes the lock of a volume together with others who only read it.
+    pub(super) fn hold(&self, name: &str) -> Result<Held, VolumeError> {
+        self.known(name)?;
+        let path = self.volume_dir(name).join(".lock");
+        let lock = lock_shared(&path).map_err(|source| self.store_error("read", name, source))?;
+        Ok(Held { _lock: lock })
+    }
+
+    /// Takes the lock of a volume without making its directory, unless somebody reads it.
     fn existing(
         &self,
         name: &str,
         intent: &'static str,
     ) -> Result<crate::store::Lock, VolumeError> {
         self.known(name)?;
-        self.lock(name, intent)
+        self.lock_now(name, intent)
     }
 
-    fn known(&self, name: &str) -> Result<VolumeRecord, VolumeError> {
+    pub(super) fn known(&self, name: &str) -> Result<VolumeRecord, VolumeError> {
         self.find(name)?.ok_or_else(|| VolumeError::Missing {
             name: name.to_owned(),
         })
@@ -89,6 +98,7 @@ fn named(name: &str) -> Volume {
         driver: None,
         driver_opts: IndexMap::new(),
         labels: IndexMap::new(),
+        extensions: IndexMap::new(),
     }
 }
 
@@ -141,6 +151,23 @@ mod tests {
             assert_eq!(fs_err::read(file).unwrap(), name.as_bytes());
         }
         assert!(!volumes.volume_dir("nothing").exists());
+    }
+
+    #[test]
+    fn what_somebody_reads_is_not_changed_and_not_waited_for() {
+        let (_directory, volumes) = bed();
+        let (first, second) = (
+            volumes.hold("other").unwrap(),
+            volumes.hold("other").unwrap(),
+        );
+        let busy = |result| matches!(result, Err(VolumeError::Busy { .. }));
+        drop(first);
+        assert!(busy(volumes.remove("other")));
+        assert!(busy(volumes.rename("other", "x")));
+        assert!(busy(volumes.set_protected("other", true)));
+        drop(second);
+        volumes.rename("other", "x").unwrap();
+        assert!(volumes.hold("other").is_err());
     }
 
     #[test]

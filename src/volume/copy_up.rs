@@ -2,7 +2,8 @@
 //!
 //! The content is copied beside the data first (`.fill`), then moved in. A crash while copying leaves nothing in the volume; a crash
 //! while moving is made good by the next call, because `.fill-ready` says that the rest is complete. The data directory itself stays
-//! the same directory: another container may have the empty volume mounted already.
+//! the same directory: another container may have the empty volume mounted already. A volume whose data is in another file system is
+//! filled from a directory of that one (`_data/.stack-fill`).
 
 use std::{
     ffi::OsString,
@@ -62,17 +63,24 @@ impl Volumes {
         let record = self.find(name)?.ok_or_else(|| VolumeError::Missing {
             name: name.to_owned(),
         })?;
+        let backing = record.wanted.as_ref().map(Backing::of);
         let fill = Fill {
             volumes: self,
             name,
+            is_mounted: matches!(backing, Some(Ok(Backing::Mount(_)))),
         };
-        if let Some(Ok(Backing::Bind(_))) = record.wanted.as_ref().map(Backing::of) {
+        if let Some(Ok(Backing::Bind(_))) = backing {
             fill.target(subpath)?;
             return Ok(Filled::Bound);
         }
+        let target = fill.target(subpath)?;
+        // Who reads a volume with data holds its lock for long, and need not be waited for. The mark is looked at last: it goes when
+        // everything is moved in.
+        if !fill.is_empty(&target)? && fs::symlink_metadata(fill.ready_path()).is_err() {
+            return Ok(Filled::NotEmpty);
+        }
         let _lock = self.lock(name, "fill")?;
         fill.recover()?;
-        let target = fill.target(subpath)?;
         if !fill.is_empty(&target)? {
             return Ok(Filled::NotEmpty);
         }
@@ -97,6 +105,7 @@ impl Volumes {
         let fill = Fill {
             volumes: self,
             name,
+            is_mounted: false,
         };
         fill.target(Some(subpath)).map(drop)
     }
@@ -105,10 +114,20 @@ impl Volumes {
 struct Fill<'a> {
     volumes: &'a Volumes,
     name: &'a str,
+    /// The data is in another file system: what is moved in must be made there.
+    is_mounted: bool,
 }
+
+/// Where a mounted volume is filled.
+const MOUNTED_FILL: &str = ".stack-fill";
+/// What mkfs makes, and nobody put there.
+const LOST_FOUND: &str = "lost+found";
 
 impl Fill<'_> {
     fn fill_path(&self) -> PathBuf {
+        if self.is_mounted {
+            return self.volumes.data_dir(self.name).join(MOUNTED_FILL);
+        }
         self.volumes.volume_dir(self.name).join(".fill")
     }
 
@@ -148,8 +167,10 @@ impl Fill<'_> {
 
     fn is_empty(&self, directory: &OwnedFd) -> Result<bool, VolumeError> {
         let path = super::merged::proc_path(directory.as_fd());
-        let mut entries = fs::read_dir(path).map_err(|error| self.io_error(error))?;
-        Ok(entries.next().is_none())
+        let names = self.names(&path)?;
+        Ok(names
+            .iter()
+            .all(|name| self.is_mounted && (name == LOST_FOUND || name == MOUNTED_FILL)))
     }
 
     fn copy(&self, source: &Directory, path: &Path) -> Result<(), VolumeError> {

@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::VolumeError;
 use crate::{
     model::{Backing, VolumeRecord},
-    store::{Lock, Root, StoreError, lock, read_json, remove_tree, write_json},
+    store::{Lock, Root, StoreError, lock, read_json, remove_tree, try_lock, write_json},
 };
 
 /// All volumes of a state root. Cheap to clone; makes nothing by itself.
@@ -51,12 +51,19 @@ impl Volumes {
             source,
         };
         let _lock = self.lock(&record.name, "make")?;
-        if self.find(&record.name)?.is_some() {
+        if let Some(mut known) = self.find(&record.name)? {
+            // The file forbids the removal of a volume that was made before it did.
+            if record.protected && !known.protected {
+                known.protected = true;
+                let path = self.record_path(&known.name);
+                write_json(&path, &known)
+                    .map_err(|source| self.store_error("protect", &known.name, source))?;
+            }
             return Ok(());
         }
         let data = self.data_dir(&record.name);
         match backing {
-            Backing::Local => fs::create_dir_all(&data).map_err(io_error)?,
+            Backing::Local | Backing::Mount(_) => fs::create_dir_all(&data).map_err(io_error)?,
             Backing::Bind(device) => {
                 if !device.is_dir() {
                     return Err(VolumeError::DeviceMissing {
@@ -83,18 +90,16 @@ impl Volumes {
         if fs::symlink_metadata(&directory).is_err() {
             return Ok(());
         }
-        let _lock = self.lock(name, "remove")?;
+        let _lock = self.lock_now(name, "remove")?;
         let io_error = |source| VolumeError::Io {
             intent: "remove",
             name: name.to_owned(),
             source,
         };
+        // What is mounted there is not ours to remove.
+        self.unmount_locked(name)?;
         // Out of sight at once: a removal that is cut off leaves rubbish in tmp, not half a volume.
-        fs::create_dir_all(&self.tmp).map_err(io_error)?;
-        let rubbish = tempfile::Builder::new()
-            .prefix("volume-")
-            .tempdir_in(&self.tmp)
-            .map_err(io_error)?;
+        let rubbish = self.unfinished().map_err(io_error)?;
         fs::rename(&directory, rubbish.path().join("volume")).map_err(io_error)?;
         remove_tree(rubbish.path()).map_err(|source| self.store_error("remove", name, source))
     }
@@ -131,6 +136,14 @@ impl Volumes {
         Ok(records)
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) fn tmp(&self) -> &Path {
+        &self.tmp
+    }
+
     pub(super) fn volume_dir(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -142,6 +155,16 @@ impl Volumes {
     pub(super) fn lock(&self, name: &str, intent: &'static str) -> Result<Lock, VolumeError> {
         let path: &Path = &self.volume_dir(name).join(".lock");
         lock(path).map_err(|source| self.store_error(intent, name, source))
+    }
+
+    /// Takes the lock of a volume, or says that somebody reads it: that may take long, and who waits here keeps others waiting.
+    pub(super) fn lock_now(&self, name: &str, intent: &'static str) -> Result<Lock, VolumeError> {
+        let path = self.volume_dir(name).join(".lock");
+        let lock = try_lock(&path).map_err(|source| self.store_error(intent, name, source))?;
+        lock.ok_or_else(|| VolumeError::Busy {
+            intent,
+            name: name.to_owned(),
+        })
     }
 
     #[expect(
@@ -196,6 +219,7 @@ mod tests {
                 driver: None,
                 driver_opts: driver_opts.collect::<IndexMap<_, _>>(),
                 labels: IndexMap::new(),
+                extensions: IndexMap::new(),
             }),
             created: Timestamp(1),
             protected: false,
@@ -255,8 +279,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let volumes = Volumes::open(&Root::below(directory.path()));
         for options in [
-            [("type", "nfs"), ("o", "addr=10.0.0.1"), ("device", ":/x")],
-            [("type", "tmpfs"), ("o", "size=1m"), ("device", "tmpfs")],
+            [("type", "nfs"), ("o", ""), ("device", ":/x")],
+            [("type", "none"), ("o", "size=1m"), ("device", "tmpfs")],
         ] {
             assert!(matches!(
                 volumes.ensure(&record("x1", &options)),

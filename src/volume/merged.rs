@@ -3,6 +3,8 @@
 //! It merges as overlayfs does, by descriptors only: a character device 0:0 hides what is below (a whiteout), a directory with the
 //! attribute `trusted.overlay.opaque=y` hides the directories below. So nothing needs to be mounted, and no name in an image is ever
 //! looked up on the host.
+//!
+//! A directory that is no layer is read by the same code, in which nothing is hidden then ([`Directory::plain`]).
 
 use std::{
     collections::BTreeSet,
@@ -28,6 +30,8 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug)]
 pub(super) struct Directory {
     layers: Vec<OwnedFd>,
+    /// Whether overlayfs's marks mean something in it.
+    hides: bool,
 }
 
 /// What a name means in a merged directory.
@@ -63,7 +67,24 @@ impl Directory {
         if result.is_empty() {
             return Err(Errno::NOENT);
         }
-        Ok(Self { layers: result })
+        Ok(Self {
+            layers: result,
+            hides: true,
+        })
+    }
+
+    /// Opens an ordinary directory: every name in it means what it says.
+    pub(super) fn plain(path: &Path) -> Result<Self, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            layers: vec![open(path, flags, Mode::empty())?],
+            hides: false,
+        })
+    }
+
+    /// Tells whether nothing is hidden in it.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.hides
     }
 
     /// Returns the descriptor of the topmost layer: owner, mode and times are its.
@@ -83,7 +104,7 @@ impl Directory {
             };
             let stat = fstat(&fd)?;
             let kind = FileType::from_raw_mode(stat.st_mode);
-            if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+            if self.is_whiteout(kind, &stat) {
                 break;
             }
             if kind != FileType::Directory {
@@ -94,13 +115,16 @@ impl Directory {
                 break;
             }
             let directory = openat(layer, name, DIRECTORY, Mode::empty())?;
-            let opaque = is_opaque(directory.as_fd())?;
+            let opaque = self.hides && is_opaque(directory.as_fd())?;
             found.push(directory);
             if opaque {
                 break;
             }
         }
-        Ok((!found.is_empty()).then_some(Entry::Directory(Self { layers: found })))
+        Ok((!found.is_empty()).then_some(Entry::Directory(Self {
+            layers: found,
+            hides: self.hides,
+        })))
     }
 
     /// Returns all names, sorted; whiteouts and what they hide are not among them.
@@ -113,9 +137,13 @@ impl Directory {
                 if hidden.contains(&name) {
                     continue;
                 }
+                if !self.hides {
+                    names.insert(name);
+                    continue;
+                }
                 let stat = statat(layer, &name, AtFlags::SYMLINK_NOFOLLOW)?;
                 let kind = FileType::from_raw_mode(stat.st_mode);
-                if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+                if self.is_whiteout(kind, &stat) {
                     white.push(name);
                 } else {
                     names.insert(name);
@@ -125,6 +153,10 @@ impl Directory {
             hidden.extend(white.into_iter().filter(|name| !names.contains(name)));
         }
         Ok(names.into_iter().collect())
+    }
+
+    fn is_whiteout(&self, kind: FileType, stat: &Stat) -> bool {
+        self.hides && kind == FileType::CharacterDevice && stat.st_rdev == 0
     }
 
     /// Follows a path from the root of an image; symbolic links and `..` stay inside it. `None` = it leads nowhere, or not to a directory.

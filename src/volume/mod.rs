@@ -3,7 +3,8 @@
 //! ```text
 //! <root>/volumes/<name>/
 //!   volume.json     the record; a directory without one is no volume yet
-//!   _data           the data; a symlink to the host directory of a bound volume (`driver_opts: {type: none, o: bind}`)
+//!   _data           the data; a symlink to the host directory of a bound volume (`driver_opts: {type: none, o: bind}`); of one
+//!                   with another type the mount point of its file system, mounted while a container has it
 //!   .lock           held while the volume is made, filled or removed
 //!   .fill           content of an image on its way into an empty volume
 //!   .fill-ready     `.fill` is complete: what was moved already stays, the rest follows (names the directory inside the volume)
@@ -12,15 +13,21 @@
 //!
 //! Blocking; callers run it where blocking is allowed. It never decides which volumes there should be.
 
+mod archive;
 mod bind;
 mod change;
 mod copy_up;
 mod error;
 mod local;
 mod merged;
+mod mount;
+mod place;
 mod tree;
 
-use std::path::PathBuf;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use self::{copy_up::Filled, local::Volumes};
 use crate::{
@@ -28,12 +35,22 @@ use crate::{
     store::{self, Root},
 };
 
+pub use archive::{Archived, archive};
 pub use bind::bind_source;
 pub use error::VolumeError;
+
+/// How names of unfinished directories in `tmp/` begin.
+pub const UNFINISHED_PREFIX: &str = "volume-";
 
 /// A state of uses that does not change in the other way while it is held.
 #[derive(Debug)]
 pub struct Uses {
+    _lock: store::Lock,
+}
+
+/// A volume that nobody fills, replaces or removes while this is held.
+#[derive(Debug)]
+pub struct Held {
     _lock: store::Lock,
 }
 
@@ -65,6 +82,49 @@ pub fn ensure(root: &Root, record: &VolumeRecord) -> Result<(), VolumeError> {
 /// Removes a volume and its data; of a bound one only what is ours. One that does not exist counts as removed.
 pub fn remove(root: &Root, name: &str) -> Result<(), VolumeError> {
     Volumes::open(root).remove(name)
+}
+
+/// Keeps a volume from being filled, replaced or removed while its data is read. Waits for whoever does that now.
+pub fn hold(root: &Root, name: &str) -> Result<Held, VolumeError> {
+    Volumes::open(root).hold(name)
+}
+
+/// Makes a directory for what is not finished, on the file system of the volumes. It goes when it is dropped, and when a supervisor
+/// finds it after a crash.
+pub fn unfinished(root: &Root) -> Result<tempfile::TempDir, VolumeError> {
+    let made = Volumes::open(root).unfinished();
+    made.map_err(VolumeError::Unfinished)
+}
+
+/// Copies the data of a volume, which the caller holds, into a directory that does not exist yet.
+pub fn copy_data(root: &Root, name: &str, target: &Path) -> Result<(), VolumeError> {
+    Volumes::open(root).copy_data(name, target)
+}
+
+/// Makes a volume of a tree on the same file system, which leaves its place. Under [`freeze_uses`].
+pub fn adopt(root: &Root, record: &VolumeRecord, tree: &Path) -> Result<(), VolumeError> {
+    Volumes::open(root).adopt(record, tree)
+}
+
+/// Exchanges the data of a volume with a tree on the same file system, at once. Under [`freeze_uses`], while nobody has it mounted.
+pub fn exchange(root: &Root, name: &str, tree: &Path) -> Result<(), VolumeError> {
+    Volumes::open(root).exchange(name, tree)
+}
+
+/// Mounts the file system of a volume whose driver options name one; one that is mounted, or has none, is left as it is. `server`: the
+/// address of its server, where it has one. Under [`hold_uses`], until its user is on record.
+pub fn mount(root: &Root, name: &str, server: Option<IpAddr>) -> Result<(), VolumeError> {
+    Volumes::open(root).mount(name, server)
+}
+
+/// Returns the names of the volumes whose file systems are mounted, without touching those: a server may not answer.
+pub fn mounted(root: &Root) -> Result<Vec<String>, VolumeError> {
+    Volumes::open(root).mounted()
+}
+
+/// Unmounts the file system of a volume, unless somebody reads it now ([`hold`]). Under [`freeze_uses`], while nobody uses it.
+pub fn unmount(root: &Root, name: &str) -> Result<(), VolumeError> {
+    Volumes::open(root).unmount(name)
 }
 
 /// Allows the removal of a volume, or forbids it.

@@ -1,9 +1,11 @@
-//! Copies a merged tree of an image to a directory, with everything that makes it what it is: owners, modes, extended attributes,
-//! hard links, symbolic links, devices, times.
+//! Copies a merged tree of an image, or an ordinary directory, to a directory, with everything that makes it what it is: owners, modes, extended attributes,
+//! hard links, symbolic links, devices, times, holes.
 
 use std::{
     collections::HashMap,
     ffi::{CString, OsStr},
+    fs::File,
+    io::{Read, Seek, SeekFrom},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -17,7 +19,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::merged::{Directory, Entry, Other, link_target, proc_path, reopen};
+use super::{
+    archive::parts,
+    merged::{Directory, Entry, Other, link_target, proc_path, reopen},
+};
 
 /// Deepest nesting that is copied: each level holds descriptors.
 const DEPTH_MAX: usize = 256;
@@ -41,16 +46,38 @@ pub(super) fn copy(
     let mut copier = Copier {
         links: HashMap::new(),
         root: target,
+        marks: if source.is_plain() {
+            Marks::Kept
+        } else {
+            Marks::Dropped
+        },
     };
     copier.directory(source, target, (path, Path::new("")), 0)
 }
 
-/// Gives one directory the attributes of another.
+/// What becomes of overlayfs's own attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    /// They belong to the layer and not to the file.
+    Dropped,
+    /// The source is no layer: they are attributes as any other.
+    Kept,
+}
+
+/// Gives one directory the attributes of another, which belongs to an image.
 pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    directory_attributes(from, to, Marks::Dropped)
+}
+
+fn directory_attributes(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    marks: Marks,
+) -> Result<(), Errno> {
     let stat = fstat(from)?;
     rustix::fs::fchown(to, Some(uid(&stat)), Some(gid(&stat)))?;
     rustix::fs::fchmod(to, mode(&stat))?;
-    copy_xattrs(&proc_path(from), &proc_path(to), false)?;
+    copy_xattrs(&proc_path(from), &proc_path(to), (false, marks))?;
     rustix::fs::futimens(to, &times(&stat))
 }
 
@@ -58,6 +85,7 @@ struct Copier<'a> {
     /// Files with several names that were copied: device and inode -> path below the target.
     links: HashMap<(u64, u64), PathBuf>,
     root: BorrowedFd<'a>,
+    marks: Marks,
 }
 
 impl Copier<'_> {
@@ -81,6 +109,8 @@ impl Copier<'_> {
                 move |errno| error(&path, operation, errno)
             };
             match source.lookup(&name).map_err(fail("look up"))? {
+                // It was removed after the directory was listed.
+                None if source.is_plain() => {}
                 // It was there a moment ago: somebody changes a layer, which nobody may.
                 None => return Err(error(&path, "look up", Errno::STALE)),
                 Some(Entry::Directory(directory)) => {
@@ -95,7 +125,7 @@ impl Copier<'_> {
             }
         }
         // Last, because every entry made in it changes its time.
-        copy_attributes(source.top(), target).map_err(fail("set attributes"))
+        directory_attributes(source.top(), target, self.marks).map_err(fail("set attributes"))
     }
 
     fn other(
@@ -127,12 +157,17 @@ impl Copier<'_> {
             // A socket lives in a process, an image has none.
             _ => return Ok(()),
         }
-        attributes(other, target, name).map_err(on("set attributes"))
+        attributes(other, target, name, self.marks).map_err(on("set attributes"))
     }
 }
 
 /// Sets owner, then mode (chown clears setuid), then attributes (chown clears capabilities), then times.
-fn attributes(other: &Other, target: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
+fn attributes(
+    other: &Other,
+    target: BorrowedFd<'_>,
+    name: &OsStr,
+    marks: Marks,
+) -> Result<(), Errno> {
     let stat = &other.stat;
     let no_follow = AtFlags::SYMLINK_NOFOLLOW;
     chownat(target, name, Some(uid(stat)), Some(gid(stat)), no_follow)?;
@@ -141,7 +176,7 @@ fn attributes(other: &Other, target: BorrowedFd<'_>, name: &OsStr) -> Result<(),
         chmodat(target, name, mode(stat), AtFlags::empty())?;
     }
     let path = proc_path(target).join(name);
-    copy_xattrs(&proc_path(other.fd.as_fd()), &path, is_link)?;
+    copy_xattrs(&proc_path(other.fd.as_fd()), &path, (is_link, marks))?;
     utimensat(target, name, &times(stat), no_follow)
 }
 
@@ -156,8 +191,26 @@ fn file(other: &Other, target: BorrowedFd<'_>, name: &OsStr) -> Result<(), (&'st
     content(source, made)
 }
 
-/// copy_file_range(2) copies inside the kernel; where it cannot (other filesystems on old kernels), bytes are read and written.
+/// Copies the parts of a file that have data, and makes it as long as it was.
 fn content(source: OwnedFd, made: OwnedFd) -> Result<(), (&'static str, Errno)> {
+    let stat = fstat(&source).map_err(|errno| ("look at", errno))?;
+    let found = parts(source.as_fd(), &stat).map_err(|errno| ("find the holes", errno))?;
+    let Some(found) = found else {
+        return whole(source, made);
+    };
+    let (from, to) = (File::from(source), File::from(made));
+    let copied = found.iter().try_for_each(|(offset, length)| {
+        (&from).seek(SeekFrom::Start(*offset))?;
+        (&to).seek(SeekFrom::Start(*offset))?;
+        std::io::copy(&mut (&from).take(*length), &mut (&to)).map(drop)
+    });
+    copied
+        .and_then(|()| to.set_len(u64::try_from(stat.st_size).unwrap_or(0)))
+        .map_err(|error| ("copy", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+}
+
+/// copy_file_range(2) copies inside the kernel; where it cannot (other filesystems on old kernels), bytes are read and written.
+fn whole(source: OwnedFd, made: OwnedFd) -> Result<(), (&'static str, Errno)> {
     let mut any = false;
     loop {
         match copy_file_range(&source, None, &made, None, COPY_BYTES) {
@@ -172,19 +225,15 @@ fn content(source: OwnedFd, made: OwnedFd) -> Result<(), (&'static str, Errno)> 
             Err(errno) => return Err(("copy", errno)),
         }
     }
-    let (mut from, mut to) = (fs_err_file(source), fs_err_file(made));
+    let (mut from, mut to) = (File::from(source), File::from(made));
     std::io::copy(&mut from, &mut to)
         .map(drop)
         .map_err(|error| ("copy", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
 }
 
-fn fs_err_file(fd: OwnedFd) -> std::fs::File {
-    fd.into()
-}
-
-/// Copies extended attributes but overlayfs's own marks. What the target's filesystem cannot hold is left out, except capabilities:
+/// Copies extended attributes. What the target's filesystem cannot hold is left out, except capabilities:
 /// without them a program does not work.
-fn copy_xattrs(from: &Path, to: &Path, is_link: bool) -> Result<(), Errno> {
+fn copy_xattrs(from: &Path, to: &Path, (is_link, marks): (bool, Marks)) -> Result<(), Errno> {
     let mut names = vec![0; 64 * 1024];
     let length = match listxattr(from, &mut names[..]) {
         Ok(length) => length,
@@ -196,7 +245,8 @@ fn copy_xattrs(from: &Path, to: &Path, is_link: bool) -> Result<(), Errno> {
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
     {
-        if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
+        let is_mark = name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
+        if is_mark && marks == Marks::Dropped {
             continue;
         }
         let name = CString::new(name).expect("the list is split at its NULs");

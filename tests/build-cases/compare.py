@@ -1,11 +1,14 @@
 """Builds each case with `docker build` (BuildKit) and compares tree, config and history with what is written down."""
-import hashlib, io, json, subprocess, sys, tarfile
+import hashlib, io, json, re, subprocess, sys, tarfile
 from pathlib import Path
 
 KEYS = ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Shell",
         "Healthcheck", "OnBuild"]
 # What the reference writes differently without another meaning.
 HISTORY_MARK = " # buildkit"
+# Attributes that cannot be compared: `docker save` writes none of users, and BuildKit's transfer of a context loses capabilities (it sets
+# attributes before the owner, and chown(2) removes them).
+ATTRIBUTE = re.compile(r" (?:user\.[^ =]*|security\.capability)=[0-9a-f]*")
 # Mount points that older BuildKits leave in the layer of a RUN; current ones remove them, as stack does.
 STUBS = {"dir 0755 0:0 /" + name for name in ("dev", "proc", "sys", "c", "t", "src")} | {"file 0755 0:0 0 e3b0c442 /in"}
 
@@ -68,6 +71,11 @@ def tree(layers):
                 what = f"link {entry.uid}:{entry.gid} -> {entry.linkname}"
             else:
                 what = f"file {owner} {len(content)} {hashlib.sha256(content).hexdigest()[:8]}"
+            if not number:
+                marks = {key.removeprefix("SCHILY.xattr."): value for key, value in entry.pax_headers.items()
+                         if key.startswith("SCHILY.xattr.")}
+                # Attribute values are bytes; tarfile decodes them as it does names.
+                what += "".join(f" {key}={marks[key].encode('utf-8', 'surrogateescape').hex()}" for key in sorted(marks))
             lines[path] = what
     return lines
 
@@ -106,6 +114,8 @@ def normal(lines):
         elif line.startswith("history "):
             _, kind, value = line.split(" ", 2)
             line = f"history {kind} {plain(json.loads(value).removesuffix(HISTORY_MARK))}"
+        elif line.startswith(("file", "dir")):
+            line = ATTRIBUTE.sub("", line)
         result.append(line)
     return sorted(result)
 

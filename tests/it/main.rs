@@ -7,3 +7,4 @@
 )]
 
 mod layering;
+mod old_holes;

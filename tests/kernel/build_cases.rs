@@ -170,6 +170,11 @@ fn write_context(directory: &Path, input: &str) -> String {
                 fs_err::set_permissions(&path, mode()).unwrap();
             }
             "link" => fs_err::os::unix::fs::symlink(last, &path).unwrap(),
+            "xattr" => {
+                let (key, value) = last.split_once('=').unwrap();
+                let flags = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(&path, key, &unhex(value), flags).unwrap();
+            }
             "build" => build = body,
             other => panic!("unknown section `{other}`"),
         }
@@ -293,7 +298,7 @@ fn walk(root: &Path, path: &Path, tree: &mut Tree, links: &mut BTreeMap<u64, Pat
         } else {
             format!("device {owner}")
         };
-        tree.insert(path.clone(), what);
+        tree.insert(path.clone(), what + &attributes(&whole));
         if kind.is_dir() {
             walk(root, &path, tree, links);
         }
@@ -317,4 +322,31 @@ fn export(world: &World, to: &Path) {
         to.join("busybox.tar"),
     )
     .unwrap();
+}
+
+/// Lists extended attributes as ` name=hex`; those of the overlay are how layers are kept, not what is in them.
+fn attributes(path: &Path) -> String {
+    let mut names = vec![0; 4096];
+    let length = rustix::fs::llistxattr(path, &mut names[..]).unwrap();
+    let names = String::from_utf8(names[..length].to_vec()).unwrap();
+    let mut names: Vec<&str> = names.split_terminator('\0').collect();
+    names.retain(|name| !name.starts_with("trusted."));
+    names.sort_unstable();
+    let mut text = String::new();
+    for name in names {
+        let mut value = vec![0; 4096];
+        let length = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();
+        let value: String = value[..length]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        text += &format!(" {name}={value}");
+    }
+    text
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2)
+        .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
+        .collect()
 }

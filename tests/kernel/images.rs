@@ -118,10 +118,8 @@ fn a_commit_whose_supervisor_is_killed_leaves_the_container_running() {
     let log = logs.join("app-1/current.log");
     eventually("the container is frozen", SOON, || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
-        match text.contains("frozen while its files are read") {
-            true => Ok(()),
-            false => Err(text),
-        }
+        let is_frozen = text.contains("frozen while its files are read");
+        if is_frozen { Ok(()) } else { Err(text) }
     });
     for pid in world.supervisors() {
         let pid = nix::unistd::Pid::from_raw(pid);

@@ -20,6 +20,7 @@ mod detach;
 mod events;
 mod files;
 mod hooks;
+mod hostile;
 mod images;
 mod init;
 mod lifecycle;

@@ -9,7 +9,7 @@ use std::{
 
 use crate::support::{Output, World, eventually};
 
-const ADDRESS: &str = "127.0.0.1:5000";
+pub(crate) const ADDRESS: &str = "127.0.0.1:5000";
 /// bcrypt of `secret`.
 const USERS: &str = "me:$2b$05$34wV/KP89a7eNvjYmufZMOce/aBzlgHAGdhYywYpo7ASLibev.fVO\n";
 const COMPOSE: &str = "
@@ -27,18 +27,29 @@ RUN ["/bin/busybox", "sh", "-c", "echo made-here >/made"]
 CMD ["/bin/busybox", "true"]
 "#;
 
-/// A registry that wants a user name and password. It ends with the test.
-struct Registry(Child);
+/// A registry. It ends with the test.
+pub(crate) struct Registry(Child);
 
 impl Registry {
+    /// Starts one that wants a user name and password.
     fn start(world: &World) -> Self {
         world.write("users", USERS);
+        let users = world.project().join("users").display().to_string();
+        let auth = format!("auth: {{htpasswd: {{realm: test, path: {users}}}}}\n");
+        Self::start_with(world, &auth)
+    }
+
+    /// Starts one that lets everybody in.
+    pub(crate) fn open(world: &World) -> Self {
+        Self::start_with(world, "")
+    }
+
+    fn start_with(world: &World, auth: &str) -> Self {
         let at = |name: &str| world.project().join(name).display().to_string();
         let settings = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: '{ADDRESS}', secret: x}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+             http: {{addr: '{ADDRESS}', secret: x}}\n{auth}",
             at("registry"),
-            at("users"),
         );
         world.write("registry.yml", &settings);
         let child = Command::new("docker-registry")

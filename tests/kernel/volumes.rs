@@ -1,5 +1,9 @@
 //! `stack volume …`: volumes by themselves, and what never takes them away.
 
+mod backup;
+mod filesystems;
+mod kinds;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::World;
@@ -119,6 +123,9 @@ fn prune_takes_only_what_nothing_wants() {
     world.stack(&["rm", "-s", "-f", "web"]).ok();
     let pruned = world.stack(&["volume", "prune", "-a", "-f"]).ok();
     assert!(pruned.stdout.contains("byhand"), "{pruned:#?}");
+    let of_project = names(&world, &["name=_data"]).remove(0);
+    let refused = world.stack(&["volume", "mv", &of_project, "x"]).fails(1);
+    assert!(refused.stderr.contains("which is up"), "{refused:#?}");
     assert_eq!(names(&world, &["name=_data"]).len(), 1);
     world.stack(&["down", "-t", "0"]).ok();
     let pruned = world.stack(&["volume", "prune", "-a", "-f"]).ok();
@@ -135,7 +142,11 @@ fn a_protected_volume_stays_whatever_is_asked() {
     let down = world.stack(&["down", "-v", "-t", "0"]).ok();
     assert!(down.stderr.contains("is protected"), "{down:#?}");
     assert_eq!(names(&world, &[]), [name.as_str()]);
-    world.stack(&["volume", "prune", "-a", "-f"]).ok();
+    let pruned = world.stack(&["volume", "prune", "-a", "-f"]).ok();
+    assert!(
+        pruned.stderr.contains("is protected: it is kept"),
+        "{pruned:#?}"
+    );
     let refused = world.stack(&["volume", "rm", "-f", &name]).fails(1);
     assert!(refused.stderr.contains("unprotect"), "{refused:#?}");
     let shown = world.stack(&["volume", "df", "--format", "json"]).ok();

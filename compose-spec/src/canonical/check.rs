@@ -188,7 +188,17 @@ pub(super) fn form_help(node: &Node, expects: &str) -> Option<String> {
         return Some(format!("put it in brackets: `[{quoted}]`"));
     }
     if expects.starts_with("a mapping") && list && !expects.contains("list") {
-        return Some("leave the dash out".to_owned());
+        let of_mappings = node.items().iter().any(|item| item.as_mapping().is_some());
+        return of_mappings.then(|| "leave the dash out".to_owned());
+    }
+    if let ("a text" | "a number" | "an integer" | "true or false", [only]) =
+        (expects, node.items())
+        && let Value::Scalar(scalar) = &only.value
+    {
+        return Some(format!(
+            "leave the brackets or the dash out: `{}`",
+            scalar.shown()
+        ));
     }
     if expects.contains("a mapping") && expects.contains("key=value") {
         return text

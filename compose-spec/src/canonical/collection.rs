@@ -53,10 +53,13 @@ impl Reader<'_> {
         Some(Node::new(Value::Sequence(out), span))
     }
 
+    pub(super) fn last_key(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or_default()
+    }
+
     /// Returns whether Compose makes a list of a single text of this attribute also in a model.
     fn becomes_list(&self) -> bool {
-        let key = self.path.rsplit('.').next().unwrap_or_default();
-        matches!(key, "dns" | "label_file" | "ignore" | "include")
+        matches!(self.last_key(), "dns" | "label_file" | "ignore" | "include")
             || !self.path.starts_with("services.")
     }
 
@@ -70,7 +73,7 @@ impl Reader<'_> {
         };
         // What a port with variables stands for is not known, nor how many: then no port of the list is taken apart.
         let is_open = |item: &Node| item.as_text().is_some_and(|text| self.is_open(text));
-        let closed = self.path.ends_with(".ports") && written.iter().any(is_open);
+        let closed = self.last_key() == "ports" && written.iter().any(is_open);
         let mut out: Vec<Node> = Vec::with_capacity(written.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (index, item) in written.into_iter().enumerate() {

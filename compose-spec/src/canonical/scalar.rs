@@ -35,7 +35,7 @@ impl Reader<'_> {
             Value::Int(_) | Value::Bool(_) | Value::Float(_) => return Some(node),
             Value::Null if matches!(kind, Kind::Command) => return Some(node),
             Value::Sequence(_) if matches!(kind, Kind::Command) => return self.command_list(node),
-            _ => return self.wrong_form(&node, kind.expects()),
+            _ => return self.wrong_form(&node, self.expects(kind)),
         };
         // A path with variables in it starts where every other one does.
         if self.is_open(&scalar.text) && !matches!(kind, Kind::Path | Kind::Context) {
@@ -56,7 +56,7 @@ impl Reader<'_> {
             return if quoted {
                 self.quote_it(&node, &scalar)
             } else {
-                self.wrong_form(&node, kind.expects())
+                self.wrong_form(&node, self.expects(kind))
             };
         }
         let model = self.is_model();
@@ -74,6 +74,15 @@ impl Reader<'_> {
             value
         };
         Some(Node { value, ..node })
+    }
+
+    /// Returns what a scalar may be, in words.
+    fn expects(&self, kind: &Kind) -> &'static str {
+        match kind {
+            // The one size that is none.
+            Kind::Size if self.last_key() == "mem_swappiness" => "a number from 0 to 100",
+            _ => kind.expects(),
+        }
     }
 
     /// Returns the canonical value of a scalar whose form is right.
@@ -105,7 +114,7 @@ impl Reader<'_> {
                 Value::Float(self.parsed(number, shown, "a number", span)?)
             }
             Kind::Size | Kind::SizeText => {
-                let bytes = self.parsed(size(resolved, &text), shown, kind.expects(), span)?;
+                let bytes = self.parsed(size(resolved, &text), shown, self.expects(kind), span)?;
                 Value::Text(bytes.to_string().into())
             }
             Kind::Duration => {
@@ -229,7 +238,11 @@ impl Reader<'_> {
             } else {
                 Code::BadValue
             };
-            let message = format!("`{}`: `{shown}` is not {wanted}", self.path);
+            let message = if shown.is_empty() {
+                format!("`{}`: an empty text is not {wanted}", self.path)
+            } else {
+                format!("`{}`: `{shown}` is not {wanted}", self.path)
+            };
             let mut diagnostic = Diagnostic::error(code, message).at(span, "");
             if wanted.starts_with("a duration") && shown.parse::<u32>().is_ok() {
                 diagnostic = diagnostic.help(format!("give it a unit: `{shown}s`"));

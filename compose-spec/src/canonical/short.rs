@@ -235,11 +235,13 @@ fn bare(address: &str) -> &str {
 /// `gpus: all`
 pub(crate) fn gpus(reader: &mut Reader<'_>, node: Node) -> Option<Node> {
     let span = node.span;
+    let all = Node::text("all", span);
     match node.value {
         Value::Sequence(_) => Some(node),
-        _ if node.as_text() == Some("all") => {
-            Some(Node::new(Value::Sequence(vec![mapping(span, [])]), span))
-        }
+        _ if node.as_text() == Some("all") => Some(Node::new(
+            Value::Sequence(vec![mapping(span, [("count", all)])]),
+            span,
+        )),
         _ if reader.is_model() && node.as_text().is_some_and(|text| text.contains('$')) => {
             Some(node)
         }

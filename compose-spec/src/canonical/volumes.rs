@@ -167,7 +167,7 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         let place = bind.and_then(|bind| bind.get("propagation"));
         return refuse(reader, place.map_or(span, |node| node.span), &message);
     }
-    let cleaned = if open {
+    let cleaned = if open || !reader.setting.passes.normalization {
         target
     } else {
         let clean = paths::clean(Path::new(&target));

@@ -41,7 +41,7 @@ pub(crate) fn read(
     sources: &mut Sources,
     sink: &mut Sink,
 ) -> Option<Vec<Assignment>> {
-    let bytes = match files.read(file.path) {
+    let bytes = match files.read(file.path, BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
             let missing = error.kind() == std::io::ErrorKind::NotFound;

@@ -18,6 +18,9 @@ pub struct Volume {
     pub driver_opts: IndexMap<String, String>,
     /// Labels of the volume.
     pub labels: IndexMap<String, String>,
+    /// `x-…` keys.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub extensions: IndexMap<String, serde_json::Value>,
 }
 
 /// A mount of a service.

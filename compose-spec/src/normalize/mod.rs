@@ -57,7 +57,9 @@ pub(crate) fn normalize(
                 default_wanted |= service(&mut entry.value, !passes.interpolation);
             }
         }
-        hooks::inherit(services, context);
+        if passes.normalization {
+            hooks::inherit(services, context);
+        }
     }
     if default_wanted {
         add_default_network(top, span);
@@ -128,6 +130,27 @@ fn default_targets(service: &mut Node) {
             {
                 grant.set("target", Node::text(format!("/run/secrets/{source}"), span));
             }
+        }
+    }
+}
+
+/// Writes `scale` also where `deploy` has its place, as Compose does once it knows that the two agree.
+pub(crate) fn scale_deploys(tree: &mut Node) {
+    let services = tree
+        .as_mapping_mut()
+        .and_then(|top| top.get_mut("services"));
+    for (_, entry) in services
+        .and_then(Node::as_mapping_mut)
+        .into_iter()
+        .flat_map(Mapping::iter_mut)
+    {
+        let Some(service) = entry.value.as_mapping_mut() else {
+            continue;
+        };
+        let scale = service.get("scale").cloned();
+        let deploy = service.get_mut("deploy").and_then(Node::as_mapping_mut);
+        if let (Some(scale), Some(deploy)) = (scale, deploy) {
+            deploy.set("replicas", scale);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::{Builder, flag, int, pairs, service::path, size, text};
+use super::{Builder, extensions, flag, int, pairs, service::path, size, text};
 use crate::{
     canonical::{items, units},
     diagnostic::{Code, Diagnostic, Span},
@@ -25,6 +25,7 @@ impl Builder<'_> {
                     driver: text(node, "driver"),
                     driver_opts: pairs(node, "driver_opts"),
                     labels: pairs(node, "labels"),
+                    extensions: extensions(node),
                 };
                 (key.to_string(), volume)
             })

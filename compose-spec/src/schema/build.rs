@@ -16,7 +16,7 @@ pub(super) const BUILD_KIND: Kind = Kind::Short(&Short {
     long: Kind::Section(&BUILD),
 });
 
-const LATER: &str = "the builder of this version does not use it";
+const ATTESTATIONS: &str = "no attestations are made";
 
 static BUILD: Section = Section {
     title: "`build`",
@@ -24,28 +24,28 @@ static BUILD: Section = Section {
         Field::new("context", Kind::Context),
         Field::new("dockerfile", Kind::Text),
         Field::new("dockerfile_inline", Kind::Text),
-        Field::new("entitlements", WORDS).no_effect(LATER),
+        Field::new("entitlements", WORDS),
         Field::new("args", Kind::Pairs(Pairs::Environment)),
-        Field::new("provenance", Kind::TextOrFlag).no_effect(LATER),
-        Field::new("sbom", Kind::TextOrFlag).no_effect(LATER),
-        Field::new("ssh", Kind::Pairs(Pairs::Ssh)).no_effect(LATER),
+        Field::new("provenance", Kind::TextOrFlag).no_effect(ATTESTATIONS),
+        Field::new("sbom", Kind::TextOrFlag).no_effect(ATTESTATIONS),
+        Field::new("ssh", Kind::Pairs(Pairs::Ssh)),
         Field::new("labels", Kind::Pairs(Pairs::Labels)),
-        Field::new("cache_from", WORDS).no_effect(LATER),
-        Field::new("cache_to", WORDS).no_effect(LATER),
+        Field::new("cache_from", WORDS),
+        Field::new("cache_to", WORDS),
         Field::new("no_cache", Kind::Flag),
-        Field::new("no_cache_filter", TEXT_OR_TEXTS_REFUSING_TWICE).no_effect(LATER),
+        Field::new("no_cache_filter", TEXT_OR_TEXTS_REFUSING_TWICE),
         Field::new("additional_contexts", Kind::Pairs(Pairs::Contexts)),
         Field::new("pull", Kind::Flag),
         Field::new("extra_hosts", EXTRA_HOSTS),
         Field::new("isolation", Kind::Text).no_effect("it exists on Windows only"),
         Field::new("network", Kind::Text),
         Field::new("target", Kind::Text),
-        Field::new("secrets", SECRET_GRANTS).no_effect(LATER),
+        Field::new("secrets", SECRET_GRANTS),
         Field::new("shm_size", Kind::Size),
         Field::new("tags", TEXTS),
-        Field::new("ulimits", ULIMITS).no_effect(LATER),
+        Field::new("ulimits", ULIMITS),
         Field::new("platforms", WORDS),
-        Field::new("privileged", Kind::Flag).no_effect(LATER),
+        Field::new("privileged", Kind::Flag),
     ],
     extensions: true,
 };

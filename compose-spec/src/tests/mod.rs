@@ -1,5 +1,6 @@
 //! Tests of the whole pipeline, on files in memory.
 
+mod agreement;
 mod compose;
 mod discovery;
 mod elements;
@@ -27,7 +28,7 @@ const HOME: &str = "/home/u/shop";
 struct Memory(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Files for Memory {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         self.0
             .get(path)
             .cloned()

@@ -46,16 +46,7 @@ pub(crate) fn parse(source: SourceId, text: &str, sink: &mut Sink) -> Vec<Node> 
             }
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
-                let code = match error.kind() {
-                    granit_parser::ErrorKind::RecursionLimitExceeded => Code::TooLarge,
-                    _ => Code::YamlSyntax,
-                };
-                Err(Box::new(syntax_error(
-                    code,
-                    &error.info(),
-                    Span::new(source, at, at),
-                    text,
-                )))
+                Err(Box::new(syntax_error(error.kind(), source, at, text)))
             }
         };
         if let Err(diagnostic) = outcome {

@@ -88,6 +88,7 @@ impl Scalar {
         match self.resolve() {
             Ok(Resolved::Null) => "nothing",
             Ok(Resolved::Bool(_)) => "a boolean",
+            Ok(Resolved::Float(value)) if value.fract() != 0.0 => "a number with a fraction",
             Ok(Resolved::Int(_) | Resolved::Float(_)) => "a number",
             Ok(Resolved::Text(_)) | Err(TagMismatch) => "a text",
         }

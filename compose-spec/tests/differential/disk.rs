@@ -17,7 +17,7 @@ use crate::{
 struct Disk;
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         std::fs::read(path)
     }
 

@@ -53,10 +53,25 @@ impl Case {
         text
     }
 
+    /// Returns the case without services on the command line.
+    pub(crate) fn of_all_services(&self) -> Self {
+        Self {
+            services: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Returns whether several documents become one.
     pub(crate) fn is_merged(&self) -> bool {
-        let text = |part: &str| self.files.iter().any(|(_, text)| text.contains(part));
-        self.compose.len() > 1 || text("---\n") || text("extends:") || text("include:")
+        self.compose.len() > 1
+            || ["---\n", "extends:", "include:"]
+                .iter()
+                .any(|part| self.has(part))
+    }
+
+    /// Returns whether a file holds a text.
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.files.iter().any(|(_, text)| text.contains(part))
     }
 }
 

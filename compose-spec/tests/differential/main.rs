@@ -11,6 +11,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a test that lays files out"
 )]
@@ -90,13 +91,25 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
         (Answer::Refused(_), Answer::Refused(_)) => None,
         (Answer::Accepted(ours), Answer::Refused(why)) => {
             let message = &why[0].message;
-            (!known::compose_may_refuse(case, message, &ours))
+            // What is wrong may be in a service that is not printed because another one was asked for.
+            let all = match disk::load(directory.path(), &case.of_all_services()) {
+                Answer::Accepted(all) => all,
+                Answer::Refused(_) => ours,
+            };
+            (!known::compose_may_refuse(case, message, &all))
                 .then(|| format!("compose refuses: {message}"))
         }
         (Answer::Refused(why), Answer::Accepted(theirs)) => {
-            let unknown = why
-                .iter()
-                .filter(|found| !refused::may_refuse(case, found, &theirs));
+            let all = match oracle.ask(directory.path(), &case.of_all_services()) {
+                Answer::Accepted(all) => vec![all, theirs],
+                // It judges only the services that are asked for.
+                Answer::Refused(_) => return None,
+            };
+            let is_known = |found: &&oracle::Refusal| {
+                all.iter()
+                    .any(|theirs| refused::may_refuse(case, found, theirs))
+            };
+            let unknown = why.iter().filter(|found| !is_known(found));
             let told: Vec<String> = unknown
                 .map(|found| {
                     format!(

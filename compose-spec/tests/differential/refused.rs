@@ -68,7 +68,7 @@ const RULES: &[Rule] = &[
     Rule {
         code: "S0312",
         attribute: "cpu_quota",
-        is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota != -1.0),
+        is_wrong: |value| number(value).is_some_and(|quota| quota < 1000.0 && quota > -1.0),
     },
     Rule {
         code: "S0312",
@@ -105,11 +105,12 @@ const RULES: &[Rule] = &[
 pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
     let services = &theirs["services"];
     match found.code.as_str() {
-        "S0511" | "S0512" => publishes_twice(services),
         "S0509" if found.message.contains("`container_name`") => is_twice(services, |service| {
             vec![text(&service["container_name"]).to_owned()]
         }),
         "S0509" => is_twice(services, addresses),
+        "S0512" if found.message.contains("a fixed address") => each(services)
+            .any(|service| is_scaled(service) && !addresses(service).concat().is_empty()),
         "S0507" => shares_network(found, services),
         "S0005" => case.is_merged() && found.text.contains('$'),
         "S0312"
@@ -119,6 +120,11 @@ pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
         {
             each(services)
                 .any(|service| number(&service["mem_reservation"]) > number(&service["mem_limit"]))
+        }
+        "S0511" | "S0512" => publishes_twice(services),
+        "S0302" if found.message.contains(".dns_opt` must be a list") => case.is_merged(),
+        "S0302" if found.message.contains(".environment.") => {
+            case.is_merged() && found.text.starts_with('[')
         }
         _ => breaks_rule(found, services) || is_replaced(case, found, services),
     }
@@ -137,12 +143,10 @@ fn breaks_rule(found: &Refusal, services: &Value) -> bool {
     };
     let value = &services[service][attribute];
     let fits = |rule: &&Rule| rule.code == found.code && rule.attribute == attribute;
-    // A service that is not printed, because another one was asked for, is refused all the same.
-    let is_hidden = services.get(service).is_none();
     RULES
         .iter()
         .find(fits)
-        .is_some_and(|rule| is_hidden || (rule.is_wrong)(value))
+        .is_some_and(|rule| (rule.is_wrong)(value))
 }
 
 /// V1: a value that is wrong is wrong also where a later document lays another one over it.
@@ -176,6 +180,11 @@ fn is_twice(services: &Value, names: impl Fn(&Value) -> Vec<String>) -> bool {
         .any(|name| !seen.insert(name))
 }
 
+fn is_scaled(service: &Value) -> bool {
+    let replicas = number(&service["scale"]).or_else(|| number(&service["deploy"]["replicas"]));
+    replicas.is_some_and(|replicas| replicas > 1.0)
+}
+
 fn addresses(service: &Value) -> Vec<String> {
     let networks = service["networks"].as_object().into_iter().flatten();
     let addresses = networks.flat_map(|(_, network)| {
@@ -188,8 +197,7 @@ fn addresses(service: &Value) -> Vec<String> {
 fn publishes_twice(services: &Value) -> bool {
     let mut seen = HashSet::new();
     each(services).any(|service| {
-        let replicas = number(&service["scale"]).or_else(|| number(&service["deploy"]["replicas"]));
-        let several = replicas.is_some_and(|replicas| replicas > 1.0);
+        let several = is_scaled(service);
         let ports = items(&service["ports"])
             .iter()
             .filter(|port| number(&port["published"]).is_some_and(|port| port > 0.0));
@@ -237,7 +245,12 @@ fn is_tmpfs(text: &str) -> bool {
         .split(['=', ':', ','])
         .skip_while(|part| *part != "size")
         .nth(1);
-    size.is_none_or(|size| size.starts_with(|c: char| c.is_ascii_digit()) && !size.contains('.'))
+    let digits = |size: &str| {
+        size.trim_end_matches(['k', 'm', 'g', '%'])
+            .chars()
+            .all(|c| c.is_ascii_digit())
+    };
+    size.is_none_or(|size| !size.is_empty() && digits(size))
 }
 
 fn is_image(text: &str) -> bool {

@@ -7,6 +7,8 @@
 
 pub(crate) mod users;
 
+pub use users::act_as;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};

@@ -81,18 +81,24 @@ impl Owners<'_> {
     /// Child: makes files as that root from now on, which nobody else may do on mapped mounts (EOVERFLOW), and keeps the capabilities
     /// that another owner would cost. Does not allocate.
     pub(crate) fn act_as_root(&self) -> Result<(), Errno> {
-        use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
-        use rustix::thread::CapabilitiesSecureBits;
-        rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
-        let (uid, gid) = (Uid::from_raw(self.root_uid), Gid::from_raw(self.root_gid));
-        setfsgid(gid);
-        setfsuid(uid);
-        // Both return the owner before the call only; a second call shows whether the first one worked.
-        if setfsuid(uid) == uid && setfsgid(gid) == gid {
-            Ok(())
-        } else {
-            Err(Errno::PERM)
-        }
+        act_as(self.root_uid, self.root_gid)
+    }
+}
+
+/// Makes files as this user and group of the host from now on, with the capabilities that this thread has. For a child between clone and
+/// exec, or a thread that ends afterwards: there is no way back. Does not allocate.
+pub fn act_as(uid: u32, gid: u32) -> Result<(), Errno> {
+    use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+    use rustix::thread::CapabilitiesSecureBits;
+    rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setfsgid(gid);
+    setfsuid(uid);
+    // Both return the owner before the call only; a second call shows whether the first one worked.
+    if setfsuid(uid) == uid && setfsgid(gid) == gid {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
     }
 }
 

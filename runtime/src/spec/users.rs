@@ -53,6 +53,25 @@ impl UserMap {
     }
 }
 
+impl UserMap {
+    /// Returns the user of the container that a user of the host is.
+    pub fn uid_inside(&self, outside: u32) -> Option<u32> {
+        inside(&self.uids, outside)
+    }
+
+    /// Returns the group of the container that a group of the host is.
+    pub fn gid_inside(&self, outside: u32) -> Option<u32> {
+        inside(&self.gids, outside)
+    }
+}
+
+fn inside(ranges: &[IdRange], outside: u32) -> Option<u32> {
+    ranges.iter().find_map(|range| {
+        let offset = outside.checked_sub(range.outside)?;
+        (offset < range.count).then(|| range.inside.checked_add(offset))?
+    })
+}
+
 fn outside(ranges: &[IdRange], inside: u32) -> Option<u32> {
     ranges.iter().find_map(|range| {
         let offset = inside.checked_sub(range.inside)?;
@@ -85,6 +104,9 @@ mod tests {
         assert_eq!(map.uid(1), Some(1001));
         assert_eq!(map.uid(2), None);
         assert_eq!(map.uid(100), Some(5));
+        assert_eq!(map.uid_inside(1001), Some(1));
+        assert_eq!(map.uid_inside(5), Some(100));
+        assert_eq!(map.uid_inside(0), None);
         assert_eq!(map.gid(0), None);
         assert_eq!(UserMap::of_range(u32::MAX, 5).uid(1), None);
     }

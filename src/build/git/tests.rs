@@ -124,6 +124,16 @@ fn a_commit_is_checked_out_and_the_host_is_out_of_reach() {
     assert!(other.contains("not at"), "{other}");
     let out = checkout(&|source| source.subdir = Some("out".to_owned()), "file");
     assert!(matches!(out, Err(GitError::NoSubdir { .. })));
+    let cancelled = GitOptions::default();
+    cancelled.cancel.cancel();
+    let source = GitSource {
+        remote: remote.clone(),
+        ..GitSource::default()
+    };
+    let empty = outer.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let ended = source.checkout_by(&empty, false, &cancelled, "file");
+    assert_eq!(ended, Err(GitError::Cancelled));
     let refused = checkout(&|_| {}, PROTOCOLS).unwrap_err().to_string();
     assert!(
         refused.contains("transport 'file' not allowed"),

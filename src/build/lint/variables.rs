@@ -7,7 +7,7 @@ use crate::build::{
     dockerfile::{
         ExpandError, Instruction, InstructionKind, Pair, Span, Stage, Transfer, Word, nearest,
     },
-    scope::{Scope, is_proxy},
+    scope::{Args, Scope, is_proxy},
 };
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
@@ -21,7 +21,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             findings,
             known: env.is_some(),
             env: env.clone().unwrap_or_default(),
-            scope: Scope::new(subject.globals, env.unwrap_or_default()),
+            scope: Scope::new(subject.globals, env.unwrap_or_default()).inherit(below.args),
             workdir_seen: below.workdir_seen,
         };
         for line in &stage.instructions {
@@ -29,6 +29,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         results.push(Left {
             env: walk.known.then_some(walk.env),
+            args: walk.scope.args().clone(),
             workdir_seen: walk.workdir_seen,
         });
     }
@@ -39,6 +40,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
 struct Left {
     /// `None` = its base is unknown.
     env: Option<Environment>,
+    args: Args,
     workdir_seen: bool,
 }
 
@@ -103,6 +105,7 @@ fn below(subject: &Subject<'_>, index: usize, results: &[Left]) -> Left {
             env.push(("PATH".to_owned(), String::new()));
             env
         }),
+        args: Args::new(),
         workdir_seen: false,
     }
 }
@@ -195,8 +198,9 @@ impl Walk<'_, '_> {
             }
         }
         self.env.retain(|(name, _)| !set.contains_key(name));
+        let names: Vec<String> = set.keys().cloned().collect();
         self.env.extend(set);
-        self.scope.set_env(self.env.clone());
+        self.scope.set_env(self.env.clone(), &names);
     }
 
     fn transfer(

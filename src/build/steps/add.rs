@@ -20,10 +20,10 @@ use crate::{
     build::{
         dockerfile::Add,
         error::StepFailure,
+        fetch::{authorization, git_options},
         files::{Entry, Tree},
-        git::{GitOptions, GitSource},
+        git::GitSource,
         ignore::Ignore,
-        input::Secret,
         path,
         plan::Origin,
         stage::{Context, StageRun},
@@ -55,7 +55,7 @@ impl StageRun<'_> {
             let promised = json!(["by checksum", file_name(address), checksum, add.unpack]);
             let promised = work.key(&promised);
             if self
-                .take_cached(context, &promised, &work.created_by)?
+                .take_cached(context, (&promised, &[]), &work.created_by)?
                 .is_some()
             {
                 return Ok(());
@@ -91,7 +91,7 @@ impl StageRun<'_> {
                     };
                     let keep = add.keep_git_dir.or(repository.keep_git_dir);
                     let keep = keep.unwrap_or(false);
-                    let options = self.git_options();
+                    let options = git_options(self.builder.input, self.builder.cancel);
                     let checkout = repository.checkout(&directory, keep, &options)?;
                     parts.push(whole(&checkout.path, &exclude)?);
                 }
@@ -113,7 +113,7 @@ impl StageRun<'_> {
         let unfinished = directory.join(".unfinished");
         let mut file = fs_err::File::create(&unfinished).map_err(StepFailure::Prepare)?;
         let mut sum = Sha256::new();
-        let authorization = self.authorization(address);
+        let authorization = authorization(self.builder.input, address);
         let downloaded =
             self.builder
                 .runner
@@ -168,39 +168,6 @@ impl StageRun<'_> {
             origin: None,
             is_archive: unpack,
         })
-    }
-
-    /// Returns the header that a secret has for an address: `HTTP_AUTH_HEADER_<host>` as it is, `HTTP_AUTH_TOKEN_<host>` as a bearer.
-    fn authorization(&self, address: &str) -> Option<String> {
-        let host = host(address)?;
-        let header = self.secret_text(&format!("HTTP_AUTH_HEADER_{host}"));
-        header.or_else(|| {
-            let token = self.secret_text(&format!("HTTP_AUTH_TOKEN_{host}"))?;
-            Some(format!("Bearer {token}"))
-        })
-    }
-
-    fn secret_text(&self, id: &str) -> Option<String> {
-        let bytes = match self.builder.input.secrets.get(id)? {
-            Secret::Value(value) => value.clone(),
-            Secret::File(path) => fs_err::read(path).ok()?,
-        };
-        let text = String::from_utf8(bytes).ok()?;
-        Some(text.trim().to_owned())
-    }
-
-    fn git_options(&self) -> GitOptions {
-        let input = self.builder.input;
-        let proxy = |(name, value): (&String, &String)| {
-            crate::build::scope::is_proxy(name).then(|| (name.clone(), value.clone()))
-        };
-        GitOptions {
-            authorization: self
-                .secret_text("GIT_AUTH_HEADER")
-                .or_else(|| Some(format!("Bearer {}", self.secret_text("GIT_AUTH_TOKEN")?))),
-            ssh_agent: input.ssh.get("default").cloned(),
-            proxies: input.args.iter().filter_map(proxy).collect(),
-        }
     }
 }
 
@@ -321,13 +288,6 @@ pub(super) fn is_remote(source: &str) -> bool {
     schemes.iter().any(|scheme| source.starts_with(scheme)) || GitSource::parse(source).is_some()
 }
 
-/// Returns host and port of an address, as names of secrets hold it.
-fn host(address: &str) -> Option<&str> {
-    let rest = address.split_once("://")?.1;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    Some(authority.rsplit('@').next().unwrap_or(authority))
-}
-
 /// Returns the last component of an address; empty when it has none.
 fn file_name(address: &str) -> String {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
@@ -345,15 +305,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_a_host_and_perhaps_a_file() {
-        for (address, expected_host, expected_name) in [
-            ("https://h:1/a/b.tar?x=/y#z", "h:1", "b.tar"),
-            ("http://u:p@h/", "h", ""),
-            ("http://h", "h", ""),
-            ("http://h/..", "h", ""),
+    fn addresses_have_perhaps_a_file() {
+        for (address, expected) in [
+            ("https://h:1/a/b.tar?x=/y#z", "b.tar"),
+            ("http://u:p@h/", ""),
+            ("http://h", ""),
+            ("http://h/..", ""),
         ] {
-            assert_eq!(host(address), Some(expected_host), "{address}");
-            assert_eq!(file_name(address), expected_name, "{address}");
+            assert_eq!(file_name(address), expected, "{address}");
         }
     }
 }

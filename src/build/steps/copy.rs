@@ -88,7 +88,7 @@ impl StageRun<'_> {
                 request.exclude,
                 request.parents
             ]));
-            let hit = self.take_cached(context, &definition, &work.created_by)?;
+            let hit = self.take_cached(context, (&definition, &[]), &work.created_by)?;
             if hit.is_some() {
                 return Ok(());
             }
@@ -155,11 +155,8 @@ impl StageRun<'_> {
             digests.push(json!([kind, digest]));
         }
         let content = work.key(&json!(["by content", digests]));
-        if let Some(hit) = self.take_cached(context, &content, &work.created_by)? {
-            for key in &keys {
-                let text = &context.instruction.text;
-                self.builder.cache.save(key, &hit, text)?;
-            }
+        let hit = self.take_cached(context, (&content, &keys), &work.created_by)?;
+        if hit.is_some() {
             return Ok(());
         }
         keys.push(content);

@@ -90,7 +90,8 @@ impl Edit<'_> {
         for (name, value) in &expanded {
             self.document.set_env(name, value);
         }
-        self.scope.set_env(self.document.env());
+        let names = expanded.iter().map(|(name, _)| name);
+        self.scope.set_env(self.document.env(), names);
         Ok(history)
     }
 
@@ -176,7 +177,7 @@ impl Edit<'_> {
         } = check
         else {
             self.document.set_health(json!({ "Test": ["NONE"] }));
-            return "HEALTHCHECK NONE".to_owned();
+            return health_history(&["NONE".to_owned()], [0; 4], 0);
         };
         let test: Vec<String> = match command {
             CommandLine::Shell(line) => vec!["CMD-SHELL".to_owned(), line.clone()],
@@ -204,7 +205,47 @@ impl Edit<'_> {
             health["Retries"] = (*retries).into();
         }
         self.document.set_health(health);
-        format!("HEALTHCHECK {}", quoted(&test))
+        let durations = [interval, timeout, start_period, start_interval];
+        let nanos = durations.map(|one| u64::try_from(one.as_nanos()).unwrap_or(u64::MAX));
+        health_history(&test, nanos, *retries)
+    }
+}
+
+/// Writes a check as the reference builder does, which prints its structure: `HEALTHCHECK {Test:[CMD x] Interval:5s …}`.
+fn health_history(test: &[String], nanos: [u64; 4], retries: u32) -> String {
+    let [interval, timeout, start_period, start_interval] = nanos.map(duration);
+    format!(
+        "HEALTHCHECK {{Test:[{}] Interval:{interval} Timeout:{timeout} StartPeriod:{start_period} StartInterval:{start_interval} Retries:{retries}}}",
+        test.join(" ")
+    )
+}
+
+/// Writes a duration as Go does: `1h2m3.5s`, `1.5ms`, `0s`.
+fn duration(nanos: u64) -> String {
+    const SECOND: u64 = 1_000_000_000;
+    let decimal = |unit: u64| {
+        let text = format!(
+            "{}.{:0width$}",
+            nanos % (60 * SECOND) / unit,
+            nanos % unit,
+            width = unit.ilog10() as usize
+        );
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match nanos {
+        0 => "0s".to_owned(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => format!("{}µs", decimal(1_000)),
+        1_000_000..SECOND => format!("{}ms", decimal(1_000_000)),
+        _ => {
+            let (hours, minutes) = (nanos / (3600 * SECOND), nanos / (60 * SECOND) % 60);
+            let seconds = decimal(SECOND);
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, minutes) => format!("{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
     }
 }
 
@@ -220,12 +261,31 @@ fn arguments(document: &Document, command: &CommandLine) -> Vec<String> {
     }
 }
 
-/// Writes arguments as history shows them: `["a" "b"]`.
+/// Writes arguments as history shows them, quoted as Go does: `["a" "b"]`.
 fn quoted(arguments: &[String]) -> String {
-    let quoted: Vec<String> = arguments
-        .iter()
-        .map(|argument| serde_json::Value::from(argument.as_str()).to_string())
-        .collect();
+    let quote = |argument: &String| {
+        use std::fmt::Write;
+        let mut text = String::from("\"");
+        for c in argument.chars() {
+            match c {
+                '"' | '\\' => text.extend(['\\', c]),
+                '\n' => text.push_str("\\n"),
+                '\r' => text.push_str("\\r"),
+                '\t' => text.push_str("\\t"),
+                '\u{7}' => text.push_str("\\a"),
+                '\u{8}' => text.push_str("\\b"),
+                '\u{b}' => text.push_str("\\v"),
+                '\u{c}' => text.push_str("\\f"),
+                c if c.is_ascii_control() => {
+                    write!(text, "\\x{:02x}", u32::from(c))
+                        .expect("writing to a String cannot fail");
+                }
+                c => text.push(c),
+            }
+        }
+        text + "\""
+    };
+    let quoted: Vec<String> = arguments.iter().map(quote).collect();
     format!("[{}]", quoted.join(" "))
 }
 
@@ -290,6 +350,24 @@ mod tests {
                 expected.map(|ports| ports.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(exposed(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn durations_and_quotes_are_those_of_go() {
+        for (nanos, expected) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (100_000_000, "100ms"),
+            (5_000_000_000, "5s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (3_723_250_000_000, "1h2m3.25s"),
+        ] {
+            assert_eq!(duration(nanos), expected);
+        }
+        let odd = ["a\"b".to_owned(), "é\u{1b}\n<".to_owned()];
+        assert_eq!(quoted(&odd), r#"["a\"b" "é\x1b\n<"]"#);
     }
 
     #[test]

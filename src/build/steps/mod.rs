@@ -3,6 +3,7 @@
 mod add;
 mod agent;
 mod copy;
+mod devices;
 mod meta;
 mod mount_files;
 mod mounts;

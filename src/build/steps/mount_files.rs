@@ -108,6 +108,9 @@ pub(super) fn relay(
     agent: &Path,
     owner: FileOwner,
 ) -> Result<Relay, StepFailure> {
+    if fs_err::metadata(agent).is_ok_and(|metadata| metadata.is_file()) {
+        return Err(StepFailure::KeyFile(agent.display().to_string()));
+    }
     let path = room.file(name);
     let fail = |source| StepFailure::Agent {
         path: agent.display().to_string(),

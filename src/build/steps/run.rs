@@ -6,6 +6,7 @@ use runtime::spec::{ContainerSpec, Mount, MountKind, Propagation, Rootfs};
 use serde_json::json;
 
 use super::{
+    devices::Asked,
     mounts::{Prepared, targets},
     sandbox::Sandbox,
 };
@@ -44,15 +45,16 @@ impl StageRun<'_> {
         last_output: &mut Vec<String>,
     ) -> Result<(), StepFailure> {
         let insecure = self.is_insecure(run)?;
-        if !run.devices.is_empty() {
-            return Err(StepFailure::Unsupported("RUN --device".to_owned()));
-        }
+        let devices = self.asked_devices(run)?;
         let command = self.command(run);
         let created_by = self.run_history(&command.argv);
         let mounts = self.prepare_mounts(context, run, origins)?;
         let network = self.run_network(run.network)?;
-        let key = self.run_key(&command, &mounts, network, insecure);
-        if self.take_cached(context, &key, &created_by)?.is_some() {
+        let key = self.run_key(&command, &mounts, (network, insecure, &devices));
+        if self
+            .take_cached(context, (&key, &[]), &created_by)?
+            .is_some()
+        {
             return Ok(());
         }
         emulation::require(&self.stage.platform)?;
@@ -61,10 +63,12 @@ impl StageRun<'_> {
         let sandbox = Sandbox {
             network: self.reach(network, insecure)?,
             insecure,
+            devices: self.devices(run, &devices)?,
         };
         let mut mounts = self.files_mounts(&room, &sandbox.network)?;
         mounts.extend(script_mount(&room, command.script.as_ref())?);
         mounts.extend(ready.mounts.iter().cloned());
+        mounts.extend(sandbox.devices.mounts.iter().cloned());
         let targets = targets(&mounts);
         let mut lowers = self.builder.lowers(&self.state.layers);
         let image = self.builder.merged(&self.state.layers, "the image")?;
@@ -75,13 +79,15 @@ impl StageRun<'_> {
         let mut env = self.scope.environment();
         env.extend(self.scope.proxies());
         env.extend(ready.env.iter().cloned());
+        env.extend(sandbox.devices.env.iter().cloned());
         let rootfs = Rootfs::Overlay {
             lowers,
             upper: upper.clone(),
             work,
             mount_point: room.directory("root").map_err(StepFailure::Prepare)?,
         };
-        let process = self.process(command.argv, env);
+        let mut process = self.process(command.argv, env);
+        process.groups.clone_from(&sandbox.devices.groups);
         let spec = self.container(rootfs, process, mounts, &sandbox)?;
         self.execute(context, spec, last_output)?;
         drop((ready, sandbox));
@@ -184,8 +190,7 @@ impl StageRun<'_> {
         &self,
         command: &Command,
         mounts: &Prepared,
-        network: BuildNetwork,
-        insecure: bool,
+        (network, insecure, devices): (BuildNetwork, bool, &[Asked]),
     ) -> Key {
         let input = self.builder.input;
         let network = match network {
@@ -198,8 +203,13 @@ impl StageRun<'_> {
             .iter()
             .map(|host| [host.host.as_str(), host.address.as_str()])
             .collect();
+        let devices: Vec<_> = devices
+            .iter()
+            .map(|one| (&one.name, one.required))
+            .collect();
         Key::of(json!({
             "step": "run",
+            "devices": devices,
             "on": self.state.chain(),
             "argv": command.argv,
             "script": command.script,

@@ -13,7 +13,7 @@ use crate::{
         dockerfile::{Run, RunNetwork},
         error::StepFailure,
         input::BuildNetwork,
-        runner::StepNetwork,
+        runner::{StepDevice, StepNetwork},
         stage::StageRun,
         workspace::StepRoom,
     },
@@ -29,6 +29,7 @@ pub(super) struct Sandbox {
     pub(super) network: Reach,
     /// `--security=insecure`, and allowed.
     pub(super) insecure: bool,
+    pub(super) devices: StepDevice,
 }
 
 /// The network of a step that is about to run.
@@ -165,7 +166,7 @@ impl StageRun<'_> {
                 cgroup: Namespace::Private,
             },
             mounts,
-            devices: Vec::new(),
+            devices: sandbox.devices.nodes.clone(),
             device_rules: Vec::new(),
             users: None,
             shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),

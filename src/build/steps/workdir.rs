@@ -26,7 +26,10 @@ impl StageRun<'_> {
             "user": user,
             "epoch": self.builder.epoch,
         }));
-        if self.take_cached(context, &key, &created_by)?.is_some() {
+        if self
+            .take_cached(context, (&key, &[]), &created_by)?
+            .is_some()
+        {
             return Ok(());
         }
         let (_room, upper, work) = self.room(&self.state.layers)?;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Makes a tar archive of names and contents; a name with a slash at the end is a directory.
-fn archive(members: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn archive(members: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
@@ -31,7 +31,7 @@ fn archive(members: &[(&str, &str)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(bytes).unwrap();

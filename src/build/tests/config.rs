@@ -95,7 +95,7 @@ ONBUILD RUN z
     + WORKDIR /rel
     + WORKDIR /rel/below
     - STOPSIGNAL SIGINT
-    - HEALTHCHECK ["CMD-SHELL" "curl -f localhost"]
+    - HEALTHCHECK {Test:[CMD-SHELL curl -f localhost] Interval:5s Timeout:0s StartPeriod:0s StartInterval:0s Retries:2}
     - SHELL [/bin/bash -c]
     - ENTRYPOINT ["/bin/bash" "-c" "run it"]
     - CMD ["x" "y"]

@@ -92,7 +92,7 @@ fn builds_at_the_same_time_make_a_step_once() {
             .map(|_| {
                 scope.spawn(|| {
                     let host = fixture.host(&fixture.store, &root, &|_| {});
-                    build(&fixture.input(), host).unwrap().id
+                    build(&fixture.input(), host).unwrap().image.id
                 })
             })
             .collect();

@@ -11,14 +11,14 @@ use std::{
     },
 };
 
-use runtime::spec::{ContainerSpec, ExitStatus, Rootfs};
+use runtime::spec::{ContainerSpec, Device, DeviceAccess, ExitStatus, Rootfs};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{
-    Layer, Layers, LayersError, RunnerError, StepNetwork, StepNetworkError, StepRunner, Write,
-    files,
+    Layer, Layers, LayersError, RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner,
+    Write, files,
 };
 use crate::image::{DownloadError, Downloaded};
 use crate::model::{Digest, ImageConfig, ImageRecord, Timestamp};
@@ -194,6 +194,22 @@ impl Runner {
 }
 
 impl StepRunner for Runner {
+    fn device(&self, name: &str) -> Result<StepDevice, String> {
+        if name != "here.test/kind=one" {
+            return Err(format!("no file describes `{name}`"));
+        }
+        Ok(StepDevice {
+            nodes: vec![Device {
+                source: "/dev/null".into(),
+                target: "/dev/one".to_owned(),
+                access: DeviceAccess::ALL,
+            }],
+            env: vec!["DEVICE=one".to_owned()],
+            groups: vec!["44".to_owned()],
+            ..StepDevice::default()
+        })
+    }
+
     fn network(&self, _insecure: bool) -> Result<StepNetwork, StepNetworkError> {
         if self.no_network.load(Ordering::SeqCst) {
             return Err(StepNetworkError("no nf_tables".to_owned()));

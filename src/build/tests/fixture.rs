@@ -13,11 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        BuildError, BuildEvent, BuildHost, BuildInput, Engine, Layers, Progress, build, files,
+        BuildError, BuildEvent, BuildHost, BuildInput, Engine, ImportedCache, Layers, MadeStep,
+        Progress, build, files,
     },
     fakes::{Runner, Store},
 };
-use crate::{model::ImageRecord, store::Root};
+use crate::{
+    model::{Digest, ImageRecord},
+    store::Root,
+};
 
 /// A context, a state root and what the last build said.
 pub(super) struct Fixture {
@@ -27,12 +31,16 @@ pub(super) struct Fixture {
     pub(super) events: Mutex<Vec<BuildEvent>>,
     pub(super) engine: Engine,
     pub(super) cancel: CancellationToken,
+    /// Caches that builds may use.
+    pub(super) imports: Mutex<Vec<ImportedCache<'static>>>,
 }
 
 /// A finished build: the image and a merged view of it.
 pub(super) struct Built {
     pub(super) record: ImageRecord,
     pub(super) config: Value,
+    pub(super) steps: Vec<MadeStep>,
+    store: PathBuf,
     directory: tempfile::TempDir,
 }
 
@@ -49,11 +57,16 @@ impl Fixture {
             events: Mutex::new(Vec::new()),
             engine: Engine::default(),
             cancel: CancellationToken::new(),
+            imports: Mutex::default(),
         }
     }
 
     pub(super) fn root(&self) -> Root {
         Root::below(self.directory.path().join("state"))
+    }
+
+    pub(super) fn store_directory(&self) -> PathBuf {
+        self.directory.path().join("store")
     }
 
     pub(super) fn path(&self, path: &str) -> PathBuf {
@@ -93,6 +106,7 @@ impl Fixture {
             runner: &self.runner,
             engine: &self.engine,
             cancel: &self.cancel,
+            imports: &[],
             progress,
         }
     }
@@ -119,19 +133,33 @@ impl Fixture {
         self.file("Dockerfile", dockerfile);
         let mut input = self.input();
         change(&mut input);
+        let built = self.try_build_input(&input);
+        let left = fs::read_dir(self.root().tmp()).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "litter in tmp/");
+        built
+    }
+
+    /// Builds what is there.
+    pub(super) fn try_build_input(&self, input: &BuildInput) -> Result<Built, BuildError> {
         self.events.lock().unwrap().clear();
         let progress = |event| self.events.lock().unwrap().push(event);
         let root = self.root();
-        let record = build(&input, self.host(&self.store, &root, &progress));
+        let imports = self.imports.lock().unwrap();
+        let host = BuildHost {
+            imports: &imports,
+            ..self.host(&self.store, &root, &progress)
+        };
+        let built = build(input, host);
+        drop(imports);
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let ours = self.directory.path().to_str().unwrap();
         assert!(!mounts.contains(ours), "a mount was left");
-        let left = fs::read_dir(self.root().tmp()).map_or(0, Iterator::count);
-        assert_eq!(left, 0, "litter in tmp/");
-        let record = record?;
-        let config = self.store.config(&record).unwrap();
+        let built = built?;
+        let config = self.store.config(&built.image).unwrap();
         Ok(Built {
-            record,
+            record: built.image,
+            steps: built.steps,
+            store: self.store_directory(),
             config,
             directory: tempfile::tempdir().unwrap(),
         })
@@ -191,6 +219,11 @@ pub(super) fn chain(error: &BuildError) -> String {
 }
 
 impl Built {
+    /// Returns the directory of a layer that the build made.
+    pub(super) fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.store.join(diff_id.hex())
+    }
+
     /// Lists a path of the merged image: `kind mode uid:gid path[ -> target]`, below a directory each entry.
     pub(super) fn list(&self, path: &str) -> Vec<String> {
         let empty = self.directory.path().join("empty");

@@ -8,10 +8,12 @@
 mod add;
 mod cache;
 mod config;
+mod contexts;
 mod copy;
 mod engine;
 mod fakes;
 mod fixture;
+mod imports;
 mod lint;
 mod run;
 mod stages;

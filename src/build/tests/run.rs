@@ -107,6 +107,34 @@ fn the_hosts_network_is_only_for_builds_that_may_have_it() {
 }
 
 #[test]
+fn devices_are_for_builds_that_may_have_them() {
+    let fixture = Fixture::new();
+    let dockerfile = "FROM scratch\nRUN --device=here.test/kind=one,required write /x x";
+    let refused = fixture.error(dockerfile);
+    assert!(
+        refused.contains("`device`, which is not allowed"),
+        "{refused}"
+    );
+    let allowed = |input: &mut BuildInput| input.allow_devices.all = true;
+    assert!(fixture.try_build_with(dockerfile, allowed).is_ok());
+    let spec = fixture.runner.last();
+    assert_eq!(spec.devices[0].target, "/dev/one");
+    assert!(spec.process.env.contains(&"DEVICE=one".to_owned()));
+    assert_eq!(spec.process.groups, ["44"]);
+    let gone = dockerfile.replace("one,required", "two");
+    assert!(fixture.try_build_with(&gone, allowed).is_ok());
+    let required = fixture.try_build_with(&dockerfile.replace("one", "two"), allowed);
+    let error = chain(&required.map(drop).unwrap_err());
+    assert!(error.contains("no file describes"), "{error}");
+    let named = |input: &mut BuildInput| {
+        let names = &mut input.allow_devices.names;
+        names.insert("here.test/kind=one".to_owned());
+    };
+    assert!(fixture.try_build_with(dockerfile, named).is_ok());
+    assert!(fixture.try_build_with(&gone, named).is_err());
+}
+
+#[test]
 fn a_network_that_cannot_be_made_fails_the_steps_that_need_it() {
     let fixture = Fixture::new();
     fixture.runner.no_network.store(true, Ordering::SeqCst);
@@ -241,7 +269,7 @@ fn what_is_not_possible_yet_is_an_error_with_its_line() {
             "RUN --security=insecure x",
             "asks for `security.insecure`, which is not allowed",
         ),
-        ("RUN --device=a x", "RUN --device is not supported yet"),
+        ("RUN --device=a x", "--device `a` must name a device"),
         (
             "ARG t=bad\nRUN --mount=type=$t,target=/x x",
             "unsupported mount type \"bad\"",
@@ -312,6 +340,13 @@ fn an_agent_is_at_its_place_while_the_step_runs_and_its_path_counts_for_nothing(
     );
     build("other");
     assert_eq!(fixture.runner.count(), 1);
+    let key = agents.path().join("id_ed25519");
+    std::fs::write(&key, "key").unwrap();
+    let refused = fixture.try_build_with(&dockerfile.replace(" x", " y"), |input| {
+        input.ssh.insert("default".to_owned(), key);
+    });
+    let error = chain(&refused.map(drop).unwrap_err());
+    assert!(error.contains("ssh-add"), "{error}");
 }
 
 #[test]

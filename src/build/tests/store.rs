@@ -36,6 +36,7 @@ fn images_land_in_the_store_and_are_bases_of_the_next() {
             }
         };
         let result = build(&input, fixture.host(&layers, &root, &progress));
+        let result = result.map(|built| built.image);
         (result, events.into_inner().unwrap())
     };
     let base = "FROM scratch\nCOPY etc /etc\nCOPY secret /\nUSER app\nENV A=1\n";

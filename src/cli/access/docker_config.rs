@@ -16,13 +16,16 @@ use crate::model::{
     docker_config::{DockerConfig, DockerConfigError, Lookup, key_of},
 };
 
-/// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, as it was read; and `$DOCKER_AUTH_CONFIG`, which goes before it.
+/// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, as it was read; `$DOCKER_AUTH_CONFIG`, which goes before it; and the
+/// `auth.json` of podman, skopeo and buildah, which is asked where Docker's files know nothing, and never written.
 pub(in crate::cli) struct DockerFile<'a> {
     /// `None` when there is no home either.
     path: Option<PathBuf>,
     parsed: DockerConfig,
     /// From the environment (GitLab's runners and docker >= 28 know it).
     given: Option<DockerConfig>,
+    /// What was read of containers-auth.json(5), in the order of asking.
+    containers: Vec<(PathBuf, DockerConfig)>,
     environment: &'a BTreeMap<String, String>,
 }
 
@@ -98,6 +101,7 @@ impl<'a> DockerFile<'a> {
             path,
             parsed,
             given,
+            containers: containers_files(environment)?,
             environment,
         })
     }
@@ -105,7 +109,12 @@ impl<'a> DockerFile<'a> {
     /// Returns every registry that something is known about.
     pub(in crate::cli) fn registries(&self) -> Vec<String> {
         let given = self.given.iter().flat_map(DockerConfig::registries);
-        given.chain(self.parsed.registries()).collect()
+        let containers = self.containers.iter();
+        let containers = containers.flat_map(|(_, file)| file.registries());
+        given
+            .chain(self.parsed.registries())
+            .chain(containers)
+            .collect()
     }
 
     /// Finds a registry's credentials, without running a helper.
@@ -124,7 +133,18 @@ impl<'a> DockerFile<'a> {
             .unwrap_or_else(|| Path::new(""))
             .display()
             .to_string();
-        self.parsed.look_up(registry).map_err(malformed(place))
+        let found = self.parsed.look_up(registry).map_err(malformed(place))?;
+        if found != Lookup::None {
+            return Ok(found);
+        }
+        for (path, file) in &self.containers {
+            let found = file.look_up(registry);
+            let found = found.map_err(malformed(path.display().to_string()))?;
+            if found != Lookup::None {
+                return Ok(found);
+            }
+        }
+        Ok(Lookup::None)
     }
 
     /// Returns the user name that is known for a registry, to offer it again.
@@ -185,6 +205,40 @@ impl<'a> DockerFile<'a> {
         }
         Ok(keeper.is_some() || !known.is_empty())
     }
+}
+
+/// Reads the files that containers-auth.json(5) names, those that are there: `$REGISTRY_AUTH_FILE` alone if it is set, else the one
+/// that goes with the session and the one that stays.
+fn containers_files(
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<(PathBuf, DockerConfig)>, FileError> {
+    let text = |name: &str| environment.get(name).filter(|text| !text.is_empty());
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let own = || {
+        let user = rustix::process::getuid().as_raw();
+        PathBuf::from(format!("/run/containers/{user}"))
+    };
+    let session = || match path("XDG_RUNTIME_DIR") {
+        Some(directory) => directory.join("containers/auth.json"),
+        None => own().join("auth.json"),
+    };
+    let config = || path("XDG_CONFIG_HOME").or_else(|| Some(path("HOME")?.join(".config")));
+    let lasting = || config().map(|config| config.join("containers/auth.json"));
+    let paths: Vec<PathBuf> = match path("REGISTRY_AUTH_FILE") {
+        Some(file) => vec![file],
+        None => std::iter::once(session()).chain(lasting()).collect(),
+    };
+    let mut found = Vec::new();
+    for path in paths {
+        if let Some(bytes) = read(&path)? {
+            let parsed = DockerConfig::parse(&bytes).map_err(|source| FileError::Malformed {
+                place: path.display().to_string(),
+                source,
+            })?;
+            found.push((path, parsed.of_whole_registries()));
+        }
+    }
+    Ok(found)
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {

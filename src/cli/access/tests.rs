@@ -166,3 +166,43 @@ fn the_environments_configuration_goes_first() {
     assert_eq!(error.to_string(), "`$DOCKER_AUTH_CONFIG`");
     assert!(!format!("{error:?}").contains("hunter2"));
 }
+
+#[test]
+fn the_files_of_podman_are_asked_where_dockers_know_nothing() {
+    let auth = |user: &str| crate::model::base64::encode(format!("{user}:p").as_bytes());
+    let docker = format!(
+        r#"{{"auths": {{"a.example": {{"auth": "{}"}}}}}}"#,
+        auth("docker")
+    );
+    let mut home = Home::new(Some(&docker));
+    let podman = format!(
+        r#"{{"auths": {{"a.example": {{"auth": "{0}"}}, "b.example": {{"auth": "{0}"}}, "c.example/team": {{"auth": "{0}"}}}}}}"#,
+        auth("podman")
+    );
+    let session = home.directory.path().join("run");
+    fs_err::create_dir_all(session.join("containers")).unwrap();
+    fs_err::write(session.join("containers/auth.json"), podman).unwrap();
+    let session = session.to_str().unwrap().to_owned();
+    home.environment
+        .insert("XDG_RUNTIME_DIR".to_owned(), session);
+    let file = home.file();
+    for (registry, user) in [("a.example", "docker"), ("b.example", "podman")] {
+        let expected = Lookup::Found(Credential::password(user, "p"));
+        assert_eq!(file.look_up(registry).unwrap(), expected);
+    }
+    assert_eq!(
+        file.look_up("c.example").unwrap(),
+        Lookup::None,
+        "of a part of a registry"
+    );
+    assert_eq!(file.registries(), ["a.example", "a.example", "b.example"]);
+    // A file that is named is the only one.
+    let named = home.directory.path().join("named.json");
+    fs_err::write(&named, "{").unwrap();
+    home.environment.insert(
+        "REGISTRY_AUTH_FILE".to_owned(),
+        named.to_str().unwrap().to_owned(),
+    );
+    let error = DockerFile::open(&home.environment).err().unwrap();
+    assert!(error.to_string().contains("named.json"), "{error}");
+}

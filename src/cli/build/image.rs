@@ -8,10 +8,15 @@ use std::{
 };
 
 use clap::Args;
-use compose_spec::model::{Build, ExtraHost, ImageSource, Project, Service, SshKey, Ulimit};
+use compose_spec::model::{
+    Build, CacheEntry, ExtraHost, ImageSource, Project, Service, SshKey, Ulimit,
+};
 use indexmap::IndexMap;
 
-use super::values::{self, SecretFlag};
+use super::{
+    output::{self, Output},
+    values::{self, SecretFlag},
+};
 use crate::{
     cli::{
         failure::Failure,
@@ -28,7 +33,8 @@ const DOCKERFILE_BYTES_MAX: u64 = 16 << 20;
 /// Build an image from a Dockerfile
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// Directory of the files that COPY reads; `-` reads a tar archive or a Dockerfile from standard input
+    /// Directory of the files that COPY reads, git repository (https://…git#ref:dir) or address of a tar archive or Dockerfile; `-` reads one of these two
+    /// from standard input
     #[arg(value_name = "PATH")]
     context: String,
     /// The Dockerfile [default: PATH/Dockerfile]; `-` reads it from standard input
@@ -79,13 +85,19 @@ pub(in crate::cli) struct Arguments {
     /// Further directory, image or layout for FROM and --from
     #[arg(long = "build-context", value_name = "NAME=VALUE", value_parser = values::pair)]
     contexts: Vec<(String, String)>,
+    /// Cache to use besides the own one: an image, or type=registry,ref=… or type=local,src=…
+    #[arg(long, value_name = "CACHE", value_parser = values::cache)]
+    cache_from: Vec<CacheEntry>,
+    /// Where the cache goes besides: type=registry,ref=…, type=local,dest=… (mode=max: all stages) or type=inline
+    #[arg(long, value_name = "CACHE", value_parser = values::cache)]
+    cache_to: Vec<CacheEntry>,
     /// Secret for RUN --mount=type=secret
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = values::secret)]
     secrets: Vec<SecretFlag>,
     /// Agent for RUN --mount=type=ssh
     #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = values::agent)]
     agents: Vec<SshKey>,
-    /// Right that RUN may ask for: security.insecure, network.host
+    /// Right that RUN may ask for: security.insecure, network.host, device[=NAME]
     #[arg(long = "allow", value_name = "RIGHT", value_delimiter = ',')]
     rights: Vec<String>,
     /// Only check the Dockerfile
@@ -94,6 +106,12 @@ pub(in crate::cli) struct Arguments {
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
+    /// Write id and names of the image to this file (JSON)
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// What else is made: a directory of the files, - (tar), or type=local|tar|docker|oci|registry[,dest=PATH]
+    #[arg(short, long = "output", value_name = "OUTPUT", value_parser = output::parse)]
+    outputs: Vec<Output>,
     /// Print only the image's id
     #[arg(short, long)]
     quiet: bool,
@@ -101,10 +119,15 @@ pub(in crate::cli) struct Arguments {
 
 pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
     session.refuse_dry_run("image build")?;
-    if arguments.push && arguments.tags.is_empty() {
+    let push = arguments.push || arguments.outputs.contains(&Output::Registry);
+    if push && arguments.tags.is_empty() {
         return Err(Failure::Usage(
-            "`--push` needs a name to push to: `-t`".to_owned(),
+            "a push needs a name to push to: `-t`".to_owned(),
         ));
+    }
+    if arguments.platform.len() > 1 && arguments.outputs.iter().any(Output::is_file) {
+        let text = "of an image for several platforms no files are written: push it, or build one platform after the other";
+        return Err(Failure::Usage(text.to_owned()));
     }
     let input = standard_input(arguments)?;
     let project = project(session, arguments, &input)?;
@@ -134,7 +157,19 @@ pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Resul
         fs_err::write(&path, id)
             .map_err(|error| Failure::intent("write the image's id", &error))?;
     }
-    if arguments.push {
+    let id = outcome.names.first();
+    if let (Some(path), Some(id)) = (&arguments.metadata_file, id) {
+        let path = session.settings.working_dir.join(path);
+        output::write_metadata(&path, id, &arguments.tags)?;
+    }
+    let names = match &arguments.tags[..] {
+        [] => id.cloned().into_iter().collect(),
+        tags => tags.to_vec(),
+    };
+    for one in &arguments.outputs {
+        output::write(session, one, &names)?;
+    }
+    if push {
         super::push(session, arguments.tags.clone(), arguments.quiet)?;
     }
     if arguments.quiet {
@@ -215,12 +250,14 @@ fn project(
         Input::Dockerfile(_, empty) if arguments.context == "-" => {
             Build::new(empty.path().display().to_string())
         }
-        _ if arguments.context.contains("://") => Build::new(&arguments.context),
+        _ if is_address(&arguments.context) => Build::new(&arguments.context),
         _ => Build::new(absolute(&arguments.context)),
     };
     build.dockerfile = match (&arguments.file, input) {
         (None, _) => None,
+        // It is one of the context.
         (Some(file), Input::Archive(_)) => Some(file.clone()),
+        (Some(file), _) if is_address(&arguments.context) => Some(file.clone()),
         (Some(file), _) => Some(absolute(file)),
     };
     if let Input::Dockerfile(text, _) = input {
@@ -235,6 +272,8 @@ fn project(
     }
     build.target.clone_from(&arguments.target);
     build.labels.extend(arguments.labels.iter().cloned());
+    build.cache_from.clone_from(&arguments.cache_from);
+    build.cache_to.clone_from(&arguments.cache_to);
     build.no_cache = arguments.no_cache;
     build.no_cache_filter.clone_from(&arguments.no_cache_filter);
     build.pull = arguments.pull;
@@ -291,7 +330,13 @@ fn project(
 fn context(value: &str, absolute: &dyn Fn(&str) -> String) -> String {
     match value.split_once("://") {
         Some(("oci-layout", path)) => format!("oci-layout://{}", absolute(path)),
-        Some(_) => value.to_owned(),
-        None => absolute(value),
+        _ if is_address(value) => value.to_owned(),
+        _ => absolute(value),
     }
+}
+
+/// Whether a context is not on this machine, as Compose tells it.
+fn is_address(text: &str) -> bool {
+    let prefixes = ["github.com/", "git@"];
+    text.contains("://") || prefixes.iter().any(|prefix| text.starts_with(prefix))
 }

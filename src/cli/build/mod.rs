@@ -1,6 +1,7 @@
 //! `stack build`: builds the images of services.
 
 pub(super) mod image;
+mod output;
 mod print;
 mod values;
 

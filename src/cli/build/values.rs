@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use compose_spec::model::{BuildSecret, ExtraHost, FileObject, FileSource, SshKey, Ulimit};
+use compose_spec::model::{
+    BuildSecret, CacheEntry, ExtraHost, FileObject, FileSource, SshKey, Ulimit,
+};
 
 /// `id=NAME[,src=FILE|,env=VARIABLE]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,24 @@ pub(crate) fn agent(text: &str) -> Result<SshKey, String> {
     Ok(SshKey {
         id: id.to_owned(),
         path: path.filter(|path| !path.is_empty()).map(Into::into),
+    })
+}
+
+/// `REFERENCE`, or `type=registry|local|inline[,key=value…]`.
+pub(crate) fn cache(text: &str) -> Result<CacheEntry, String> {
+    let mut options = indexmap::IndexMap::new();
+    if text.contains('=') {
+        for field in text.split(',') {
+            let (key, value) = pair(field)?;
+            options.insert(key, value);
+        }
+    } else {
+        options.insert("ref".to_owned(), text.to_owned());
+    }
+    let kind = options.shift_remove("type");
+    Ok(CacheEntry {
+        kind: kind.unwrap_or_else(|| "registry".to_owned()),
+        options,
     })
 }
 
@@ -194,6 +214,13 @@ mod tests {
             assert_eq!(size(text), Ok(expected), "{text}");
         }
         assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        let entry = cache("type=local,src=dir,tag=x").unwrap();
+        assert_eq!(
+            (entry.kind.as_str(), &*entry.options["src"]),
+            ("local", "dir")
+        );
+        assert_eq!(cache("app:cache").unwrap().options["ref"], "app:cache");
+        assert!(cache("type=local,src").is_err());
         assert_eq!(agent("default").unwrap().path, None);
         assert_eq!(agent("x=/s").unwrap().path.unwrap(), Path::new("/s"));
         assert!(ulimit("x").is_err() && host("a:b").is_err() && size("1x").is_err());

@@ -17,8 +17,8 @@ use crate::{
 };
 
 pub(super) use list::outside_of_projects;
-pub(super) use prune::{Filters, confirm, unused};
-pub(super) use transfer::{LoadArguments, SaveArguments, load, output, save};
+pub(super) use prune::{Filters, unused};
+pub(super) use transfer::{LoadArguments, SaveArguments, load, output, pipe, save};
 
 /// Images of the store
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::{
-    cli::{failure::Failure, session::Session},
+    cli::{failure::Failure, removal, session::Session},
     model::{ImageId, PruneFilter, Timestamp},
     observe::{self, DiskUse},
     protocol::Request,
@@ -115,9 +115,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         if count == 1 { "" } else { "s" },
         human::size(bytes)
     );
-    if !confirm(session, arguments.force, &[question])? {
-        return Ok(());
-    }
+    removal::confirm(session, &[question], ("--force", arguments.force))?;
     let outcome = session.call(
         &Request::ImagePrune(filter),
         ProgressOptions::default(),
@@ -149,27 +147,4 @@ pub(in crate::cli) fn unused(
         .filter(|image| filter.until.is_none_or(|until| image.created < until))
         .map(|image| image.id.clone())
         .collect()
-}
-
-/// Shows what will go and asks on a terminal. Off a terminal only `-f` is an answer.
-pub(in crate::cli) fn confirm(
-    session: &Session<'_>,
-    force: bool,
-    told: &[String],
-) -> Result<bool, Failure> {
-    for line in told {
-        session.ui.say(line);
-    }
-    if force {
-        return Ok(true);
-    }
-    if !session.ui.options().interactive {
-        return Err(Failure::Usage(
-            "nobody can be asked here: `-f` removes without asking".to_owned(),
-        ));
-    }
-    session
-        .ui
-        .confirm("Continue?", false)
-        .map_err(|error| Failure::intent("ask", &error))
 }

@@ -18,9 +18,11 @@ const LICENCE_MAX: usize = 40;
 
 /// List the packages in an image's files (a software bill of materials)
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Read are dpkg, apk and rpm databases, installed Python and npm packages, Java archives, and what Go and cargo-auditable record in
-programs; straight from the layers, nothing of the image is run. SOURCE_DATE_EPOCH sets the time in documents.")]
+#[command(
+    after_help = "Read are dpkg, apk and rpm databases, installed Python and npm packages, Java archives, and what Go and \
+cargo-auditable record in programs; straight from the layers, nothing of the image is run. SOURCE_DATE_EPOCH sets the time in \
+documents."
+)]
 pub(in crate::cli) struct Arguments {
     /// Name, id or beginning of an id
     #[arg(value_name = "IMAGE")]
@@ -48,6 +50,9 @@ enum Form {
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.output.is_some() {
+        session.refuse_dry_run("image sbom -o")?;
+    }
     let time = time(session)?;
     let (details, inventory) = observe::packages(&session.settings.root, &arguments.image)
         .map_err(|error| Failure::error(&error))?;
@@ -155,14 +160,14 @@ fn object(inventory: &Inventory, about: &About) -> serde_json::Value {
 }
 
 fn summary(inventory: &Inventory) -> String {
-    let mut text = match inventory.packages.len() {
+    let count = match inventory.packages.len() {
         1 => "1 package".to_owned(),
         count => format!("{count} packages"),
     };
-    if let Some(distro) = &inventory.distro {
-        text.push_str(&format!(", {}", distro.name));
+    match &inventory.distro {
+        Some(distro) => format!("{count}, {}", distro.name),
+        None => count,
     }
-    text
 }
 
 /// Tells what could not be seen.

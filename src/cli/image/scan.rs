@@ -31,9 +31,11 @@ const DATABASE_VARIABLE: &str = "OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY";
 
 /// Compare the packages in an image with known vulnerabilities from a local database
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The database is OSV records: `all.zip` of an ecosystem as OSV publishes it, JSON, NDJSON (also .gz, .zst), or a directory of such
-files. Nothing is downloaded. Exit code 9: vulnerabilities were found; 0: none in the packages that the database covers.")]
+#[command(
+    after_help = "The database is OSV records: `all.zip` of an ecosystem as OSV publishes it, JSON, NDJSON (also .gz, \
+.zst), or a directory of such files. Nothing is downloaded. Levels are critical, high, medium, low, negligible and unknown.\n\n\
+Exit code 9: vulnerabilities were found; 0: none in the packages that the database covers."
+)]
 pub(in crate::cli) struct Arguments {
     /// Name, id or beginning of an id
     #[arg(value_name = "IMAGE")]
@@ -41,7 +43,7 @@ pub(in crate::cli) struct Arguments {
     /// File or directory with OSV records [default: $OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY]
     #[arg(long, value_name = "PATH")]
     db: Option<PathBuf>,
-    /// Show only what is at least this severe
+    /// Show only what is at least this severe, such as `high`
     #[arg(
         long,
         value_name = "LEVEL",
@@ -49,7 +51,7 @@ pub(in crate::cli) struct Arguments {
         hide_default_value = true
     )]
     severity: Severity,
-    /// End with code 9 only for what is at least this severe, or `never` [default: whatever is shown]
+    /// End with code 9 only for what is at least this severe, or `never` [default: whatever is shown and not negligible]
     #[arg(long, value_name = "LEVEL")]
     fail_on: Option<FailOn>,
     /// Ids not to show: one a line, with `package=NAME` and `until=DATE` if wanted
@@ -95,6 +97,9 @@ impl std::str::FromStr for FailOn {
 }
 
 pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.output.is_some() {
+        session.refuse_dry_run("image scan -o")?;
+    }
     let ignored = ignore_list(session, arguments)?;
     let database = database(session, arguments)?;
     let (details, inventory) = observe::packages(&session.settings.root, &arguments.image)
@@ -136,10 +141,10 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         ignored: filtered.ignored,
     };
     tell_report(session, &report, &inventory, &not_shown);
-    match is_failure(arguments.fail_on, &report.findings) {
-        true => Err(Failure::Status(FOUND)),
-        false => Ok(()),
+    if is_failure(arguments.fail_on, &report.findings) {
+        return Err(Failure::Status(FOUND));
     }
+    Ok(())
 }
 
 fn ignore_list(session: &Session<'_>, arguments: &Arguments) -> Result<IgnoreList, Failure> {
@@ -186,7 +191,9 @@ fn is_failure(fail_on: Option<FailOn>, findings: &[Finding]) -> bool {
     match fail_on {
         Some(FailOn::Never) => false,
         Some(FailOn::AtLeast(least)) => findings.iter().any(|finding| finding.severity >= least),
-        None => !findings.is_empty(),
+        None => findings
+            .iter()
+            .any(|finding| finding.severity != Severity::Negligible),
     }
 }
 
@@ -244,7 +251,7 @@ fn tell_report(session: &Session<'_>, report: &Report, inventory: &Inventory, hi
 
 fn summary(report: &Report, hidden: &Hidden) -> String {
     let covered = packages(report.packages_covered());
-    let mut text = match report.findings.len() {
+    let text = match report.findings.len() {
         0 => format!("no known vulnerability shown for {covered} that the database covers"),
         1 => format!("1 vulnerability in {covered} that the database covers"),
         count => format!("{count} vulnerabilities in {covered} that the database covers"),
@@ -258,18 +265,19 @@ fn summary(report: &Report, hidden: &Hidden) -> String {
         (count > 0).then(|| format!("{count} {severity}"))
     });
     let counts: Vec<String> = counts.collect();
-    if !counts.is_empty() {
-        text.push_str(&format!(": {}", counts.join(", ")));
-    }
-    for (count, what) in [
+    let counts = match counts.join(", ") {
+        counts if counts.is_empty() => counts,
+        counts => format!(": {counts}"),
+    };
+    let rest = [
         (hidden.below, "less severe or unknown, not shown"),
         (hidden.ignored, "ignored"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!("; {count} {what}"));
-        }
-    }
-    text
+    ];
+    let rest = rest.iter().filter(|(count, _)| *count > 0);
+    let rest: Vec<String> = rest
+        .map(|(count, what)| format!("; {count} {what}"))
+        .collect();
+    format!("{text}{counts}{}", rest.concat())
 }
 
 fn packages(count: usize) -> String {

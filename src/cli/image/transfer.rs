@@ -91,7 +91,7 @@ pub(in crate::cli) fn save(
 pub(in crate::cli) fn output(
     session: &Session<'_>,
     file: Option<&Path>,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let Some(file) = file.filter(|file| *file != Path::new("-")) else {
         if session.settings.terminals.stdout {
@@ -99,8 +99,7 @@ pub(in crate::cli) fn output(
                 "an archive is not written to a terminal: use `-o FILE` or redirect it".to_owned(),
             ));
         }
-        let mut out = io::stdout().lock();
-        return write(&mut out);
+        return write(&mut io::stdout());
     };
     let path = session.settings.working_dir.join(file);
     let failed = |error: &dyn std::error::Error| {
@@ -186,6 +185,13 @@ pub(super) fn import(session: &Session<'_>, arguments: &ImportArguments) -> Resu
 /// A named pipe that standard input is copied into. The supervisor removes its name; we do where it never came to that.
 pub(in crate::cli) struct Pipe {
     path: PathBuf,
+}
+
+impl Pipe {
+    /// Returns where the supervisor finds it.
+    pub(in crate::cli) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Makes a pipe and begins to copy standard input into it, on a thread: the call's progress is followed meanwhile.

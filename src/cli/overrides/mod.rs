@@ -163,6 +163,7 @@ fn add_mount(
                 driver: None,
                 driver_opts: IndexMap::new(),
                 labels: IndexMap::new(),
+                extensions: IndexMap::new(),
             });
             MountSource::Volume {
                 key: key.to_owned(),

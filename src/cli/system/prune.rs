@@ -12,8 +12,9 @@ use compose_spec::model::ProjectName;
 use crate::{
     cli::{
         failure::Failure,
-        image::{Filters, confirm, unused},
+        image::{Filters, unused},
         images::familiar,
+        removal,
         session::Session,
     },
     model::{BuildCachePrune, DownOptions, ImageId, VolumeRecord},
@@ -55,9 +56,8 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let all_volumes = arguments.filters.has_all();
     let disk = observe::disk_use(&session.settings.root).map_err(|error| Failure::error(&error))?;
     let found = find(&disk, &filter, (arguments.volumes, all_volumes));
-    if !confirm(session, arguments.force, &found.told(arguments.all))? {
-        return Ok(());
-    }
+    let told = found.told(arguments.all);
+    removal::confirm(session, &told, ("--force", arguments.force))?;
     let mut removed = Vec::new();
     for project in found.projects {
         session.call(&down(&project), ProgressOptions::default(), None)?;

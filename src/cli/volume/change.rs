@@ -33,10 +33,13 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
         VolumeCommand::Protect { names } => protect(session, names, true),
         VolumeCommand::Unprotect { names } => protect(session, names, false),
         VolumeCommand::Rm { names, force } => remove(session, names, *force),
-        VolumeCommand::Df { .. }
+        VolumeCommand::Backup(_)
+        | VolumeCommand::Cp(_)
+        | VolumeCommand::Df { .. }
         | VolumeCommand::Inspect { .. }
         | VolumeCommand::Ls { .. }
-        | VolumeCommand::Prune(_) => unreachable!("they change nothing here"),
+        | VolumeCommand::Prune(_)
+        | VolumeCommand::Restore(_) => unreachable!("they change nothing here"),
     }
 }
 
@@ -69,7 +72,11 @@ fn remove(session: &Session<'_>, names: &[String], force: bool) -> Result<(), Fa
 }
 
 /// Sends a call and prints the names that it was done to.
-fn call(session: &Session<'_>, verb: &str, request: VolumeRequest) -> Result<(), Failure> {
+pub(super) fn call(
+    session: &Session<'_>,
+    verb: &str,
+    request: VolumeRequest,
+) -> Result<(), Failure> {
     session.refuse_dry_run(&format!("volume {verb}"))?;
     let request = Request::Volume(request);
     let outcome = session.call(&request, ProgressOptions::default(), None)?;

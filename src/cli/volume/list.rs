@@ -1,5 +1,7 @@
 //! Showing volumes: `ls`, `inspect`, `df`, and `stack volumes`.
 
+use std::{sync::mpsc, time::Duration};
+
 use serde_json::{Value, json};
 
 use super::{Arguments, Filter, filter, size, volumes};
@@ -10,8 +12,12 @@ use crate::{
         session::{Session, service_names},
     },
     model::{Backing, ObservedVolume},
+    observe,
     ui::{human, lines, table::Table, template::Format},
 };
+
+/// How long a volume is measured without a word.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn all(
     session: &Session<'_>,
@@ -112,7 +118,12 @@ pub(super) fn inspect(
 pub(super) fn disk(session: &Session<'_>, format: &Format) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for volume in volumes(session)? {
-        rows.push((size(session, &volume.record.name)?, volume));
+        let bytes = if volume.detached {
+            0
+        } else {
+            measured(session, &volume.record.name)?
+        };
+        rows.push((bytes, volume));
     }
     rows.sort_by(|(a, first), (b, second)| {
         b.cmp(a).then(first.record.name.cmp(&second.record.name))
@@ -127,11 +138,12 @@ pub(super) fn disk(session: &Session<'_>, format: &Format) -> Result<(), Failure
                 "Project": volume.record.project,
                 "UsedBy": volume.users,
                 "Protected": volume.record.protected,
+                "Mounted": !volume.detached,
             })
         })
         .collect();
     let table = || {
-        let mut table = Table::new(["VOLUME NAME", "SIZE", "USED BY", "PROTECTED"]);
+        let mut table = Table::new(["VOLUME NAME", "SIZE", "PROJECT", "USED BY", "PROTECTED"]);
         for (bytes, volume) in &rows {
             let users = if volume.users.is_empty() {
                 "-".to_owned()
@@ -139,9 +151,16 @@ pub(super) fn disk(session: &Session<'_>, format: &Format) -> Result<(), Failure
                 volume.users.join(", ")
             };
             let protected = if volume.record.protected { "yes" } else { "no" };
+            let project = volume.record.project.as_ref();
+            let size = if volume.detached {
+                "not mounted".to_owned()
+            } else {
+                human::size(*bytes)
+            };
             table.row([
                 volume.record.name.clone(),
-                human::size(*bytes),
+                size,
+                project.map_or_else(|| "-".to_owned(), ToString::to_string),
                 users,
                 protected.to_owned(),
             ]);
@@ -156,6 +175,27 @@ pub(super) fn disk(session: &Session<'_>, format: &Format) -> Result<(), Failure
         text = format!("{text}\nTotal: {}\n", human::size(total));
     }
     Ok(session.ui.data(text)?)
+}
+
+/// Measures a volume, and says so when that takes a while.
+fn measured(session: &Session<'_>, name: &str) -> Result<u64, Failure> {
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let root = &session.settings.root;
+        scope.spawn(move || {
+            // Nobody listens any more only when the other side has panicked.
+            let _unheard = sender.send(observe::volume_size(root, name));
+        });
+        let measured = receiver.recv_timeout(PATIENCE).or_else(|_elapsed| {
+            session
+                .ui
+                .say(&format!("measuring {name}; it has many files"));
+            receiver.recv()
+        });
+        measured
+            .expect("measuring does not panic")
+            .map_err(|error| Failure::error(&error))
+    })
 }
 
 /// One line of `ls --format json`: the fields of docker, of which those that it leaves to its daemon say N/A.

@@ -1,6 +1,8 @@
 //! `stack volume …`: the volumes of this machine, and `stack volumes`: those of a project.
 
+mod archive;
 mod change;
+mod cp;
 mod filter;
 mod list;
 mod prune;
@@ -16,7 +18,7 @@ use super::{failure::Failure, session::Session};
 use crate::{model::ObservedVolume, observe, ui::template::Format};
 
 pub(super) use list::of_project;
-pub(super) use prune::confirm_removal;
+pub(super) use prune::told;
 
 /// List the volumes of the project
 #[derive(Debug, Args)]
@@ -35,6 +37,8 @@ pub(super) struct Arguments {
 /// Volumes of this machine
 #[derive(Debug, Subcommand)]
 pub(super) enum VolumeCommand {
+    Backup(archive::BackupArguments),
+    Cp(cp::Arguments),
     /// Make a volume
     Create {
         /// Its name; without one it gets a random one and counts as anonymous
@@ -46,7 +50,7 @@ pub(super) enum VolumeCommand {
         /// A label of it
         #[arg(long = "label", value_name = "KEY[=VALUE]", value_parser = pair)]
         labels: Vec<(String, String)>,
-        /// An option of the driver: type=none, o=bind, device=DIRECTORY
+        /// An option of the driver: type=…, o=…, device=… as mount(8) has them; type=none, o=bind for a directory
         #[arg(short, long = "opt", value_name = "KEY=VALUE", value_parser = pair)]
         options: Vec<(String, String)>,
     },
@@ -99,6 +103,7 @@ pub(super) enum VolumeCommand {
     },
     /// Remove anonymous volumes that nothing uses
     Prune(prune::Arguments),
+    Restore(archive::RestoreArguments),
     /// Remove volumes with all their data
     #[command(alias = "remove")]
     Rm {
@@ -119,6 +124,9 @@ pub(super) enum VolumeCommand {
 
 pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), Failure> {
     match command {
+        VolumeCommand::Backup(arguments) => archive::backup(session, arguments),
+        VolumeCommand::Restore(arguments) => archive::restore(session, arguments),
+        VolumeCommand::Cp(arguments) => cp::run(session, arguments),
         VolumeCommand::Create { .. }
         | VolumeCommand::Mv { .. }
         | VolumeCommand::Protect { .. }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Filter, filter, size, volumes};
 use crate::{
-    cli::{failure::Failure, session::Session},
+    cli::{failure::Failure, removal, session::Session},
     model::ObservedVolume,
     protocol::{Request, VolumeRequest},
     ui::{human, lines, progress::ProgressOptions},
@@ -30,6 +30,14 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let mut unused = volumes(session)?;
     unused.retain(|volume| is_rubbish(session, volume, arguments.all));
     filter::keep(&mut unused, &arguments.filters);
+    let (kept, unused): (Vec<_>, Vec<_>) = unused
+        .into_iter()
+        .partition(|volume| volume.record.protected);
+    for volume in kept {
+        let name = volume.record.name;
+        let text = format!("volume `{name}` is protected: it is kept");
+        session.ui.say(&text);
+    }
     let mut sizes = BTreeMap::new();
     for volume in unused {
         let bytes = size(session, &volume.record.name)?;
@@ -39,9 +47,7 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         return print(session, "Would delete volumes:", "reclaimable", &sizes);
     }
     if !sizes.is_empty() {
-        if !arguments.force {
-            confirm(session, &sizes)?;
-        }
+        removal::confirm(session, &told(&sizes), ("--force", arguments.force))?;
         let names = sizes.keys().cloned().collect();
         let request = Request::Volume(VolumeRequest::Prune { names });
         let outcome = session.call(&request, ProgressOptions::default(), None)?;
@@ -51,48 +57,22 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     print(session, "Deleted Volumes:", "reclaimed", &sizes)
 }
 
-/// Whether it may go: unused, not protected, anonymous unless all are meant, and of no project that will want it again.
+/// Whether it may go if it is not protected: unused, anonymous unless all are meant, and of no project that will want it again.
 fn is_rubbish(session: &Session<'_>, volume: &ObservedVolume, all: bool) -> bool {
     let record = &volume.record;
     let root = &session.settings.root;
     let is_wanted = |name| root.project(name).exists();
     volume.users.is_empty()
-        && !record.protected
         && (record.is_anonymous() || (all && !record.project.as_ref().is_some_and(is_wanted)))
 }
 
-fn confirm(session: &Session<'_>, sizes: &BTreeMap<String, u64>) -> Result<(), Failure> {
-    if !session.ui.options().interactive {
-        return Err(
-            Failure::message("nobody can be asked whether to remove the volumes")
-                .hint("--force does not ask"),
-        );
-    }
-    confirm_removal(session, sizes)
-}
-
-/// Names volumes with their sizes and asks whether they are to go; a no is a failure.
-pub(in crate::cli) fn confirm_removal(
-    session: &Session<'_>,
-    sizes: &BTreeMap<String, u64>,
-) -> Result<(), Failure> {
-    session
-        .ui
-        .say("These volumes will be removed with all their data:");
+/// Names volumes with their sizes.
+pub(in crate::cli) fn told(sizes: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut lines = vec!["This removes volumes with all their data:".to_owned()];
     for (name, bytes) in sizes {
-        session
-            .ui
-            .say(&format!("  {name}  {}", human::size(*bytes)));
+        lines.push(format!("  {name}  {}", human::size(*bytes)));
     }
-    let yes = session
-        .ui
-        .confirm("Remove them?", false)
-        .map_err(|error| Failure::intent("ask", &error))?;
-    if yes {
-        Ok(())
-    } else {
-        Err(Failure::message("nothing was removed"))
-    }
+    lines
 }
 
 fn print(

@@ -24,6 +24,7 @@ fn record(name: &str, key: Option<&str>, labels: &[(&str, &str)]) -> VolumeRecor
             driver: None,
             driver_opts: IndexMap::new(),
             labels: labels.collect(),
+            extensions: IndexMap::new(),
         }),
         created: Timestamp(1_767_323_045_000),
         protected: name == "kept",

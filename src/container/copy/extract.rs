@@ -13,6 +13,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use runtime::spec::UserMap;
 use rustix::{
     fs::{
         AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chownat,
@@ -47,15 +48,39 @@ pub struct Extracted {
     pub skipped: Vec<PathBuf>,
 }
 
-/// Unpacks a stream below an open directory.
+/// Unpacks a stream below an open directory. With `users` it belongs to a container whose users are others on the host: owners are the
+/// container's, and files are made as its root, because nobody else may make any there (EOVERFLOW).
 pub fn extract(
+    stream: impl Read + Send,
+    target: BorrowedFd<'_>,
+    owners: Owners,
+    users: Option<&UserMap>,
+) -> Result<Extracted, CopyError> {
+    let Some(map) = users else {
+        return unpack(stream, target, owners, users);
+    };
+    std::thread::scope(|scope| {
+        let unpacking = scope.spawn(|| {
+            let root = map.uid(0).zip(map.gid(0)).ok_or(Errno::OVERFLOW);
+            // This thread stays that user, and ends.
+            root.and_then(|(uid, gid)| runtime::namespaces::act_as(uid, gid))
+                .map_err(CopyError::file("act as the container's root at", "/"))?;
+            unpack(stream, target, owners, users)
+        });
+        unpacking.join().expect("unpacking does not panic")
+    })
+}
+
+fn unpack(
     stream: impl Read,
     target: BorrowedFd<'_>,
     owners: Owners,
+    users: Option<&UserMap>,
 ) -> Result<Extracted, CopyError> {
     let mut extractor = Extractor {
         target,
         owners,
+        users,
         made: BTreeSet::new(),
         directories: Vec::new(),
         extracted: Extracted::default(),
@@ -86,6 +111,7 @@ struct Attributes {
 struct Extractor<'a> {
     target: BorrowedFd<'a>,
     owners: Owners,
+    users: Option<&'a UserMap>,
     /// Directories that this stream made.
     made: BTreeSet<PathBuf>,
     /// Directories and what they get at the end: writing into one changes its time, and a read-only one could not be written into.
@@ -177,6 +203,14 @@ impl Extractor<'_> {
                 ),
             ),
             Owners::Fixed(uid, gid) => (mode & 0o1777, (uid, gid)),
+        };
+        let owner = match self.users {
+            None => owner,
+            Some(users) => users.uid(owner.0).zip(users.gid(owner.1)).ok_or_else(|| {
+                let path = entry.path().map(std::borrow::Cow::into_owned);
+                let operation = "give to a user whom the container does not have:";
+                CopyError::file(operation, path.unwrap_or_default())(Errno::OVERFLOW)
+            })?,
         };
         let mtime = header.mtime().map_err(reading)?;
         Ok(Attributes {

@@ -23,10 +23,10 @@ const DEPTH_MAX: usize = 256;
 /// A file could not be copied.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// The container's root could not be opened.
-    #[error("open the root of container `{name}`")]
+    /// The root of a container, or the directory of a volume, could not be opened.
+    #[error("open the root of `{name}`")]
     Root {
-        /// The container.
+        /// The container or volume.
         name: String,
         /// Why.
         #[source]

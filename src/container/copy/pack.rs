@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use runtime::spec::UserMap;
 use rustix::{
     fs::{
         AtFlags, Dir, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, fstat, openat,
@@ -31,6 +32,9 @@ const XATTR_KEY: &str = "SCHILY.xattr.";
 /// Files of procfs and sysfs say that they are empty; so much of one is read to find out.
 const UNSIZED_BYTES_MAX: u64 = 16 << 20;
 
+/// Who a container sees as the owner of what nobody of its own owns (`overflowuid`, user_namespaces(7)).
+const NOBODY: u32 = 65_534;
+
 /// What was written.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Packed {
@@ -42,9 +46,16 @@ pub struct Packed {
     pub skipped: Vec<PathBuf>,
 }
 
-/// Writes what `source` is, and all below it, as `name`; an empty name stands for the content of a directory.
-pub fn pack(source: &OwnedFd, name: &Path, sink: impl Write) -> Result<Packed, CopyError> {
+/// Writes what `source` is, and all below it, as `name`; an empty name stands for the content of a directory. With `users` it belongs to a
+/// container whose users are others on the host; the owners that are written are the container's.
+pub fn pack(
+    source: &OwnedFd,
+    name: &Path,
+    sink: impl Write,
+    users: Option<&UserMap>,
+) -> Result<Packed, CopyError> {
     let mut packer = Packer {
+        users,
         archive: Builder::new(sink),
         links: HashMap::new(),
         packed: Packed::default(),
@@ -55,7 +66,8 @@ pub fn pack(source: &OwnedFd, name: &Path, sink: impl Write) -> Result<Packed, C
     Ok(packer.packed)
 }
 
-struct Packer<W: Write> {
+struct Packer<'a, W: Write> {
+    users: Option<&'a UserMap>,
     archive: Builder<W>,
     /// Files with several names that were written: device and inode -> first name.
     links: HashMap<(u64, u64), PathBuf>,
@@ -69,7 +81,7 @@ fn writing(source: std::io::Error) -> CopyError {
     }
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     /// The source is a descriptor that names something without opening it: it is opened through procfs, which cannot lead elsewhere.
     fn top(&mut self, source: BorrowedFd<'_>, name: &Path, stat: &Stat) -> Result<(), CopyError> {
         use std::os::fd::AsRawFd;
@@ -119,7 +131,7 @@ impl<W: Write> Packer<W> {
         }
         if !name.as_os_str().is_empty() {
             self.attributes(directory, name)?;
-            let mut header = header(stat, EntryType::Directory);
+            let mut header = self.header(stat, EntryType::Directory);
             self.archive
                 .append_data(&mut header, name.join(""), std::io::empty())
                 .map_err(writing)?;
@@ -169,7 +181,7 @@ impl<W: Write> Packer<W> {
                 }
             }
             FileType::Fifo => {
-                let mut header = header(&stat, EntryType::Fifo);
+                let mut header = self.header(&stat, EntryType::Fifo);
                 self.packed.entries += 1;
                 self.archive
                     .append_data(&mut header, path, std::io::empty())
@@ -192,7 +204,7 @@ impl<W: Write> Packer<W> {
             self.links.insert(key, name.to_owned());
         }
         self.attributes(&file, name)?;
-        let mut header = header(stat, EntryType::Regular);
+        let mut header = self.header(stat, EntryType::Regular);
         let mut file = File::from(file);
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         self.packed.entries += 1;
@@ -234,12 +246,29 @@ impl<W: Write> Packer<W> {
         kind: EntryType,
         target: &[u8],
     ) -> Result<(), CopyError> {
-        let mut header = header(stat, kind);
+        let mut header = self.header(stat, kind);
         let target = PathBuf::from(std::ffi::OsString::from_vec(target.to_vec()));
         self.packed.entries += 1;
         self.archive
             .append_link(&mut header, name, target)
             .map_err(writing)
+    }
+
+    fn header(&self, stat: &Stat, kind: EntryType) -> Header {
+        let (mut uid, mut gid) = (stat.st_uid, stat.st_gid);
+        if let Some(users) = self.users {
+            uid = users.uid_inside(uid).unwrap_or(NOBODY);
+            gid = users.gid_inside(gid).unwrap_or(NOBODY);
+        }
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(stat.st_mode & 0o7777);
+        header.set_uid(u64::from(uid));
+        header.set_gid(u64::from(gid));
+        // A time before 1970 has no place in this header.
+        header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
+        header.set_size(0);
+        header
     }
 
     /// Writes the extended attributes that come before their file: those of users, and the file's capabilities (xattr(7)).
@@ -276,18 +305,6 @@ impl<W: Write> Packer<W> {
             .map(|(key, value)| (key.as_str(), value.as_slice()));
         self.archive.append_pax_extensions(pairs).map_err(writing)
     }
-}
-
-fn header(stat: &Stat, kind: EntryType) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(u64::from(stat.st_uid));
-    header.set_gid(u64::from(stat.st_gid));
-    // A time before 1970 has no place in this header.
-    header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
-    header.set_size(0);
-    header
 }
 
 /// Reads exactly as many bytes as the header says, also when the file grows meanwhile.

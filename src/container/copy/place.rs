@@ -11,7 +11,7 @@ use runtime::{
         confine::Root,
         overlay::{self, Overlay, Upper},
     },
-    spec::{ContainerState, Mount, MountKind, Rootfs},
+    spec::{ContainerState, Mount, MountKind, Rootfs, UserMap},
 };
 use rustix::{
     fs::{FileType, OFlags, fstat},
@@ -36,6 +36,8 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Place {
     root: Root,
+    /// Users of the container on the host, where they are not the host's and files show the host's.
+    users: Option<UserMap>,
     /// Absolute, in the root.
     path: PathBuf,
     /// It was written with `/` or `/.` at its end: a directory is meant, and a link to one is followed.
@@ -67,7 +69,11 @@ impl Place {
         };
         if let Some(pid) = state.pid() {
             let root = Root::open_dir(format!("/proc/{pid}/root")).map_err(failed)?;
-            return Ok(Self::new(root, path, Path::new("/")));
+            // Its mounts show the ids that its own have on the host.
+            return Ok(Self {
+                users: record.spec.users.clone(),
+                ..Self::new(root, path, Path::new("/"))
+            });
         }
         if let Some((source, rest)) = on_mount(&record.spec.mounts, Path::new(path)) {
             let root = Root::open_dir(source).map_err(failed)?;
@@ -98,14 +104,29 @@ impl Place {
         Ok(Self::new(root, path, Path::new("/")))
     }
 
+    /// Makes a place below a directory of the host, out of which no link leads.
+    pub fn below(directory: &Path, name: &str, path: &str) -> Result<Self, CopyError> {
+        let root = Root::open_dir(directory).map_err(|source| CopyError::Root {
+            name: name.to_owned(),
+            source,
+        })?;
+        Ok(Self::new(root, path, Path::new("/")))
+    }
+
     fn new(root: Root, path: &str, working_dir: &Path) -> Self {
         let is_content = path.ends_with("/.") || path == ".";
         Self {
             root,
+            users: None,
             wants_directory: is_content || path.ends_with('/'),
             is_content,
             path: working_dir.join(path),
         }
+    }
+
+    /// Returns the users of a container that are not the host's: who packs and unpacks here has to translate.
+    pub fn users(&self) -> Option<&UserMap> {
+        self.users.as_ref()
     }
 
     /// Returns the path.

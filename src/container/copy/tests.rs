@@ -13,13 +13,13 @@ fn host(path: &Path) -> Place {
 fn packed(path: &Path, name: &str) -> Vec<u8> {
     let mut stream = Vec::new();
     let opened = host(path).open(false).unwrap();
-    pack(&opened, Path::new(name), &mut stream).unwrap();
+    pack(&opened, Path::new(name), &mut stream, None).unwrap();
     stream
 }
 
 fn unpacked(stream: &[u8], target: &Path, owners: Owners) -> Result<Extracted, CopyError> {
     let directory = host(target).open_directory().unwrap();
-    extract(stream, directory.as_fd(), owners)
+    extract(stream, directory.as_fd(), owners, None)
 }
 
 fn me() -> Owners {

@@ -6,6 +6,7 @@
 mod docker;
 mod error;
 mod intake;
+mod layout;
 mod oci;
 mod save;
 mod scan;
@@ -33,6 +34,7 @@ use intake::{Candidate, Intake};
 use scan::Scan;
 
 pub use error::{LoadError, SaveError};
+pub(crate) use layout::{LayoutImage, write_layout};
 pub use save::{SaveFormat, save};
 
 /// Bytes between two reports of progress.
@@ -185,6 +187,13 @@ impl Load<'_> {
 
     /// Adds one image without a name: the one that is wanted, the only one, or the latest.
     fn one(&mut self, path: &Path, wanted: Option<&str>) -> Result<Vec<String>, LoadError> {
+        let mut image = self.chosen(path, wanted)?;
+        image.references.clear();
+        self.add(image)
+    }
+
+    /// Finds the image that is wanted, the only one, or the latest.
+    fn chosen(&self, path: &Path, wanted: Option<&str>) -> Result<Found, LoadError> {
         let mut images = self.images()?;
         let is_wanted = |image: &Found| {
             let wanted = wanted.unwrap_or("latest");
@@ -206,9 +215,7 @@ impl Load<'_> {
                 });
             }
         };
-        let mut image = images.swap_remove(at);
-        image.references.clear();
-        self.add(image)
+        Ok(images.swap_remove(at))
     }
 
     fn images(&self) -> Result<Vec<Found>, LoadError> {

@@ -9,6 +9,7 @@ mod fetch;
 mod job;
 mod layers;
 mod pinned;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use crate::model::{Digest, ImageRecord};
 
 pub use error::PullError;
 pub use pinned::pinned;
+pub(crate) use remote::RegistryImage;
 
 /// Indexes that may point to indexes.
 const INDEX_DEPTH_MAX: usize = 3;

@@ -21,7 +21,7 @@ use tokio::{task::spawn_blocking, time::interval};
 use super::{
     reference::Reference,
     registry::{Arrival, Blob, Destination, Failures, Registries, Sent},
-    store::{ImageError, ImageStore, Outgoing, OutgoingBlob},
+    store::{ImageError, ImageStore, Outgoing, OutgoingBlob, OutgoingIndex},
 };
 use crate::model::Digest;
 
@@ -113,6 +113,24 @@ pub async fn push(
     Box::pin(push.run()).await
 }
 
+/// Sends blobs and their manifest that are ready to the registry in a name. The caller holds a lease.
+pub(crate) async fn push_outgoing(
+    store: &ImageStore,
+    outgoing: &Outgoing,
+    reference: &str,
+    registries: &Registries,
+    tell: &(dyn Fn(PushEvent) + Send + Sync),
+) -> Result<(), PushError> {
+    let reference: Reference = reference.parse()?;
+    let push = Push {
+        store,
+        reference: &reference,
+        registries,
+        tell,
+    };
+    Box::pin(push.deliver(outgoing)).await
+}
+
 struct Push<'a> {
     store: &'a ImageStore,
     reference: &'a Reference,
@@ -125,12 +143,82 @@ impl Push<'_> {
         // Nothing that is sent goes away meanwhile.
         let _lease = self.blocking(ImageStore::lease).await?;
         let outgoing = self.prepare().await?;
+        let reference = self.reference.clone();
+        let index = self.blocking(move |store| store.outgoing_index(&reference));
+        let outgoing = match index.await? {
+            None => {
+                self.deliver(&outgoing).await?;
+                outgoing
+            }
+            Some(index) => {
+                self.deliver_index(&index).await?;
+                // What the tag means there from now on.
+                Outgoing {
+                    digest: index.digest,
+                    manifest: index.bytes,
+                    ..outgoing
+                }
+            }
+        };
+        let record = (self.reference.clone(), outgoing.clone());
+        let recorded = move |store: &ImageStore| store.record_pushed(&record.0, &record.1);
+        self.blocking(recorded).await?;
+        Ok(Pushed {
+            reference: self.reference.familiar(),
+            size_bytes: outgoing.manifest.len() as u64,
+            digest: outgoing.digest,
+        })
+    }
+
+    /// Sends the images of all platforms by digest, and last the index, which makes them visible under the name.
+    async fn deliver_index(&self, index: &OutgoingIndex) -> Result<(), PushError> {
+        for image in &index.images {
+            let name = format!("{}@{}", self.reference.name(), image.digest);
+            let reference: Reference = name.parse()?;
+            let push = Push {
+                reference: &reference,
+                ..*self
+            };
+            Box::pin(push.deliver(image)).await?;
+        }
+        let warn = |text| (self.tell)(PushEvent::Warning(text));
+        let nothing = BTreeSet::new();
+        let destination = Destination::open(self.registries, self.reference, nothing, &warn)
+            .await
+            .map_err(|failures| self.refused(failures))?;
+        let bytes = Bytes::from(index.bytes.clone());
+        self.put_manifest(&destination, (index.media_type, bytes), &index.digest)
+            .await
+    }
+
+    /// Writes a manifest or index under the name; it must have the digest there that it has here.
+    async fn put_manifest(
+        &self,
+        destination: &Destination<'_>,
+        (media_type, bytes): (&str, Bytes),
+        wanted: &Digest,
+    ) -> Result<(), PushError> {
+        let selector = self.reference.selector();
+        let found = destination.put_manifest(selector, media_type, bytes).await;
+        let found = found.map_err(|failures| self.refused(failures))?;
+        match found.filter(|found| found != wanted) {
+            None => Ok(()),
+            Some(found) => Err(PushError::Altered {
+                reference: self.reference.familiar(),
+                wanted: wanted.clone(),
+                found,
+            }),
+        }
+    }
+
+    /// Sends what is ready to the registry, and last its manifest.
+    async fn deliver(&self, outgoing: &Outgoing) -> Result<(), PushError> {
         if let Some(pinned) = self.reference.digest()
             && *pinned != outgoing.digest
         {
             return Err(PushError::Pinned {
                 reference: self.reference.familiar(),
-                found: outgoing.digest,
+                found: outgoing.digest.clone(),
             });
         }
         let registry = self.reference.registry().to_owned();
@@ -146,15 +234,7 @@ impl Push<'_> {
         let destination = Destination::open(self.registries, self.reference, mounts, &warn)
             .await
             .map_err(|failures| self.refused(failures))?;
-        self.send(&destination, &outgoing, &origins).await?;
-        let record = (self.reference.clone(), outgoing.clone());
-        let recorded = move |store: &ImageStore| store.record_pushed(&record.0, &record.1);
-        self.blocking(recorded).await?;
-        Ok(Pushed {
-            reference: self.reference.familiar(),
-            size_bytes: outgoing.manifest.len() as u64,
-            digest: outgoing.digest,
-        })
+        self.send(&destination, outgoing, &origins).await
     }
 
     /// Has the store make everything ready, and tells what it compresses on the way.
@@ -204,19 +284,9 @@ impl Push<'_> {
         let put = destination.put_blob(&config).await;
         put.map_err(|failures| self.refused(failures))?;
         let bytes = Bytes::from(outgoing.manifest.clone());
-        let selector = self.reference.selector();
-        let found = destination
-            .put_manifest(selector, &outgoing.media_type, bytes)
+        let manifest = (outgoing.media_type.as_str(), bytes);
+        self.put_manifest(destination, manifest, &outgoing.digest)
             .await
-            .map_err(|failures| self.refused(failures))?;
-        match found.filter(|found| *found != outgoing.digest) {
-            None => Ok(()),
-            Some(found) => Err(PushError::Altered {
-                reference: self.reference.familiar(),
-                wanted: outgoing.digest.clone(),
-                found,
-            }),
-        }
     }
 
     async fn send_layer(

@@ -36,7 +36,7 @@ pub use credentials::CredentialsError;
 pub use download::{DownloadError, Downloaded, download};
 pub use error::{Denial, RegistryError};
 pub(crate) use payload::Sent;
-pub use resolve::ResolveError;
+pub use resolve::{ResolveError, resolve_host};
 pub use search::{SearchError, SearchResult, login, search};
 pub use settings::{Registries, SettingsError};
 pub use tls::TlsError;

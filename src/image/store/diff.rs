@@ -20,15 +20,13 @@ use rustix::{
 };
 
 use super::ImageError;
-use crate::image::unpack::{display, is_opaque, read_xattrs};
+use crate::{
+    image::unpack::{display, is_opaque, read_xattrs},
+    store::{TAR_BLOCK, TarMember, tar_padding},
+};
 
-const BLOCK: usize = 512;
 /// Bytes copied at a time.
 const CHUNK: usize = 128 << 10;
-/// Largest number that the header's octal fields of 8 bytes hold.
-const ID_MAX: u32 = 0o7_777_777;
-/// Largest size that the header's octal field holds.
-const SIZE_MAX: u64 = 0o77_777_777_777;
 /// What overlayfs leaves on files of an upper directory; nothing of it means anything in a lower one.
 const OVERLAY_MARKS: [&str; 7] = [
     "impure", "origin", "nlink", "redirect", "metacopy", "uuid", "upper",
@@ -83,7 +81,7 @@ impl<'a> Stream<'a> {
 
     /// Writes the end mark.
     pub(super) fn end(&mut self) -> Result<(), ImageError> {
-        self.write(&[0; 2 * BLOCK])
+        self.write(&[0; 2 * TAR_BLOCK])
     }
 
     fn directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), ImageError> {
@@ -124,11 +122,11 @@ impl<'a> Stream<'a> {
     }
 
     fn whiteout(&mut self, path: &[u8]) -> Result<(), ImageError> {
-        self.header(&Fields {
+        self.header(&TarMember {
             path,
             kind: b'0',
             mode: 0,
-            ..Fields::default()
+            ..TarMember::default()
         })
     }
 
@@ -143,13 +141,13 @@ impl<'a> Stream<'a> {
             strip_marks(directory, name);
         }
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let mut fields = Fields {
+        let mut fields = TarMember {
             path,
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
             mtime: stat.st_mtime,
-            ..Fields::default()
+            ..TarMember::default()
         };
         let target;
         if stat.st_nlink > 1 && !kind.is_dir() {
@@ -157,7 +155,7 @@ impl<'a> Stream<'a> {
             match first {
                 std::collections::hash_map::Entry::Occupied(first) => {
                     let link = first.get().clone();
-                    return self.header(&Fields {
+                    return self.header(&TarMember {
                         kind: b'1',
                         link: &link,
                         ..fields
@@ -192,12 +190,12 @@ impl<'a> Stream<'a> {
         directory: &OwnedFd,
         name: &[u8],
         stat: &Stat,
-        fields: &Fields<'_>,
+        fields: &TarMember<'_>,
     ) -> Result<(), ImageError> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(directory, name, flags, Mode::empty()).map_err(failed)?;
-        self.header(&Fields {
+        self.header(&TarMember {
             kind: b'0',
             size,
             ..fields.clone()
@@ -222,27 +220,13 @@ impl<'a> Stream<'a> {
         self.pad(size)
     }
 
-    fn header(&mut self, fields: &Fields<'_>) -> Result<(), ImageError> {
+    fn header(&mut self, fields: &TarMember<'_>) -> Result<(), ImageError> {
         self.written.entries += 1;
-        let records = fields.pax_records();
-        if !records.is_empty() {
-            let extension = Fields {
-                path: b"PaxHeaders/0",
-                kind: b'x',
-                mode: 0o644,
-                size: records.len() as u64,
-                ..Fields::default()
-            };
-            self.write(&extension.block())?;
-            self.write(&records)?;
-            self.pad(records.len() as u64)?;
-        }
-        self.write(&fields.block())
+        self.write(&fields.header())
     }
 
     fn pad(&mut self, size: u64) -> Result<(), ImageError> {
-        let padding = size.next_multiple_of(BLOCK as u64) - size;
-        self.write(&[0; BLOCK][..usize::try_from(padding).unwrap_or(0)])
+        self.write(&[0; TAR_BLOCK][..tar_padding(size)])
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
@@ -252,114 +236,17 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// What a header says.
-#[derive(Debug, Clone, Default)]
-struct Fields<'a> {
-    path: &'a [u8],
-    link: &'a [u8],
-    kind: u8,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    size: u64,
-    mtime: i64,
-    device: (u32, u32),
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Fields<'_> {
-    /// Returns the records for what the block cannot hold, sorted by key.
-    fn pax_records(&self) -> Vec<u8> {
-        let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut add =
-            |key: &str, value: &[u8]| records.push((key.as_bytes().to_vec(), value.to_vec()));
-        if self.path.len() > 100 || !self.path.is_ascii() {
-            add("path", self.path);
-        }
-        if self.link.len() > 100 || !self.link.is_ascii() {
-            add("linkpath", self.link);
-        }
-        if self.size > SIZE_MAX {
-            add("size", self.size.to_string().as_bytes());
-        }
-        if self.uid > ID_MAX {
-            add("uid", self.uid.to_string().as_bytes());
-        }
-        if self.gid > ID_MAX {
-            add("gid", self.gid.to_string().as_bytes());
-        }
-        if self.mtime < 0 || self.mtime.unsigned_abs() > SIZE_MAX {
-            add("mtime", self.mtime.to_string().as_bytes());
-        }
-        for (key, value) in &self.xattrs {
-            records.push(([b"SCHILY.xattr.", &key[..]].concat(), value.clone()));
-        }
-        records.sort();
-        records
-            .iter()
-            .flat_map(|(key, value)| record(key, value))
-            .collect()
-    }
-
-    fn block(&self) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        copy(&mut block[..100], self.path);
-        octal(&mut block[100..108], u64::from(self.mode));
-        octal(&mut block[108..116], u64::from(self.uid.min(ID_MAX)));
-        octal(&mut block[116..124], u64::from(self.gid.min(ID_MAX)));
-        octal(&mut block[124..136], self.size.min(SIZE_MAX));
-        octal(
-            &mut block[136..148],
-            u64::try_from(self.mtime).unwrap_or(0).min(SIZE_MAX),
-        );
-        block[156] = self.kind;
-        copy(&mut block[157..257], self.link);
-        block[257..265].copy_from_slice(b"ustar\x0000");
-        octal(&mut block[329..337], u64::from(self.device.0));
-        octal(&mut block[337..345], u64::from(self.device.1));
-        block[148..156].fill(b' ');
-        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-        octal(&mut block[148..155], sum);
-        block
-    }
-}
-
 /// Returns the header of a file in an archive of ours, or of a directory when the name ends in a slash. All times are 0.
 pub(crate) fn member_header(name: &str, size: u64) -> Vec<u8> {
     let is_directory = name.ends_with('/');
-    let mut header = Vec::new();
-    let mut stream = Stream::new(&mut header, false);
-    let fields = Fields {
+    let member = TarMember {
         path: name.as_bytes(),
         kind: if is_directory { b'5' } else { b'0' },
         mode: if is_directory { 0o755 } else { 0o644 },
         size,
-        ..Fields::default()
+        ..TarMember::default()
     };
-    // Writing to memory does not fail.
-    let _never = stream.header(&fields);
-    header
-}
-
-/// Makes a PAX record, whose length counts its own digits.
-fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest + 1;
-    while length != rest + length.to_string().len() {
-        length = rest + length.to_string().len();
-    }
-    [length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat()
-}
-
-fn copy(field: &mut [u8], bytes: &[u8]) {
-    let length = bytes.len().min(field.len());
-    field[..length].copy_from_slice(&bytes[..length]);
-}
-
-/// Writes octal digits and a NUL.
-fn octal(field: &mut [u8], value: u64) {
-    let digits = format!("{value:0width$o}", width = field.len() - 1);
-    copy(field, digits.as_bytes());
+    member.header()
 }
 
 fn strip_marks(directory: &OwnedFd, name: &[u8]) {

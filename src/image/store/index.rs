@@ -48,6 +48,9 @@ pub(super) struct ReferenceEntry {
     pub(super) digest: Option<Digest>,
     /// When it was last pulled, loaded, built or tagged.
     pub(super) fetched: Timestamp,
+    /// Images of other platforms that were built together with this one: a push sends them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) platforms: Vec<ImageId>,
 }
 
 /// One image.
@@ -116,6 +119,13 @@ impl Index {
             .filter(|(_, entry)| entry.image == *id)
             .map(|(name, _)| name.clone())
             .collect()
+    }
+
+    /// Whether a name stands for an image, alone or among those of other platforms.
+    pub(super) fn is_named(&self, id: &ImageId) -> bool {
+        self.references
+            .values()
+            .any(|entry| entry.image == *id || entry.platforms.contains(id))
     }
 
     /// Finds the ids that start with some hexadecimal digits, with or without `sha256:`.

@@ -22,6 +22,7 @@ mod ingest;
 mod layer;
 mod merged;
 mod outgoing;
+mod platforms;
 mod record;
 mod release;
 mod remove;
@@ -58,6 +59,7 @@ pub use export::export;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use outgoing::{Outgoing, OutgoingBlob};
+pub(crate) use platforms::OutgoingIndex;
 pub(crate) use record::NewImage;
 pub use remove::Kept;
 pub(crate) use select::SavedImage;
@@ -231,6 +233,7 @@ impl ImageStore {
             image: id,
             digest: None,
             fetched: now(),
+            platforms: Vec::new(),
         };
         index.references.insert(target.to_string(), entry);
         index.write(&self.index_path())

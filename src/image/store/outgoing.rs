@@ -81,7 +81,20 @@ impl ImageStore {
             None if reference.digest().is_some() => super::resolve(&index, &reference.to_string())?,
             None => None,
         };
-        let Some((id, entry)) = id.and_then(|id| Some((id.clone(), index.images.get(&id)?))) else {
+        match id {
+            Some(id) => self.outgoing_image(&id, told),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes an image ready to be sent; `None` when there is none. Blocks. The caller holds a lease.
+    pub(crate) fn outgoing_image(
+        &self,
+        id: &ImageId,
+        told: Told<'_>,
+    ) -> Result<Option<Outgoing>, ImageError> {
+        let index = self.index()?;
+        let Some(entry) = index.images.get(id) else {
             return Ok(None);
         };
         let own = match &entry.manifest {
@@ -91,11 +104,24 @@ impl ImageStore {
         let mut family = Family::Oci;
         if let Some((digest, bytes)) = own {
             family = Family::of(&bytes);
-            if let Some(outgoing) = self.as_it_came(&id, digest, bytes)? {
+            if let Some(outgoing) = self.as_it_came(id, digest, bytes)? {
                 return Ok(Some(outgoing));
             }
         }
-        self.made_anew(&id, entry, family, told).map(Some)
+        self.made_anew(id, entry, family, told).map(Some)
+    }
+
+    /// Makes layers of the store ready to be sent with a config of their own, as an image that the store itself does not have. Blocks.
+    ///
+    /// The caller holds a lease for as long as it needs the blobs. Layers that no image has in compressed form are compressed every time.
+    pub(crate) fn outgoing_parts(
+        &self,
+        config: &[u8],
+        diff_ids: &[Digest],
+    ) -> Result<Outgoing, ImageError> {
+        let id = self.write_blob(config)?;
+        let layers = self.compressed(diff_ids, &|_, _, _, _| {})?;
+        self.described(&id, config.len(), layers, Family::Oci)
     }
 
     /// Uses the manifest that an image has, if every blob of it is there.
@@ -144,6 +170,27 @@ impl ImageStore {
             .read_blob(id)?
             .ok_or_else(|| ImageError::NotFound(id.to_string()))?;
         let layers = self.compressed(&entry.diff_ids, told)?;
+        let outgoing = self.described(id, config.len(), layers, family)?;
+        let digest = outgoing.digest.clone();
+        let _lock = self.lock_index()?;
+        let mut index = self.index()?;
+        if let Some(entry) = index.images.get_mut(id) {
+            entry.manifest = Some(digest.clone());
+            let blobs = outgoing.layers.iter().map(|layer| layer.digest.clone());
+            entry.blobs.extend(blobs.chain([digest]));
+            index.write(&self.index_path())?;
+        }
+        Ok(outgoing)
+    }
+
+    /// Writes the manifest of a config, `size` bytes long, and compressed layers.
+    fn described(
+        &self,
+        id: &ImageId,
+        size: usize,
+        layers: Vec<OutgoingBlob>,
+        family: Family,
+    ) -> Result<Outgoing, ImageError> {
         let mut descriptors = Vec::new();
         for layer in &layers {
             descriptors.push(json!({
@@ -155,32 +202,23 @@ impl ImageStore {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": family.manifest(),
-            "config": {"mediaType": family.config(), "size": config.len(), "digest": id},
+            "config": {"mediaType": family.config(), "size": size, "digest": id},
             "layers": descriptors,
         });
         let manifest = manifest.to_string().into_bytes();
         let digest = self.write_blob(&manifest)?;
-        let outgoing = Outgoing {
+        Ok(Outgoing {
             id: id.clone(),
             media_type: family.manifest().to_owned(),
             manifest,
-            digest: digest.clone(),
+            digest,
             layers,
             config: OutgoingBlob {
                 digest: id.clone(),
-                size: config.len() as u64,
+                size: size as u64,
                 path: self.blob(id),
             },
-        };
-        let _lock = self.lock_index()?;
-        let mut index = self.index()?;
-        if let Some(entry) = index.images.get_mut(id) {
-            entry.manifest = Some(digest.clone());
-            let blobs = outgoing.layers.iter().map(|layer| layer.digest.clone());
-            entry.blobs.extend(blobs.chain([digest]));
-            index.write(&self.index_path())?;
-        }
-        Ok(outgoing)
+        })
     }
 
     /// Returns a compressed form of every layer, several made at once.

@@ -93,6 +93,7 @@ impl ImageStore {
                 image: id.clone(),
                 digest: image.digest.clone(),
                 fetched: now(),
+                platforms: Vec::new(),
             };
             index.references.insert(name, named);
         }

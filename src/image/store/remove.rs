@@ -64,10 +64,20 @@ impl ImageStore {
         if last && used && !stays_unnamed {
             return Err(ImageError::InUse(name.to_owned()));
         }
+        let mut others = Vec::new();
         for reference in &gone {
-            index.references.remove(reference);
+            let entry = index.references.remove(reference);
+            others.extend(entry.into_iter().flat_map(|entry| entry.platforms));
         }
         let mut removed = gone;
+        // What was built along for other platforms goes with the last name that stands for it.
+        for other in others {
+            let is_free = !index.is_named(&other) && !kept.images.contains(&other);
+            if is_free && index.images.contains_key(&other) {
+                forget(&mut index, &other);
+                removed.push(other.to_string());
+            }
+        }
         if last && !used {
             forget(&mut index, &id);
             removed.push(id.to_string());
@@ -95,7 +105,7 @@ impl ImageStore {
             .images
             .iter()
             .filter(|(id, _)| !kept.images.contains(id))
-            .filter(|(id, _)| filter.all || index.references_of(id).is_empty())
+            .filter(|(id, _)| filter.all || !index.is_named(id))
             .filter(|(id, entry)| self.is_taken(id, entry, filter))
             .map(|(id, _)| id.clone())
             .collect();

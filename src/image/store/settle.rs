@@ -177,13 +177,13 @@ fn copy_up(
         return Ok(found.path);
     }
     let to = (parent.as_fd(), &*found.name);
-    let copy = || match found.kind {
-        FileType::RegularFile => copy_file(found.at(), to),
-        _ => {
-            let text = rustix::fs::readlinkat(&found.parent, to.1, Vec::new())?;
-            rustix::fs::symlinkat(&*text, &parent, to.1)?;
-            copy_attributes(found.at(), to)
+    let copy = || {
+        if found.kind.is_file() {
+            return copy_file(found.at(), to);
         }
+        let text = rustix::fs::readlinkat(&found.parent, to.1, Vec::new())?;
+        rustix::fs::symlinkat(&*text, &parent, to.1)?;
+        copy_attributes(found.at(), to)
     };
     if !found.kind.is_file() && !found.kind.is_symlink() {
         let rule = "a hard link to a special file of a lower layer";

@@ -34,6 +34,15 @@ pub(super) struct Attributes {
     pub(super) mode: u32,
 }
 
+/// What becomes of overlayfs's own attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlay {
+    /// They are left out: the tree becomes a lower layer.
+    Dropped,
+    /// They are attributes as any other.
+    Kept,
+}
+
 /// Extended attributes: names and values.
 pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -85,15 +94,17 @@ pub(super) fn apply_time(parent: BorrowedFd<'_>, name: &[u8], mtime: Time) -> Re
 
 /// Sets extended attributes; the names that were refused, `security.capability` excepted, come back.
 ///
-/// `trusted.overlay.*` and `user.overlay.*` are dropped: a forged opaque mark, redirect or metacopy is an escape.
+/// `trusted.overlay.*` and `user.overlay.*` are dropped where a layer is made: a forged opaque mark, redirect or metacopy is an escape.
 pub(crate) fn apply_xattrs(
     parent: BorrowedFd<'_>,
     name: &[u8],
     xattrs: &[(Vec<u8>, Vec<u8>)],
+    overlay: Overlay,
 ) -> Result<Vec<(String, Errno)>, Errno> {
     let mut refused = Vec::new();
     for (key, value) in xattrs {
-        if key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") {
+        let is_overlay = key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.");
+        if is_overlay && overlay == Overlay::Dropped {
             continue;
         }
         let path = through(parent, name);
@@ -161,7 +172,8 @@ pub(crate) fn copy_attributes(
     };
     apply_owner_and_mode(to.0, to.1, &attributes, is_symlink)?;
     // What the lower layer carries was accepted by this file system before.
-    apply_xattrs(to.0, to.1, &read_xattrs(from.0, from.1)?)?;
+    let xattrs = read_xattrs(from.0, from.1)?;
+    apply_xattrs(to.0, to.1, &xattrs, Overlay::Dropped)?;
     apply_time(to.0, to.1, time_of(&stat))
 }
 

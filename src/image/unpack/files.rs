@@ -21,6 +21,12 @@ pub(crate) fn is_whiteout(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool
     statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| is_whiteout_stat(&stat))
 }
 
+/// Returns what an entry is.
+pub(super) fn existing(directory: &OwnedFd, name: &[u8]) -> Result<FileType, Errno> {
+    statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map(|stat| FileType::from_raw_mode(stat.st_mode))
+}
+
 pub(super) fn is_whiteout_stat(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == 0
 }

@@ -17,6 +17,7 @@ mod pending;
 mod reader;
 mod record;
 mod replaced;
+mod sealed;
 mod sparse;
 #[cfg(test)]
 pub(super) mod tests;
@@ -40,6 +41,7 @@ use record::Recorder;
 pub(crate) use record::Replay;
 use replaced::Aside;
 pub(crate) use replaced::{REPLACED, Replaced};
+pub use sealed::{Seal, Sealed, unpack_sealed};
 
 /// Ceilings against streams that unpack to more than anyone wants.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +66,8 @@ pub(crate) enum Whiteouts {
     Layer,
     /// Refused, and so are devices 0:0: in an archive that people unpack into an image they would remove its files unseen.
     Refused,
+    /// Names as any other; devices 0:0 and overlayfs's attributes are kept as well. Only for trees that never become a lower layer.
+    Plain,
 }
 
 impl Limits {
@@ -167,6 +171,9 @@ pub enum UnpackError {
         #[source]
         errno: Errno,
     },
+    /// The archive is not of the kind that was asked for, or not whole.
+    #[error("{0}")]
+    Unsealed(&'static str),
     /// More than the ceiling.
     #[error("the layer unpacks to more than {limit} {what}")]
     TooMuch {

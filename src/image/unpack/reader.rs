@@ -81,6 +81,11 @@ impl<'a, R: Read> TarReader<'a, R> {
         Self::recording(source, None)
     }
 
+    /// Returns what the stream is read from.
+    pub(super) fn source(&self) -> &R {
+        &self.source
+    }
+
     /// Reads entries and has everything but the content of files recorded.
     pub(super) fn recording(source: R, recorder: Option<Recorder<'a>>) -> Self {
         Self {

@@ -8,17 +8,47 @@ use rustix::{
 };
 
 use super::{
-    UnpackError,
+    UnpackError, Whiteouts,
     attributes::{self, OPAQUE},
     kernel, kernel_at,
-    reader::Entry,
+    parents::Path,
+    reader::{Entry, Kind},
     refuse,
     writer::Writer,
 };
 
 impl Writer<'_> {
+    /// Does what a name beginning with `.wh.` says; `false` = the entry is a file like any other.
+    pub(super) fn is_mark(
+        &mut self,
+        entry: &Entry,
+        path: &Path,
+        (parent, name): (&[u8], &[u8]),
+    ) -> Result<bool, UnpackError> {
+        let is_mark = |part: &[u8]| part.starts_with(b".wh.");
+        let mut parts = path.0.split(|b| *b == b'/');
+        if self.limits.whiteouts == Whiteouts::Refused {
+            let device = entry.kind == Kind::CharDevice && entry.device == (0, 0);
+            if device || parts.any(is_mark) {
+                return Err(refuse(entry, "it would remove files of the image"));
+            }
+            return Ok(false);
+        }
+        // Bookkeeping of aufs.
+        if parts.any(|part| part.starts_with(b".wh..wh.") && part != b".wh..wh..opq") {
+            return Ok(true);
+        }
+        if parent.split(|b| *b == b'/').any(is_mark) {
+            return Err(refuse(entry, "a whiteout cannot hold entries"));
+        }
+        match name.strip_prefix(b".wh.") {
+            Some(hidden) => self.apply_whiteout(entry, parent, hidden).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     /// Hides `parent`'s entry `hidden`, or everything below `parent`.
-    pub(super) fn apply_whiteout(
+    fn apply_whiteout(
         &mut self,
         entry: &Entry,
         parent: &[u8],

@@ -15,8 +15,8 @@ use rustix::{
 
 use super::{
     Limits, UnpackError, Unpacked, Whiteouts,
-    attributes::{self, Attributes},
-    files::{CHUNK, is_whiteout, is_whiteout_stat, remove_any, write_at},
+    attributes::{self, Attributes, Overlay},
+    files::{CHUNK, existing, is_whiteout, is_whiteout_stat, remove_any, write_at},
     kernel, kernel_at,
     parents::{Parents, Path, clean},
     pending::{Links, Times, within},
@@ -30,7 +30,7 @@ const NOTES_MAX: usize = 20;
 
 /// Writes one layer.
 pub(super) struct Writer<'a> {
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) parents: Parents<'a>,
     /// Directories get their time last, since every entry put into one changes it.
     pub(super) times: Times,
@@ -77,27 +77,8 @@ impl<'a> Writer<'a> {
         let Some((parent, name)) = path.split() else {
             return self.apply_root(entry);
         };
-        if self.limits.whiteouts == Whiteouts::Refused {
-            let mut parts = path.0.split(|b| *b == b'/');
-            let device = entry.kind == Kind::CharDevice && entry.device == (0, 0);
-            if device || parts.any(|part| part.starts_with(b".wh.")) {
-                return Err(refuse(entry, "it would remove files of the image"));
-            }
-        }
-        if (path.0.split(|b| *b == b'/'))
-            .any(|part| part.starts_with(b".wh..wh.") && part != b".wh..wh..opq")
-        {
-            // Bookkeeping of aufs.
+        if !self.is_plain() && self.is_mark(entry, &path, (parent, name))? {
             return Ok(());
-        }
-        if parent
-            .split(|b| *b == b'/')
-            .any(|part| part.starts_with(b".wh."))
-        {
-            return Err(refuse(entry, "a whiteout cannot hold entries"));
-        }
-        if let Some(hidden) = name.strip_prefix(b".wh.") {
-            return self.apply_whiteout(entry, parent, hidden);
         }
         let directory = self
             .parents
@@ -162,8 +143,9 @@ impl<'a> Writer<'a> {
             Err(Errno::EXIST) => match existing(directory, name) {
                 Ok(FileType::Directory) => {}
                 Ok(_) => {
-                    let hid = is_whiteout(directory.as_fd(), name)
-                        .map_err(kernel(entry, "look at what is there"))?;
+                    let hid = !self.is_plain()
+                        && is_whiteout(directory.as_fd(), name)
+                            .map_err(kernel(entry, "look at what is there"))?;
                     self.clear(directory, name)
                         .map_err(kernel(entry, "replace what is there"))?;
                     make().map_err(kernel(entry, "make a directory"))?;
@@ -271,7 +253,7 @@ impl<'a> Writer<'a> {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
                     return Err(refuse(entry, "a hard link to a directory"));
                 }
-                Ok(stat) if is_whiteout_stat(&stat) => {
+                Ok(stat) if !self.is_plain() && is_whiteout_stat(&stat) => {
                     return Err(refuse(
                         entry,
                         "a hard link to a file that this layer removes",
@@ -304,7 +286,7 @@ impl<'a> Writer<'a> {
         let node =
             |kind, device| mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device);
         let device = makedev(entry.device.0, entry.device.1);
-        if entry.kind == Kind::CharDevice && device == 0 {
+        if entry.kind == Kind::CharDevice && device == 0 && !self.is_plain() {
             return Err(refuse(entry, "a character device 0:0 is a forged whiteout"));
         }
         let make = || match entry.kind {
@@ -371,7 +353,12 @@ impl<'a> Writer<'a> {
         let is_symlink = entry.kind == Kind::Symlink;
         attributes::apply_owner_and_mode(directory, name, &attributes, is_symlink)
             .map_err(kernel(entry, "set its owner and mode"))?;
-        let refused = attributes::apply_xattrs(directory, name, &entry.xattrs)
+        let overlay = if self.is_plain() {
+            Overlay::Kept
+        } else {
+            Overlay::Dropped
+        };
+        let refused = attributes::apply_xattrs(directory, name, &entry.xattrs, overlay)
             .map_err(kernel(entry, "set its file capabilities"))?;
         for (key, errno) in refused {
             self.note(format!(
@@ -382,14 +369,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    pub(super) fn is_plain(&self) -> bool {
+        self.limits.whiteouts == Whiteouts::Plain
+    }
+
     fn note(&mut self, text: String) {
         if self.unpacked.notes.len() < NOTES_MAX {
             self.unpacked.notes.push(text);
         }
     }
-}
-
-fn existing(directory: &OwnedFd, name: &[u8]) -> Result<FileType, Errno> {
-    statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-        .map(|stat| FileType::from_raw_mode(stat.st_mode))
 }

@@ -82,7 +82,10 @@ fn fingerprint(package: &Package) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits
+        .map(|digit| char::from_digit(u32::from(digit), 16).expect("four bits"))
+        .collect()
 }
 
 /// What an inventory does not know, in sentences.

@@ -172,17 +172,16 @@ fn package(
     put(&mut entry, "supplier", supplier);
     let homepage = package.homepage.clone().filter(|page| is_address(page));
     put(&mut entry, "homepage", homepage);
-    let mut info = format!("from {}", package.location);
+    let mut info = vec![format!("from {}", package.location)];
     if let Some(source) = &package.source {
-        info.push_str(&format!("; built from the source package {}", source.name));
-        if let Some(version) = &source.version {
-            info.push_str(&format!(" {version}"));
-        }
+        let version = source.version.as_deref().unwrap_or_default();
+        let text = format!("built from the source package {} {version}", source.name);
+        info.push(text.trim_end().to_owned());
     }
     if package.declared_only {
-        info.push_str("; a lock file asks for it, it was not found installed");
+        info.push("a lock file asks for it, it was not found installed".to_owned());
     }
-    entry["sourceInfo"] = info.into();
+    entry["sourceInfo"] = info.join("; ").into();
     entry
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::inventory::{
-    Kind, Package, ReadError, SourcePackage, origin::Listed, source::Fields, tree::join,
+    Kind, Package, ReadError, SourcePackage, origin::Listed, path::join, source::Fields,
 };
 
 const NAME: u32 = 1000;

@@ -3,7 +3,16 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::inventory::tests::sample;
+
+/// Decompresses a sample.
+fn sample(name: &str) -> Vec<u8> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packed = fs_err::read(root.join("src/inventory/rpm/tests").join(name)).unwrap();
+    let mut bytes = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(&*packed);
+    std::io::Read::read_to_end(&mut decoder, &mut bytes).unwrap();
+    bytes
+}
 
 type Read = fn(&dyn ReadAt, &mut dyn FnMut(Vec<u8>)) -> Result<(), ReadError>;
 
@@ -42,12 +51,12 @@ fn headers(read: Read, bytes: &Vec<u8>) -> Result<Vec<Vec<u8>>, ReadError> {
 
 /// The same two packages in every form.
 fn samples() -> Vec<(Read, Vec<u8>)> {
-    let sqlite = sample("rpm/tests/rpmdb.sqlite.gz");
+    let sqlite = sample("rpmdb.sqlite.gz");
     let own = headers(sqlite::headers, &sqlite).unwrap();
     vec![
         (sqlite::headers as Read, sqlite),
-        (bdb::headers, sample("rpm/tests/Packages.gz")),
-        (bdb::headers, sample("rpm/tests/Packages-big-endian.gz")),
+        (bdb::headers, sample("Packages.gz")),
+        (bdb::headers, sample("Packages-big-endian.gz")),
         (ndb::headers, ndb(&own)),
     ]
 }
@@ -89,7 +98,7 @@ fn damage_is_told() {
         assert!(matches!(outcome, Err(ReadError::Form(_))), "{outcome:?}");
         assert!(headers(read, &Vec::new()).is_err());
     }
-    let sqlite = sample("rpm/tests/rpmdb.sqlite.gz");
+    let sqlite = sample("rpmdb.sqlite.gz");
     // The first page leads to itself.
     let mut circle = sqlite.clone();
     circle[100..112].copy_from_slice(&[5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);

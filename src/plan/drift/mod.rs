@@ -33,6 +33,8 @@ pub struct Wanted<'a> {
     pub image: Option<&'a ImageId>,
     /// The reference of the image.
     pub image_reference: &'a str,
+    /// The images that it mounts, by reference, as far as the store has them.
+    pub mounted: &'a [(&'a str, &'a ImageId)],
     /// Digest of the content of its secrets and configs; `None` = not known.
     pub files_digest: Option<&'a str>,
     /// Full names of its networks, eth0 first.
@@ -59,6 +61,17 @@ pub fn drift(record: &ContainerRecord, wanted: &Wanted<'_>) -> Drift {
             image.short()
         );
         changes.push(Change::new("image", text));
+    }
+    // A record of before they were kept says nothing of them.
+    let is_known = !record.mounted_images.is_empty();
+    for (reference, image) in wanted.mounted.iter().filter(|_| is_known) {
+        if !record.mounted_images.contains(image) && !mounts_change(&changes) {
+            let text = format!(
+                "mounted image {reference} changed (sha256:{})",
+                image.short()
+            );
+            changes.push(Change::new("image", text));
+        }
     }
     if let Some(digest) = wanted.files_digest
         && digest != record.files_digest
@@ -93,6 +106,13 @@ pub fn drift(record: &ContainerRecord, wanted: &Wanted<'_>) -> Drift {
     } else {
         Drift::Recreate(changes)
     }
+}
+
+/// Tells whether the mounts themselves differ, which says it all.
+fn mounts_change(changes: &[Change]) -> bool {
+    changes
+        .iter()
+        .any(|change| change.path.starts_with("mounts"))
 }
 
 /// Tells which namespace of a container is no longer that of its owner: the owner was made anew or runs in another process.

@@ -6,7 +6,7 @@ use compose_spec::model::{
 use runtime::spec::{Device, DeviceAccess, DeviceKind, DeviceRule, Mount, MountKind, Propagation};
 
 use super::{LowerInput, cdi, error::Checks, mounts::clean};
-use crate::model::CdiEdits;
+use crate::model::{CdiEdits, CdiRegistry};
 
 /// Options of CDI mounts that are so anyway, or that say what the mount does already.
 const MOUNT_OPTIONS: [&str; 9] = [
@@ -15,12 +15,35 @@ const MOUNT_OPTIONS: [&str; 9] = [
 
 /// What a container gets for its devices.
 #[derive(Debug, Default)]
-pub(super) struct Devices {
-    pub(super) nodes: Vec<Device>,
-    pub(super) rules: Vec<DeviceRule>,
-    pub(super) mounts: Vec<Mount>,
-    pub(super) env: Vec<String>,
-    pub(super) groups: Vec<String>,
+pub struct Devices {
+    /// Nodes.
+    pub nodes: Vec<Device>,
+    /// Permissions without nodes.
+    pub rules: Vec<DeviceRule>,
+    /// Files that come along.
+    pub mounts: Vec<Mount>,
+    /// Variables that come along, `NAME=value`.
+    pub env: Vec<String>,
+    /// Supplementary groups that come along, as numbers.
+    pub groups: Vec<String>,
+}
+
+/// Finds what the CDI devices of these names (`vendor/class=name`) bring.
+///
+/// # Errors
+///
+/// Why one cannot be had, for people.
+pub fn named_devices<'a>(
+    registry: &CdiRegistry,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<Devices, String> {
+    let mut result = Devices::default();
+    for name in names {
+        cdi::edits(registry, name)
+            .and_then(|edits| edits.iter().try_for_each(|edit| result.add_edits(edit)))
+            .map_err(|reason| format!("device `{name}`: {reason}"))?;
+    }
+    Ok(result)
 }
 
 /// Lowers all devices of a service.

@@ -31,6 +31,7 @@ use crate::model::{
     ContainerId, ContainerRecord, Digest, ImageConfig, ImageRecord, Timestamp, VolumeRecord,
 };
 
+pub use devices::{Devices, named_devices};
 pub use error::{LowerError, Refusal};
 pub(super) use health::is_probed;
 pub use signal::signal_number;

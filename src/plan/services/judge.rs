@@ -145,6 +145,13 @@ fn drifted(
         .collect();
     let volumes = volumes::names(&project.volumes, work.service);
     let reference = images::image_reference(&project.name, work.service);
+    let mounted: Vec<_> = images::mounted_references(work.service)
+        .into_iter()
+        .filter_map(|reference| {
+            let image = context.inputs.observed.images.get(reference)?;
+            Some((reference, &image.id))
+        })
+        .collect();
     let wanted = drift::Wanted {
         service: work.service,
         image: match &work.image {
@@ -152,6 +159,7 @@ fn drifted(
             Supplied::From(_) | Supplied::Absent => None,
         },
         image_reference: &reference,
+        mounted: &mounted,
         files_digest: context
             .inputs
             .files

@@ -226,6 +226,7 @@ pub(in crate::plan) fn volume(key: &str) -> Volume {
         driver: None,
         driver_opts: IndexMap::new(),
         labels: IndexMap::new(),
+        extensions: IndexMap::new(),
     }
 }
 

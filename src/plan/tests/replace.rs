@@ -214,6 +214,28 @@ fn a_changed_volume_is_kept_or_asked_about() {
 }
 
 #[test]
+fn a_volume_that_the_file_protects_is_marked_and_never_made_anew() {
+    let mut project = project(web_and_db());
+    let mut world = settled(&project);
+    let section = serde_json::json!({ "protect": true });
+    let extensions = &mut project.volumes["data"].extensions;
+    extensions.insert("x-stack".to_owned(), section);
+    let marked = planned(&mut world, &project, UpOptions::default());
+    assert_eq!(marked.trim(), "1 ensure volume shop_data (x-stack.protect)");
+    let options = &mut project.volumes["data"].driver_opts;
+    options.insert("type".to_owned(), "tmpfs".to_owned());
+    let recreate = UpOptions {
+        changed_volumes: ChangedVolumes::Recreate,
+        ..UpOptions::default()
+    };
+    let kept = planned(&mut world, &project, recreate);
+    assert!(
+        kept.contains("is kept as it is") && !kept.contains("remove"),
+        "{kept}"
+    );
+}
+
+#[test]
 fn forcing_reaches_named_services_once_and_never_means_never() {
     let project = project(web_and_db());
     let mut world = settled(&project);

@@ -1,6 +1,11 @@
 //! Builds that are interrupted, killed, starved and repeated at the same time: the cache stays right, and nothing is left behind.
 
+mod caches;
+mod contexts;
+mod hostile;
+mod killed;
 mod network;
+mod platforms;
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 

@@ -1,5 +1,7 @@
 //! The compiled programs against the profile's own statement, by emulating the kernel's BPF machine; and against another compiler.
 
+mod libseccomp;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -12,7 +14,7 @@ use super::{
     },
     program,
 };
-use crate::spec::{Seccomp, Security};
+use crate::spec::{Seccomp, SeccompOperator, Security};
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;

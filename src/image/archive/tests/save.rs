@@ -112,7 +112,7 @@ fn layers_with_duplicate_names_are_saved_as_they_came() {
     // In the second image the duplicates lie over a layer that makes them a completed copy.
     let below = Tape::default().dir("d", 0o700).dir("./", 0o700).end();
     world
-        .load(&world.file(&archive_of(&[plain.clone()], "twice:1")))
+        .load(&world.file(&archive_of(std::slice::from_ref(&plain), "twice:1")))
         .unwrap();
     world
         .load(&world.file(&archive_of(&[below, plain.clone()], "twice:2")))

@@ -49,6 +49,11 @@ pub enum ResolveError {
     },
 }
 
+/// Returns the addresses of a host, IPv4 first; at least one.
+pub async fn resolve_host(host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    Resolver::default().resolve(host).await
+}
+
 /// Looks names up.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {

@@ -387,6 +387,16 @@ fn users_of_its_own_come_from_the_service_or_the_project() {
         privileged,
         "services.web.x-stack.userns: `privileged` and users of its own exclude each other"
     );
+    let lowered = lower_on(
+        &project([service("web").with(|service| {
+            service.extensions.extend([x_stack("auto")]);
+            service.cap_add = vec!["NET_ADMIN".into(), "cap_chown".into()];
+        })]),
+        &HostFacts::default(),
+    );
+    let warnings = lowered.unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("`cap_add` of NET_ADMIN has no effect"));
     let small = HostFacts {
         users: crate::model::UserRange {
             first: 100_000,

@@ -43,6 +43,7 @@ impl Bed {
                     driver: None,
                     driver_opts: driver_opts.collect::<IndexMap<_, _>>(),
                     labels: IndexMap::new(),
+                    extensions: IndexMap::new(),
                 }),
                 created: Timestamp(0),
                 protected: false,

@@ -1,0 +1,255 @@
+//! File systems of volumes whose driver options name one: `tmpfs`, `nfs`, a block device's.
+//!
+//! Mounted on `_data` when the first container is made or started with the volume, unmounted when the last one has ended. The kernel's
+//! mount table is the only memory: it survives the supervisor, and a reboot empties it.
+
+use std::{
+    ffi::OsString,
+    io,
+    net::IpAddr,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use fs_err as fs;
+use rustix::{
+    fs::CWD,
+    io::Errno,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    },
+};
+
+use super::{VolumeError, local::Volumes};
+use crate::{
+    model::{Backing, VolumeMount},
+    store::try_lock,
+};
+
+/// Messages of the kernel about one mount that are shown.
+const MESSAGES_MAX: usize = 4;
+
+impl Volumes {
+    pub(super) fn mount(&self, name: &str, server: Option<IpAddr>) -> Result<(), VolumeError> {
+        let Some(record) = self.find(name)? else {
+            return Ok(());
+        };
+        let Some(Ok(Backing::Mount(wanted))) = record.wanted.as_ref().map(Backing::of) else {
+            return Ok(());
+        };
+        // Who reads a mounted volume holds its lock for long, and need not be waited for.
+        if self.is_mounted(name)? {
+            return Ok(());
+        }
+        let _lock = self.lock(name, "mount")?;
+        if self.is_mounted(name)? {
+            return Ok(());
+        }
+        let data = self.data_dir(name);
+        attach(&wanted, server, &data).map_err(|(errno, complaint)| match errno {
+            Errno::NODEV => VolumeError::NoFilesystem {
+                name: name.to_owned(),
+                filesystem: wanted.filesystem.clone(),
+                device: wanted.device.clone(),
+            },
+            errno => VolumeError::Mount {
+                name: name.to_owned(),
+                filesystem: wanted.filesystem.clone(),
+                device: wanted.device.clone(),
+                complaint,
+                source: errno.into(),
+            },
+        })
+    }
+
+    pub(super) fn mounted(&self) -> Result<Vec<String>, VolumeError> {
+        let table = fs::read("/proc/self/mountinfo").map_err(VolumeError::Mounts)?;
+        // The table has no symbolic links in its paths.
+        let directory = match fs::canonicalize(self.directory()) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(VolumeError::Mounts(error)),
+        };
+        let mut names: Vec<String> = mount_points(&table)
+            .filter_map(|path| volume_of(&path, &directory))
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    pub(super) fn unmount(&self, name: &str) -> Result<(), VolumeError> {
+        let path = self.volume_dir(name).join(".lock");
+        let lock = try_lock(&path).map_err(|source| self.store_error("unmount", name, source))?;
+        match lock {
+            Some(_lock) => self.unmount_locked(name),
+            None => Ok(()),
+        }
+    }
+
+    /// Unmounts whatever is mounted on a volume's data; the caller has its lock.
+    pub(super) fn unmount_locked(&self, name: &str) -> Result<(), VolumeError> {
+        while self.is_mounted(name)? {
+            unmount(self.data_dir(name), UnmountFlags::NOFOLLOW).map_err(|errno| {
+                VolumeError::Unmount {
+                    name: name.to_owned(),
+                    source: errno.into(),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_mounted(&self, name: &str) -> Result<bool, VolumeError> {
+        Ok(self.mounted()?.iter().any(|mounted| mounted == name))
+    }
+}
+
+/// Makes a file system and puts it on a directory. An error comes with what the kernel says about it.
+fn attach(
+    wanted: &VolumeMount,
+    server: Option<IpAddr>,
+    target: &Path,
+) -> Result<(), (Errno, String)> {
+    let plain = |errno| (errno, String::new());
+    let context = fsopen(&*wanted.filesystem, FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
+    let complain = |errno| (errno, complaint(&context));
+    fsconfig_set_string(context.as_fd(), "source", &*wanted.device).map_err(complain)?;
+    if let Some(server) = server {
+        let key = if wanted.filesystem.starts_with("nfs") {
+            "addr"
+        } else {
+            "ip"
+        };
+        fsconfig_set_string(context.as_fd(), key, server.to_string()).map_err(complain)?;
+    }
+    let mut attributes = MountAttrFlags::empty();
+    for (name, value) in &wanted.options {
+        let set = match (attribute(name), value) {
+            (Some(Attribute::Set(flag)), None) => {
+                attributes |= flag;
+                // A file system that is read-only all through does not even write its journal.
+                if name == "ro" {
+                    fsconfig_set_flag(context.as_fd(), "ro")
+                } else {
+                    Ok(())
+                }
+            }
+            (Some(Attribute::Default), None) => Ok(()),
+            (_, Some(value)) => fsconfig_set_string(context.as_fd(), &**name, &**value),
+            (None, None) => fsconfig_set_flag(context.as_fd(), &**name),
+        };
+        set.map_err(|errno| {
+            let (errno, text) = complain(errno);
+            let text = if text.is_empty() {
+                format!(": option `{name}`")
+            } else {
+                text
+            };
+            (errno, text)
+        })?;
+    }
+    fsconfig_create(context.as_fd()).map_err(complain)?;
+    let made = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes);
+    let made = made.map_err(complain)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(made.as_fd(), "", CWD, target, flags).map_err(plain)
+}
+
+/// What an option says about the mount, not about the file system (mount(8)).
+enum Attribute {
+    Set(MountAttrFlags),
+    /// It says what is so anyway, or is for mount(8) itself.
+    Default,
+}
+
+fn attribute(option: &str) -> Option<Attribute> {
+    Some(Attribute::Set(match option {
+        "ro" => MountAttrFlags::MOUNT_ATTR_RDONLY,
+        "nosuid" => MountAttrFlags::MOUNT_ATTR_NOSUID,
+        "nodev" => MountAttrFlags::MOUNT_ATTR_NODEV,
+        "noexec" => MountAttrFlags::MOUNT_ATTR_NOEXEC,
+        "noatime" => MountAttrFlags::MOUNT_ATTR_NOATIME,
+        "strictatime" => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+        "nodiratime" => MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+        "rw" | "suid" | "dev" | "exec" | "async" | "atime" | "diratime" | "relatime"
+        | "defaults" | "auto" | "noauto" | "nofail" | "_netdev" => return Some(Attribute::Default),
+        _ => return None,
+    }))
+}
+
+/// Returns the errors that the kernel wrote into a context, each after `: `.
+fn complaint(context: &OwnedFd) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 1024];
+    for _ in 0..MESSAGES_MAX {
+        let Ok(length) = rustix::io::read(context, &mut buffer[..]) else {
+            break;
+        };
+        let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        // `e` error, `w` warning, `i` information; then a blank.
+        if let Some(message) = message.strip_prefix("e ") {
+            text.push_str(": ");
+            text.push_str(message.trim_end());
+        }
+    }
+    text
+}
+
+/// Returns the mount points of a mount table (proc_pid_mountinfo(5)).
+fn mount_points(table: &[u8]) -> impl Iterator<Item = PathBuf> + '_ {
+    let lines = table.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| {
+        let field = line.split(|byte| *byte == b' ').nth(4)?;
+        Some(OsString::from_vec(unescaped(field)).into())
+    })
+}
+
+/// Blanks, tabs, line ends and backslashes are three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).filter(|_| *first == b'\\');
+        let digits = digits.and_then(|digits| str::from_utf8(digits).ok());
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            bytes.push(byte);
+            rest = &tail[3..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    bytes
+}
+
+/// Returns the volume whose data directory a path is.
+fn volume_of(path: &Path, directory: &Path) -> Option<String> {
+    let rest = path.strip_prefix(directory).ok()?;
+    let mut parts = rest.iter();
+    let (name, data) = (parts.next()?, parts.next()?);
+    (data == "_data" && parts.next().is_none()).then(|| name.to_str().map(str::to_owned))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_found_in_the_mount_table() {
+        let table = b"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            30 22 0:41 / /var/lib/my\\040stack/volumes/a/_data rw,nosuid shared:4 - tmpfs tmpfs rw\n\
+            31 22 0:42 / /var/lib/my\\040stack/volumes/a/_data/inner rw - tmpfs tmpfs rw\n\
+            32 22 0:43 / /var/lib/other/volumes/b/_data rw - tmpfs tmpfs rw\n\n";
+        let directory = Path::new("/var/lib/my stack/volumes");
+        let found: Vec<String> = mount_points(table)
+            .filter_map(|path| volume_of(&path, directory))
+            .collect();
+        assert_eq!(found, ["a"]);
+        assert_eq!(unescaped(br"a\134\011b\12\"), b"a\\\tb\\12\\");
+    }
+}

@@ -1,0 +1,7 @@
+//! Caches of builds, and addresses of repositories.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use stack::build::fuzzing;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::read_cache(bytes));

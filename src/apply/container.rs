@@ -2,11 +2,6 @@
 
 use runtime::{monitor::protocol::Request, spec::ContainerState};
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, pidfd_open},
-};
-
 use super::{
     ApplyError, Context, Job,
     files::{self, Sources},
@@ -120,7 +115,12 @@ pub(super) async fn start(
     hooks::begin(context, &record)?;
     // Until it is live: what it has is then not unmounted.
     let _held = storage::hold_volumes(context, &record.name).await?;
-    for volume in &record.volumes {
+    let shared = record.shared_mounts.iter();
+    for volume in record
+        .volumes
+        .iter()
+        .chain(shared.flat_map(|mounts| &mounts.volumes))
+    {
         mounts::ensure(context, volume).await?;
     }
     let networks = networks_of(context, &record)?;
@@ -245,7 +245,9 @@ pub(super) async fn stop(
         let left = match hooks::pre_stop(context, job, &record, (&state, grace_ms)).await {
             Ok(left) => left,
             // It ended by itself in between, or is about to: there is nothing left to prepare for.
-            Err(ApplyError::Hook { .. }) if has_ended(&state) || !is_live(context, id)? => None,
+            Err(ApplyError::Hook { .. }) if hooks::has_ended(&state) || !is_live(context, id)? => {
+                None
+            }
             Err(error) => return Err(error),
         };
         let signal = ("signal", record.spec.stop.signal.to_string());
@@ -342,19 +344,6 @@ pub(super) fn find(context: &Context, id: &ContainerId) -> Result<ContainerRecor
     read(context, id)?.ok_or_else(|| ApplyError::Vanished {
         id: id.short().to_owned(),
     })
-}
-
-/// Tells whether the first process has ended, which its monitor may not have told yet.
-fn has_ended(state: &ContainerState) -> bool {
-    let Some(pid) = state.pid().and_then(Pid::from_raw) else {
-        return true;
-    };
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
-        return true;
-    };
-    // A pidfd becomes readable with the end (pidfd_open(2)).
-    let mut ended = [PollFd::new(&process, PollFlags::IN)];
-    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 fn image_of(context: &Context, new: &NewContainer) -> Result<ImageRecord, ApplyError> {

@@ -7,6 +7,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use compose_spec::model::Hook;
 use runtime::spec::{ContainerState, Process};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
@@ -153,6 +157,19 @@ pub(super) fn forget_pre_stop(
         }
         _ => Ok(()),
     }
+}
+
+/// Tells whether the first process has ended, which its monitor may not have told yet.
+pub(super) fn has_ended(state: &ContainerState) -> bool {
+    let Some(pid) = state.pid().and_then(Pid::from_raw) else {
+        return true;
+    };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return true;
+    };
+    // A pidfd becomes readable with the end (pidfd_open(2)).
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    poll(&mut ended, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 fn is_replica(record: &ContainerRecord) -> bool {

@@ -69,8 +69,7 @@ fn settle(root: &Root) -> Result<(), SettleError> {
     let mut needed = Vec::new();
     for container in container::read_all(root)? {
         if needs_its_volumes(root, &container)? {
-            needed.extend(container.volumes);
-            needed.extend(container.anonymous_volumes.into_values());
+            needed.extend(container.used_volumes().cloned());
         }
     }
     for name in volume::mounted(root)? {

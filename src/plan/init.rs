@@ -76,7 +76,10 @@ pub(super) enum PreparedRun<'a> {
 
 /// Tells whether the loop must leave a service alone, because an entry failed.
 pub(super) fn has_failed(inputs: &Inputs<'_>, service: &Service) -> bool {
-    let failed = |container: &ObservedContainer| matches!(&container.state, State::Exited { status, .. } if status.code != 0);
+    let failed = |container: &ObservedContainer| match &container.state {
+        State::Exited { status, .. } => status.code != 0,
+        _ => false,
+    };
     inputs.options.mode == Mode::Enforce
         && !service.pre_start.is_empty()
         && of_service(inputs, service).any(failed)

@@ -203,11 +203,11 @@ services:
 #[test]
 fn external_links_name_a_container_of_another_project_on_a_shared_network() {
     let world = World::new(
-        r#"
+        r"
 services:
   db: { image: busybox, command: httpd -f -p 80 -h /data, init: true, container_name: stack-test-external }
 networks: { default: { name: stack-test-shared } }
-"#,
+",
     );
     let compose = |network: &str, link: &str| {
         format!(

@@ -125,6 +125,7 @@ mod tests {
             })
             .filter(|file| !file.is_empty())
             .collect();
+        #[expect(clippy::disallowed_methods, reason = "a longer run by hand")]
         let rounds = std::env::var("STACK_FUZZ_ROUNDS").ok();
         let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().unwrap());
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ rounds as u64);

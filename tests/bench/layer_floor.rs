@@ -49,9 +49,9 @@ fn main() {
         rustix::fs::syncfs(fs::File::open(target).unwrap().as_fd()).unwrap();
     }
     let wall = began.elapsed().as_secs_f64();
-    let time = |usage: rustix::time::Timespec| usage.tv_sec as f64 + usage.tv_nsec as f64 / 1e9;
-    let processors = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    println!("{wall:.3} {:.3}", time(processors));
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let processors = std::time::Duration::try_from(used).unwrap().as_secs_f64();
+    println!("{wall:.3} {processors:.3}");
 }
 
 /// Returns the plain bytes of a gzip file, or of one that is none.

@@ -140,7 +140,7 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         ]
         | ["services", _, "build", "args" | "labels"]
         | ["services", _, "deploy", "labels"]
-        | ["networks" | "volumes", _, "labels"] => {
+        | ["networks" | "volumes" | "secrets" | "configs", _, "labels"] => {
             case.pass == "--no-interpolate" && case.is_merged() && *ours == pairs(theirs)
         }
         // S1: a text is the text that was written.

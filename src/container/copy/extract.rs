@@ -44,7 +44,7 @@ pub struct Extracted {
     pub entries: u64,
     /// Bytes of regular files.
     pub bytes: u64,
-    /// Device nodes and what else is not made.
+    /// Devices, which are not made.
     pub skipped: Vec<PathBuf>,
 }
 
@@ -62,7 +62,6 @@ pub fn extract(
     std::thread::scope(|scope| {
         let unpacking = scope.spawn(|| {
             let root = map.uid(0).zip(map.gid(0)).ok_or(Errno::OVERFLOW);
-            // This thread stays that user, and ends.
             root.and_then(|(uid, gid)| runtime::namespaces::act_as(uid, gid))
                 .map_err(CopyError::file("act as the container's root at", "/"))?;
             unpack(stream, target, owners, users)

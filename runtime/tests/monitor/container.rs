@@ -68,7 +68,7 @@ impl Container {
             .map(str::to_owned)
             .to_vec();
         spec.log.dir = Some(files.path().join("log"));
-        spec.log.file_bytes_max = 1 << 20;
+        spec.log.file_bytes_max = 1 << 26;
         Container {
             files,
             spec,

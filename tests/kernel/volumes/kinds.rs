@@ -23,6 +23,8 @@ volumes:
   bare:
 "#,
     );
+    // A volume is filled while it is empty: the one who enters it below comes later.
+    world.stack(&["up", "-d", "filled", "bare"]).ok();
     world.stack(&["up", "-d"]).ok();
     assert_eq!(
         exec(&world, "filled", &["cat", "/data/seed"]),

@@ -1,6 +1,6 @@
 //! The readers of foreign text, each as one function that must answer whatever it is given.
 //!
-//! The property tests of this crate and the fuzz targets in `tests/fuzz` call the same functions. Each checks what must hold
+//! The property tests of this crate and the fuzz targets in `fuzz/` call the same functions. Each checks what must hold
 //! of every answer; it never looks at whether the input is accepted.
 
 use std::{

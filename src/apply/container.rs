@@ -277,15 +277,19 @@ pub(super) async fn stop(
     Ok(Done::text("stopped"))
 }
 
-/// Sends a signal to a container's first process.
+/// Sends a signal to a container's first process. After SIGKILL it returns once the container has ended, which nothing restarts.
 pub(super) async fn kill(
     context: &Context,
     id: &ContainerId,
     signal: i32,
 ) -> Result<Done, ApplyError> {
     let record = ask(context, id, Request::Kill { signal }, "kill").await?;
-    let signal = ("signal", signal.to_string());
-    context.journal.did(&record, "kill", &[signal]);
+    let sent = ("signal", signal.to_string());
+    context.journal.did(&record, "kill", &[sent]);
+    if signal == libc::SIGKILL {
+        monitor_left(context, &record).await?;
+        context.journal.look(&record, &read_state(context, id)?);
+    }
     Ok(Done::text("killed"))
 }
 

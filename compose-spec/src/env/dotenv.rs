@@ -122,6 +122,7 @@ impl Reader<'_> {
     }
 
     fn statement(&mut self) -> Result<(), LineError> {
+        let begin = self.at;
         if let Some(after) = self.rest().strip_prefix("export")
             && after.starts_with([' ', '\t'])
         {
@@ -138,9 +139,10 @@ impl Reader<'_> {
                 Some(c) => format!("`{}` is not allowed in a variable's name", c.escape_debug()),
                 None => "a variable's name is missing".to_owned(),
             };
+            // After an `export` that is the last word there is nothing to point at but itself.
             return Err(LineError {
-                start,
-                end: start + name.len().max(1),
+                start: if rest.is_empty() { begin } else { start },
+                end: (start + name.len().max(1)).min(self.text.len()),
                 message,
             });
         }

@@ -77,9 +77,12 @@ fn broken_lines_are_reported_without_their_value() {
         ("A=\"secret", "no end"),
         ("A=${secret", "not well formed"),
         ("A!=x", "`!`"),
+        ("A=1\nexport ", "missing"),
     ] {
         let error = parse(text, Scope::alone(&outer)).err().expect(text);
         assert!(error.message.contains(wanted), "{text}: {}", error.message);
+        let marked = text.get(error.start..error.end);
+        assert!(marked.is_some_and(|marked| !marked.is_empty()), "{text}");
         assert!(
             !error.message.contains("secret"),
             "{text}: {}",
@@ -102,7 +105,7 @@ fn raw_takes_everything_literally() {
 
 proptest! {
     #[test]
-    fn any_text_is_answered(text in "[A-C='\"\\\\$\\{\\}:# \n\t.é-]{0,60}") {
+    fn any_text_is_answered(text in "(export )?[A-C='\"\\\\$\\{\\}:# \n\t.é-]{0,60}(export )?") {
         let outer = |_: &str| None;
         let scope = Scope::alone(&outer);
         for outcome in [parse(&text, scope), parse_raw(&text, scope)] {

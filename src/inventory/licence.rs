@@ -78,7 +78,11 @@ pub(super) fn understand(text: &str) -> Stated {
         return Stated::Id(id);
     }
     match expression(text) {
-        Some(expression) => Stated::Expression(expression),
+        // `, MIT`: what is left is one name.
+        Some(expression) => match identifier(&expression) {
+            Some(id) => Stated::Id(id),
+            None => Stated::Expression(expression),
+        },
         None => Stated::Other(text.to_owned()),
     }
 }

@@ -139,10 +139,11 @@ impl Reader<'_> {
                 Some(c) => format!("`{}` is not allowed in a variable's name", c.escape_debug()),
                 None => "a variable's name is missing".to_owned(),
             };
-            // After an `export` that is the last word there is nothing to point at but itself.
+            // Where a name is missing, what stands there instead; after an `export` that is the last word, that word.
+            let next = rest.chars().next().map_or(0, char::len_utf8);
             return Err(LineError {
                 start: if rest.is_empty() { begin } else { start },
-                end: (start + name.len().max(1)).min(self.text.len()),
+                end: start + name.len().max(next),
                 message,
             });
         }

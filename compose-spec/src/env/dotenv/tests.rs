@@ -78,6 +78,7 @@ fn broken_lines_are_reported_without_their_value() {
         ("A=${secret", "not well formed"),
         ("A!=x", "`!`"),
         ("A=1\nexport ", "missing"),
+        ("export \u{85}\u{85}", "missing"),
     ] {
         let error = parse(text, Scope::alone(&outer)).err().expect(text);
         assert!(error.message.contains(wanted), "{text}: {}", error.message);

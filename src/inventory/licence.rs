@@ -230,6 +230,7 @@ mod tests {
     fn certain_names_become_identifiers() {
         for (text, expected) in [
             ("MIT", "MIT"),
+            (", MIT", "MIT"),
             ("mit", "MIT"),
             ("Expat", "MIT"),
             ("GPL-2+", "GPL-2.0-or-later"),

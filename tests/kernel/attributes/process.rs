@@ -31,11 +31,14 @@ services:
             text => Err(text),
         }
     });
-    let children = fs_err::read_to_string(format!(
-        "/proc/{0}/task/{0}/children",
-        world.pids("reaped").0
-    ));
-    assert_eq!(children.unwrap().split_whitespace().count(), 1);
+    let children = format!("/proc/{0}/task/{0}/children", world.pids("reaped").0);
+    eventually("the reaper has one child", SOON, || {
+        let children = fs_err::read_to_string(&children).unwrap();
+        match children.split_whitespace().count() {
+            1 => Ok(()),
+            _ => Err(children),
+        }
+    });
     for (service, wanted) in [
         ("tty", "terminal"),
         ("pipe", "none"),

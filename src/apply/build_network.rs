@@ -11,6 +11,7 @@ use std::{
 };
 
 use tokio::{runtime::Handle, sync::Mutex as AsyncMutex};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     build::{StepNetwork, StepNetworkError},
@@ -31,6 +32,8 @@ struct Shared {
     fabric: Fabric,
     /// Held while the bridge is made or removed, so that nobody attaches to one that goes.
     state: AsyncMutex<State>,
+    /// Removals that no build waits for.
+    removals: TaskTracker,
 }
 
 /// What is in the kernel.
@@ -63,7 +66,14 @@ impl BuildNetwork {
             root,
             fabric,
             state: AsyncMutex::default(),
+            removals: TaskTracker::new(),
         }))
+    }
+
+    /// Returns once nothing of ended builds is left in the kernel. Call it when no build is begun any more.
+    pub async fn removed(&self) {
+        self.0.removals.close();
+        self.0.removals.wait().await;
     }
 
     /// Makes a namespace on the bridge, and the bridge when it is the first.
@@ -72,6 +82,7 @@ impl BuildNetwork {
             root,
             fabric,
             state,
+            ..
         } = &*self.0;
         let mut bytes = [0; 32];
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
@@ -144,7 +155,7 @@ fn warn(error: &NetworkError) {
     tracing::warn!("the network of a build step is left: {text}");
 }
 
-/// The namespaces of one build. Dropping it, outside the async runtime, removes them.
+/// The namespaces of one build. Dropping it has them removed; the build does not wait for the kernel, which takes longer for it than to make them.
 #[derive(Debug)]
 pub(super) struct Seats {
     network: BuildNetwork,
@@ -200,7 +211,10 @@ impl Seats {
 impl Drop for Seats {
     fn drop(&mut self) {
         for Free { seat, .. } in std::mem::take(&mut *self.free()) {
-            self.handle.block_on(self.network.detach(&seat));
+            let network = self.network.clone();
+            let removals = network.0.removals.clone();
+            let removal = async move { network.detach(&seat).await };
+            drop(removals.spawn_on(removal, &self.handle));
         }
     }
 }

@@ -185,6 +185,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     }
     serving.await;
     registry.finish().await;
+    context.build_network.removed().await;
     context.live.release().await;
     info!("supervisor left");
     Ok(())

@@ -104,7 +104,8 @@ fn profiles(service: &Node) -> impl Iterator<Item = &str> {
         .filter_map(Node::as_text)
 }
 
-fn services_mut(tree: &mut Node) -> Option<&mut Mapping> {
+/// The services of a tree.
+pub(crate) fn services_mut(tree: &mut Node) -> Option<&mut Mapping> {
     tree.as_mapping_mut()?.get_mut("services")?.as_mapping_mut()
 }
 

@@ -16,7 +16,14 @@ use crate::{
 };
 
 /// Prefixes of unfinished directories in `tmp/` that only a supervisor makes.
-const OWN_LITTER: [&str; 5] = ["container-", "removed-", "step-", "files-", "volume-"];
+const OWN_LITTER: [&str; 6] = [
+    "container-",
+    "files-",
+    "mount-points-",
+    "removed-",
+    "step-",
+    "volume-",
+];
 
 /// What was left could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::{path::Path, rc::Rc};
 
+use super::services;
 use crate::{
     diagnostic::{Code, Diagnostic, Span},
     env::{EnvFile, Environment, Format, Scope, read},
@@ -17,17 +18,7 @@ pub(crate) fn resolve_env_files(
     environment: &Environment,
     context: &mut Context<'_>,
 ) {
-    let services = tree
-        .as_mapping_mut()
-        .and_then(|top| top.get_mut("services"));
-    for (_, entry) in services
-        .and_then(Node::as_mapping_mut)
-        .into_iter()
-        .flat_map(Mapping::iter_mut)
-    {
-        let Some(service) = entry.value.as_mapping_mut() else {
-            continue;
-        };
+    for service in services(tree) {
         resolve(service, environment, context);
         let hooks = service.get_mut("pre_start").map(|hooks| &mut hooks.value);
         if let Some(Value::Sequence(hooks)) = hooks {

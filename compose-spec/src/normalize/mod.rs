@@ -13,6 +13,7 @@ use crate::{
     load::Context,
     model::ProjectName,
     paths,
+    profiles::services_mut,
     yaml::{Mapping, Node, Value},
 };
 
@@ -139,19 +140,15 @@ fn default_targets(service: &mut Node) {
     }
 }
 
+/// The services of a tree, those that are mappings.
+fn services(tree: &mut Node) -> impl Iterator<Item = &mut Mapping> {
+    let entries = services_mut(tree).into_iter().flat_map(Mapping::iter_mut);
+    entries.filter_map(|(_, entry)| entry.value.as_mapping_mut())
+}
+
 /// Writes `scale` also where `deploy` has its place, as Compose does once it knows that the two agree.
 pub(crate) fn scale_deploys(tree: &mut Node) {
-    let services = tree
-        .as_mapping_mut()
-        .and_then(|top| top.get_mut("services"));
-    for (_, entry) in services
-        .and_then(Node::as_mapping_mut)
-        .into_iter()
-        .flat_map(Mapping::iter_mut)
-    {
-        let Some(service) = entry.value.as_mapping_mut() else {
-            continue;
-        };
+    for service in services(tree) {
         let scale = service.get("scale").cloned();
         let deploy = service.get_mut("deploy").and_then(Node::as_mapping_mut);
         if let (Some(scale), Some(deploy)) = (scale, deploy) {

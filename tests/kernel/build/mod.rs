@@ -7,7 +7,11 @@ mod killed;
 mod network;
 mod platforms;
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Child, Stdio},
+    time::Duration,
+};
 
 use crate::support::{World, eventually};
 
@@ -73,18 +77,24 @@ fn no_litter(world: &World) -> Result<(), Vec<String>> {
     if names.is_empty() { Ok(()) } else { Err(names) }
 }
 
-#[test]
-fn an_interrupted_client_stops_its_build_and_the_next_goes_on() {
-    let marker = marker();
-    let dockerfile = format!("FROM busybox\nRUN echo first > /first\nRUN sleep {marker} || true");
-    let world = World::new(&compose(&[("web", &dockerfile)]));
-    let mut client = world
+/// Starts a build, and returns once its step with the marker runs.
+fn building(world: &World, marker: &str) -> Child {
+    let client = world
         .command(&["build"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("the step runs", SOON, || is_running(&marker));
+    eventually("the step runs", SOON, || is_running(marker));
+    client
+}
+
+#[test]
+fn an_interrupted_client_stops_its_build_and_the_next_goes_on() {
+    let marker = marker();
+    let dockerfile = format!("FROM busybox\nRUN echo first > /first\nRUN sleep {marker} || true");
+    let world = World::new(&compose(&[("web", &dockerfile)]));
+    let mut client = building(&world, &marker);
     let pid = nix::unistd::Pid::from_raw(i32::try_from(client.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     client.wait().unwrap();
@@ -111,13 +121,7 @@ fn a_killed_supervisor_leaves_a_cache_that_the_next_build_uses() {
     let marker = marker();
     let dockerfile = format!("FROM busybox\nRUN echo first > /first\nRUN sleep {marker}");
     let world = World::new(&compose(&[("web", &dockerfile)]));
-    let mut client = world
-        .command(&["build"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    eventually("the step runs", SOON, || is_running(&marker));
+    let mut client = building(&world, &marker);
     for pid in world.supervisors() {
         let pid = nix::unistd::Pid::from_raw(pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();

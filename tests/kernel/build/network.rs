@@ -159,13 +159,7 @@ fn a_killed_supervisor_leaves_no_bridge_behind() {
         "web",
         &format!("FROM busybox\nRUN sleep {marker}"),
     )]));
-    let mut client = world
-        .command(&["build"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    eventually("the step runs", SOON, || super::is_running(&marker));
+    let mut client = super::building(&world, &marker);
     assert!(links().contains(": st-"), "{}", links());
     for pid in world.supervisors() {
         let pid = nix::unistd::Pid::from_raw(pid);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::*;
-use crate::image::Kept;
+use crate::{image::Kept, model::ImageRecord};
 
 const ROOT: &str = "STACK_TEST_PULL_ROOT";
 const NAME: &str = "STACK_TEST_PULL_NAME";
@@ -19,16 +19,37 @@ const NAME: &str = "STACK_TEST_PULL_NAME";
 #[test]
 #[ignore = "the other half of the test below"]
 fn pulls_what_it_is_told() {
-    let (Some(root), Some(name)) = (std::env::var_os(ROOT), std::env::var_os(NAME)) else {
+    let Some(told) = Told::of_environment() else {
         return;
     };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let store = ImageStore::open(&Root::below(std::path::Path::new(&root)));
-    let registries = Registries::default().impatient();
-    let name = name.into_string().unwrap();
-    let pull = pull(&store, &name, Some("linux/amd64"), &registries, &|_| {});
-    let record = runtime.block_on(pull).unwrap();
-    assert_eq!(record.layers.len(), 2);
+    assert_eq!(told.pull().layers.len(), 2);
+}
+
+/// What another process is told to pull.
+struct Told {
+    root: std::path::PathBuf,
+    name: String,
+    store: ImageStore,
+}
+
+impl Told {
+    /// Returns `None` in a process that was told nothing.
+    fn of_environment() -> Option<Self> {
+        let root = std::path::PathBuf::from(std::env::var_os(ROOT)?);
+        Some(Self {
+            name: std::env::var_os(NAME)?.into_string().unwrap(),
+            store: ImageStore::open(&Root::below(&root)),
+            root,
+        })
+    }
+
+    fn pull(&self) -> ImageRecord {
+        let registries = Registries::default().impatient();
+        let platform = Some("linux/amd64");
+        let pull = pull(&self.store, &self.name, platform, &registries, &|_| {});
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(pull).unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,18 +96,14 @@ async fn two_processes_at_once_fetch_every_layer_once() {
 #[test]
 #[ignore = "runs in a process that is killed"]
 fn pulls_and_removes_in_turn() {
-    let (Some(root), Some(name)) = (std::env::var_os(ROOT), std::env::var_os(NAME)) else {
+    let Some(told) = Told::of_environment() else {
         return;
     };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let store = ImageStore::open(&Root::below(std::path::Path::new(&root)));
-    let registries = Registries::default().impatient();
-    let name = name.into_string().unwrap();
-    fs_err::write(std::path::Path::new(&root).join("ready"), "").unwrap();
+    fs_err::write(told.root.join("ready"), "").unwrap();
     for _round in 0..1_000_000 {
-        let pull = pull(&store, &name, Some("linux/amd64"), &registries, &|_| {});
-        runtime.block_on(pull).unwrap();
-        store.remove(&name, false, &Kept::default()).unwrap();
+        told.pull();
+        let removed = told.store.remove(&told.name, false, &Kept::default());
+        removed.unwrap();
     }
 }
 

@@ -292,7 +292,11 @@ fn kernel(entry: &reader::Entry, step: &'static str) -> impl FnOnce(Errno) -> Un
     kernel_at(&entry.path, step)
 }
 
+/// The text of the path is only made when there is an error: this is called several times an entry.
 fn kernel_at(path: &[u8], step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
-    let entry = display(path);
-    move |errno| UnpackError::Kernel { entry, step, errno }
+    move |errno| UnpackError::Kernel {
+        entry: display(path),
+        step,
+        errno,
+    }
 }

@@ -175,7 +175,9 @@ impl<'a> Writer<'a> {
     ) -> Result<(), UnpackError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let make = || openat(directory, name, flags, Mode::from_raw_mode(0o600));
+        // Set-id bits come with the owner, after the content.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let make = || openat(directory, name, flags, mode);
         let file = self.replacing(entry, directory, name, make, "make a file")?;
         let recorded = match &mut self.aside {
             Some(aside) => aside
@@ -184,9 +186,11 @@ impl<'a> Writer<'a> {
             None => Vec::new(),
         };
         self.write_data((entry, &recorded), reader, &file)?;
-        drop(file);
-        self.set_attributes(entry, directory.as_fd(), name)?;
-        attributes::apply_time(directory.as_fd(), name, entry.mtime)
+        // Through the descriptor, which saves the kernel one look-up each.
+        attributes::apply_to_file(file.as_fd(), &attributes_of(entry))
+            .map_err(kernel(entry, "set its owner and mode"))?;
+        self.set_xattrs(entry, directory.as_fd(), name)?;
+        attributes::apply_time_to_file(file.as_fd(), entry.mtime)
             .map_err(kernel(entry, "set its time"))
     }
 
@@ -345,14 +349,18 @@ impl<'a> Writer<'a> {
         directory: BorrowedFd<'_>,
         name: &[u8],
     ) -> Result<(), UnpackError> {
-        let attributes = Attributes {
-            uid: entry.uid,
-            gid: entry.gid,
-            mode: entry.mode,
-        };
         let is_symlink = entry.kind == Kind::Symlink;
-        attributes::apply_owner_and_mode(directory, name, &attributes, is_symlink)
+        attributes::apply_owner_and_mode(directory, name, &attributes_of(entry), is_symlink)
             .map_err(kernel(entry, "set its owner and mode"))?;
+        self.set_xattrs(entry, directory, name)
+    }
+
+    fn set_xattrs(
+        &mut self,
+        entry: &Entry,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(), UnpackError> {
         let overlay = if self.is_plain() {
             Overlay::Kept
         } else {
@@ -377,5 +385,13 @@ impl<'a> Writer<'a> {
         if self.unpacked.notes.len() < NOTES_MAX {
             self.unpacked.notes.push(text);
         }
+    }
+}
+
+fn attributes_of(entry: &Entry) -> Attributes {
+    Attributes {
+        uid: entry.uid,
+        gid: entry.gid,
+        mode: entry.mode,
     }
 }

@@ -152,8 +152,9 @@ pub fn data_dir(root: &Root, name: &str) -> PathBuf {
     Volumes::open(root).data_dir(name)
 }
 
-/// Fills an empty volume from `source` of an image. `layers`: the image's directories, the topmost first. A volume with data, a bound
-/// one, and a path that the image does not have are left as they are.
+/// Fills an empty volume from `source` of an image, one that is bound to a directory of the host as well: Docker does. `layers`: the
+/// image's directories, the topmost first. A volume with data or without a right to write is left as it is, and so it is when the image
+/// does not have the path.
 pub fn copy_up(
     root: &Root,
     name: &str,

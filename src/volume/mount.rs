@@ -1,4 +1,5 @@
-//! File systems of volumes whose driver options name one: `tmpfs`, `nfs`, a block device's.
+//! File systems of volumes whose driver options name one: `tmpfs`, `nfs`, a block device's; and directories of the host that are bound
+//! with options (`o: bind,ro`).
 //!
 //! Mounted on `_data` when the first container is made or started with the volume, unmounted when the last one has ended. The kernel's
 //! mount table is the only memory: it survives the supervisor, and a reboot empties it.
@@ -15,18 +16,20 @@ use std::{
 };
 
 use fs_err as fs;
+use runtime::sys::mount::{Change, change_mount};
 use rustix::{
     fs::CWD,
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+        fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+        open_tree, unmount,
     },
 };
 
 use super::{VolumeError, local::Volumes};
 use crate::{
-    model::{Backing, VolumeMount},
+    model::{Backing, IDLE_OPTIONS, VolumeMount},
     store::try_lock,
 };
 
@@ -50,7 +53,18 @@ impl Volumes {
             return Ok(());
         }
         let data = self.data_dir(name);
-        attach(&wanted, server, &data).map_err(|(errno, complaint)| match errno {
+        if wanted.is_bind() && !Path::new(&wanted.device).is_dir() {
+            return Err(VolumeError::DeviceMissing {
+                name: name.to_owned(),
+                path: wanted.device.into(),
+            });
+        }
+        let made = if wanted.is_bind() {
+            attach_bind(&wanted, &data).map_err(|errno| (errno, String::new()))
+        } else {
+            attach(&wanted, server, &data)
+        };
+        made.map_err(|(errno, complaint)| match errno {
             Errno::NODEV => VolumeError::NoFilesystem {
                 name: name.to_owned(),
                 filesystem: wanted.filesystem.clone(),
@@ -108,6 +122,38 @@ impl Volumes {
         Ok(self.mounted()?.iter().any(|mounted| mounted == name))
     }
 }
+
+/// Mounts a directory of the host a second time, with the attributes that its options name, which it has before anybody sees it. Mounts
+/// below it that come or go on the host do so here as well.
+fn attach_bind(wanted: &VolumeMount, target: &Path) -> Result<(), Errno> {
+    let recursive = wanted.filesystem == "rbind";
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let tree = open_tree(CWD, &*wanted.device, flags)?;
+    let mut change = Change {
+        recursive,
+        propagation: libc::MS_SLAVE,
+        ..Change::NONE
+    };
+    for (name, _) in &wanted.options {
+        if let Some(Attribute::Set(flag)) = attribute(name) {
+            change.set |= flag;
+        }
+    }
+    if change.set.intersects(ACCESS_TIMES) {
+        // The kinds of access time are one field, which must be named whole.
+        change.clear = MountAttrFlags::MOUNT_ATTR__ATIME;
+    }
+    change_mount(tree.as_fd(), &change)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(tree.as_fd(), "", CWD, target, flags)
+}
+
+/// Flags that exclude each other.
+const ACCESS_TIMES: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOATIME.union(MountAttrFlags::MOUNT_ATTR_STRICTATIME);
 
 /// Makes a file system and puts it on a directory. An error comes with what the kernel says about it.
 fn attach(
@@ -176,8 +222,7 @@ fn attribute(option: &str) -> Option<Attribute> {
         "noatime" => MountAttrFlags::MOUNT_ATTR_NOATIME,
         "strictatime" => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
         "nodiratime" => MountAttrFlags::MOUNT_ATTR_NODIRATIME,
-        "rw" | "suid" | "dev" | "exec" | "async" | "atime" | "diratime" | "relatime"
-        | "defaults" | "auto" | "noauto" | "nofail" | "_netdev" => return Some(Attribute::Default),
+        option if IDLE_OPTIONS.contains(&option) => return Some(Attribute::Default),
         _ => return None,
     }))
 }
@@ -238,6 +283,16 @@ fn volume_of(path: &Path, directory: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_option_of_a_bound_volume_is_an_attribute() {
+        for option in crate::model::BIND_OPTIONS {
+            assert!(
+                matches!(attribute(option), Some(Attribute::Set(_))),
+                "{option}"
+            );
+        }
+    }
 
     #[test]
     fn volumes_are_found_in_the_mount_table() {

@@ -296,6 +296,7 @@ volumes:
     // As after a reboot: it is mounted for both.
     world.stack(&["start"]).ok();
     assert!(mounted(&world, "lent").is_some());
-    assert_eq!(exec(&world, "reader", &["ls", "/data"]), "seed\n");
+    exec(&world, "owner", &["sh", "-c", "echo two >/data/file"]);
+    assert_eq!(exec(&world, "reader", &["cat", "/data/file"]), "two\n");
     world.finish();
 }

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::header::Time;
+use super::{header::Time, reader::Entry};
 
 /// The attribute by which a directory hides the one below.
 pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
@@ -95,6 +95,14 @@ pub(super) fn apply_to_file(file: BorrowedFd<'_>, attributes: &Attributes) -> Re
 }
 
 impl Attributes {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self {
+            uid: entry.uid,
+            gid: entry.gid,
+            mode: entry.mode,
+        }
+    }
+
     fn owner(&self) -> (Option<Uid>, Option<Gid>) {
         (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))
     }

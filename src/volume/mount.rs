@@ -164,30 +164,11 @@ fn attach(
     let plain = |errno| (errno, String::new());
     let context = fsopen(&*wanted.filesystem, FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let complain = |errno| (errno, complaint(&context));
-    fsconfig_set_string(context.as_fd(), "source", &*wanted.device).map_err(complain)?;
-    if let Some(server) = server {
-        let key = if wanted.filesystem.starts_with("nfs") {
-            "addr"
-        } else {
-            "ip"
-        };
-        fsconfig_set_string(context.as_fd(), key, server.to_string()).map_err(complain)?;
-    }
-    let mut attributes = MountAttrFlags::empty();
-    for (name, value) in &wanted.options {
-        let set = match (attribute(name), value) {
-            (Some(Attribute::Set(flag)), None) => {
-                attributes |= flag;
-                // A file system that is read-only all through does not even write its journal.
-                if name == "ro" {
-                    fsconfig_set_flag(context.as_fd(), "ro")
-                } else {
-                    Ok(())
-                }
-            }
-            (Some(Attribute::Default), None) => Ok(()),
-            (_, Some(value)) => fsconfig_set_string(context.as_fd(), &**name, &**value),
-            (None, None) => fsconfig_set_flag(context.as_fd(), &**name),
+    let (settings, attributes) = settings(wanted, server);
+    for (name, value) in &settings {
+        let set = match value {
+            Some(value) => fsconfig_set_string(context.as_fd(), &**name, &**value),
+            None => fsconfig_set_flag(context.as_fd(), &**name),
         };
         set.map_err(|errno| {
             let (errno, text) = complain(errno);
@@ -204,6 +185,37 @@ fn attach(
     let made = made.map_err(complain)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(made.as_fd(), "", CWD, target, flags).map_err(plain)
+}
+
+/// What fsconfig(2) is told, in this order: a name, and its text unless it is a flag.
+type Settings = Vec<(String, Option<String>)>;
+
+/// Sorts the options of a file system: what the file system is told, and what the mount is.
+///
+/// Docker tells mount(2) the same in one text, the server's name replaced by its address as well (`addr=`): the kernel asks no DNS. CIFS
+/// calls that `ip`, as mount.cifs(8) does.
+fn settings(wanted: &VolumeMount, server: Option<IpAddr>) -> (Settings, MountAttrFlags) {
+    let mut settings = vec![("source".to_owned(), Some(wanted.device.clone()))];
+    if let Some(server) = server {
+        let is_nfs = wanted.filesystem.starts_with("nfs");
+        let key = if is_nfs { "addr" } else { "ip" };
+        settings.push((key.to_owned(), Some(server.to_string())));
+    }
+    let mut attributes = MountAttrFlags::empty();
+    for (name, value) in &wanted.options {
+        match (attribute(name), value) {
+            (Some(Attribute::Set(flag)), None) => {
+                attributes |= flag;
+                // A file system that is read-only all through does not even write its journal.
+                if name == "ro" {
+                    settings.push((name.clone(), None));
+                }
+            }
+            (Some(Attribute::Default), None) => {}
+            (_, value) => settings.push((name.clone(), value.clone())),
+        }
+    }
+    (settings, attributes)
 }
 
 /// What an option says about the mount, not about the file system (mount(8)).
@@ -282,7 +294,23 @@ fn volume_of(path: &Path, directory: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use compose_spec::model::Volume;
+    use indexmap::IndexMap;
+
     use super::*;
+
+    fn volume(kind: &str, o: &str, device: &str) -> Volume {
+        let options = [("type", kind), ("o", o), ("device", device)];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Volume {
+            name: "far".to_owned(),
+            external: false,
+            driver: None,
+            driver_opts: options.into_iter().collect(),
+            labels: IndexMap::new(),
+            extensions: IndexMap::new(),
+        }
+    }
 
     #[test]
     fn every_option_of_a_bound_volume_is_an_attribute() {
@@ -291,6 +319,48 @@ mod tests {
                 matches!(attribute(option), Some(Attribute::Set(_))),
                 "{option}"
             );
+        }
+    }
+
+    /// The same as strace(1) sees Docker 20.10 tell mount(2), which calls the server of a CIFS share `addr`; the kernel takes both.
+    #[test]
+    fn the_kernel_is_told_of_a_server_what_docker_tells_it() {
+        let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
+        let readonly = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let none = MountAttrFlags::empty();
+        for (kind, o, device, told, attributes) in [
+            (
+                "nfs",
+                "addr=nas.lan,rw,nfsvers=4.2,soft,timeo=30,port=2050,nolock",
+                ":/export",
+                "source=:/export addr=192.0.2.7 nfsvers=4.2 soft timeo=30 port=2050 nolock",
+                none,
+            ),
+            (
+                "nfs4",
+                "ro,nosuid",
+                "nas.lan:/export/a b",
+                "source=nas.lan:/export/a b addr=192.0.2.7 ro",
+                readonly | nosuid,
+            ),
+            (
+                "cifs",
+                "addr=nas.lan,username=me,password=a=b,vers=3.1.1,uid=1000",
+                "//nas.lan/share",
+                "source=//nas.lan/share ip=192.0.2.7 username=me password=a=b vers=3.1.1 uid=1000",
+                none,
+            ),
+        ] {
+            let volume = volume(kind, o, device);
+            let Ok(Backing::Mount(wanted)) = Backing::of(&volume) else {
+                panic!("{kind} {o}");
+            };
+            assert_eq!(wanted.server.as_deref(), Some("nas.lan"));
+            let (settings, set) = settings(&wanted, Some("192.0.2.7".parse().unwrap()));
+            let words: Vec<String> = (settings.into_iter())
+                .map(|(name, value)| value.map_or(name.clone(), |value| format!("{name}={value}")))
+                .collect();
+            assert_eq!((words.join(" ").as_str(), set), (told, attributes));
         }
     }
 

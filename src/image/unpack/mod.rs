@@ -132,6 +132,9 @@ pub enum TarError {
     /// The source of the stream broke.
     #[error("read the layer")]
     Read(#[source] std::io::Error),
+    /// It does not begin as an archive does.
+    #[error("it is no tar archive")]
+    NoArchive,
     /// The stream ends within an entry.
     #[error("the archive ends in the middle of an entry")]
     Truncated,

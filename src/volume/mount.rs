@@ -358,7 +358,10 @@ mod tests {
             assert_eq!(wanted.server.as_deref(), Some("nas.lan"));
             let (settings, set) = settings(&wanted, Some("192.0.2.7".parse().unwrap()));
             let words: Vec<String> = (settings.into_iter())
-                .map(|(name, value)| value.map_or(name.clone(), |value| format!("{name}={value}")))
+                .map(|(name, value)| match value {
+                    Some(value) => format!("{name}={value}"),
+                    None => name,
+                })
                 .collect();
             assert_eq!((words.join(" ").as_str(), set), (told, attributes));
         }

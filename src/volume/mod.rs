@@ -4,7 +4,7 @@
 //! <root>/volumes/<name>/
 //!   volume.json     the record; a directory without one is no volume yet
 //!   _data           the data; a symlink to the host directory of a bound volume (`driver_opts: {type: none, o: bind}`); of one
-//!                   with another type the mount point of its file system, mounted while a container has it
+//!                   with mount options (`o: "bind,ro"`) or another type the mount point, mounted while a container has it
 //!   .lock           held while the volume is made, filled or removed
 //!   .fill           content of an image on its way into an empty volume
 //!   .fill-ready     `.fill` is complete: what was moved already stays, the rest follows (names the directory inside the volume)

@@ -18,6 +18,8 @@ const BASE_NAMES: [&str; 4] = [
     "docker-compose.yml",
     "docker-compose.yaml",
 ];
+/// The variable that switches `.env` off.
+const DISABLE: &str = "COMPOSE_DISABLE_ENV_FILE";
 const OVERRIDE_NAMES: [&str; 4] = [
     "compose.override.yml",
     "compose.override.yaml",
@@ -47,8 +49,12 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
         .map(|dir| paths::clean(&cwd.join(dir)));
     let mut environment = Environment::new(&request.environment);
     let env_files = env_file_list(request, &environment);
+    let start = asked
+        .clone()
+        .or_else(|| directory_of(&request.files, cwd))
+        .unwrap_or_else(|| cwd.clone());
     if env_files.is_empty() {
-        add_dotenv(asked.as_deref().unwrap_or(cwd), &mut environment, context);
+        add_first_dotenv(&start, &mut environment, context);
     } else {
         let paths: Vec<PathBuf> = env_files
             .iter()
@@ -57,13 +63,10 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
         add_env_files(&paths, &mut environment, context);
     }
     let files = compose_files(request, asked.as_deref(), &environment, context)?;
-    let directory = asked.unwrap_or_else(|| match files.first() {
-        Some(first) if first != Path::new("-") => first
-            .parent()
-            .map_or_else(|| cwd.clone(), Path::to_path_buf),
-        _ => cwd.clone(),
-    });
-    if env_files.is_empty() && directory != *cwd {
+    let directory = asked
+        .or_else(|| directory_of(&files, cwd))
+        .unwrap_or_else(|| cwd.clone());
+    if env_files.is_empty() && directory != start {
         add_dotenv(&directory, &mut environment, context);
     }
     Some(Origin {
@@ -78,6 +81,18 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
     })
 }
 
+/// Returns the directory of the first file that is not standard input.
+fn directory_of(files: &[PathBuf], cwd: &Path) -> Option<PathBuf> {
+    let first = files.iter().find(|path| !is_stdin(path))?;
+    paths::clean(&cwd.join(first))
+        .parent()
+        .map(Path::to_path_buf)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// `--env-file`, else `COMPOSE_ENV_FILES`.
 fn env_file_list(request: &Request, environment: &Environment) -> Vec<PathBuf> {
     if !request.env_files.is_empty() {
@@ -87,7 +102,6 @@ fn env_file_list(request: &Request, environment: &Environment) -> Vec<PathBuf> {
         .non_empty("COMPOSE_ENV_FILES")
         .unwrap_or_default();
     list.split(',')
-        .map(str::trim)
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .collect()
@@ -99,13 +113,34 @@ pub(crate) fn add_dotenv(
     environment: &mut Environment,
     context: &mut Context<'_>,
 ) {
-    let path = directory.join(".env");
-    if environment.is_true("COMPOSE_DISABLE_ENV_FILE")
-        || context.files.kind(&path) != Some(FileKind::File)
-    {
-        return;
+    if let Some(path) = dotenv_of(directory, environment, context) {
+        add_env_files(&[path], environment, context);
     }
-    add_env_files(&[path], environment, context);
+}
+
+/// As [`add_dotenv`], for the file that is read before all else: it may switch environment files off, itself included.
+/// Then only what steers compose counts of it.
+fn add_first_dotenv(directory: &Path, environment: &mut Environment, context: &mut Context<'_>) {
+    let Some(path) = dotenv_of(directory, environment, context) else {
+        return;
+    };
+    let mut all = assignments(&[path], environment, context);
+    let mut with_all = environment.clone();
+    with_all.add_below(all.clone());
+    if with_all.is_true(DISABLE) {
+        all.retain(|assignment| assignment.name.starts_with("COMPOSE_"));
+    }
+    environment.add_below(all);
+}
+
+fn dotenv_of(
+    directory: &Path,
+    environment: &Environment,
+    context: &Context<'_>,
+) -> Option<PathBuf> {
+    let path = directory.join(".env");
+    let is_there = context.files.kind(&path) == Some(FileKind::File);
+    (is_there && !environment.is_true(DISABLE)).then_some(path)
 }
 
 /// Adds the variables of files below those that are set; later files win and see the earlier ones.
@@ -114,6 +149,15 @@ pub(crate) fn add_env_files(
     environment: &mut Environment,
     context: &mut Context<'_>,
 ) {
+    let all = assignments(paths, environment, context);
+    environment.add_below(all);
+}
+
+fn assignments(
+    paths: &[PathBuf],
+    environment: &Environment,
+    context: &mut Context<'_>,
+) -> Vec<Assignment> {
     let mut all: Vec<Assignment> = Vec::new();
     for path in paths {
         let name = paths::shown(path, &context.cwd);
@@ -141,7 +185,7 @@ pub(crate) fn add_env_files(
         );
         all.extend(found.unwrap_or_default());
     }
-    environment.add_below(all);
+    all
 }
 
 /// `-f`, else `COMPOSE_FILE`, else the file that is found.
@@ -153,7 +197,7 @@ fn compose_files(
 ) -> Option<Vec<PathBuf>> {
     let cwd = &request.working_dir;
     let absolute = |path: &Path| {
-        if path == Path::new("-") {
+        if is_stdin(path) {
             path.to_path_buf()
         } else {
             paths::clean(&cwd.join(path))
@@ -162,18 +206,21 @@ fn compose_files(
     if !request.files.is_empty() {
         return Some(request.files.iter().map(|path| absolute(path)).collect());
     }
-    if let Some(list) = environment.non_empty("COMPOSE_FILE") {
+    if let Some(list) = environment.get("COMPOSE_FILE") {
         let separator = environment
             .non_empty("COMPOSE_PATH_SEPARATOR")
             .unwrap_or(":");
-        let files: Vec<PathBuf> = list
-            .split(separator)
-            .filter(|path| !path.is_empty())
-            .map(|path| absolute(Path::new(path)))
-            .collect();
-        if !files.is_empty() {
-            return Some(files);
+        let names = || list.split(separator);
+        if names().any(str::is_empty) {
+            let message = format!("COMPOSE_FILE: there is an empty path in `{list}`");
+            context
+                .sink
+                .push(Diagnostic::error(Code::FileMissing, message).help(
+                    "name files with one separator between two, or leave the variable unset",
+                ));
+            return None;
         }
+        return Some(names().map(|path| absolute(Path::new(path))).collect());
     }
     let start = asked.unwrap_or(cwd);
     for directory in start.ancestors() {

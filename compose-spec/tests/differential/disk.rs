@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The disk.
-struct Disk;
+pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {

@@ -22,6 +22,7 @@ mod generate;
 mod known;
 mod oracle;
 mod refused;
+mod starts;
 mod text;
 
 use proptest::{
@@ -43,15 +44,10 @@ fn random_projects_mean_the_same_to_docker_compose() {
         );
         return;
     };
-    if let Some(count) = std::env::var("DIFFERENTIAL_SURVEY")
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
+    if let Some(count) = asked("DIFFERENTIAL_SURVEY") {
         return survey(&oracle, count);
     }
-    let asked: Option<u32> = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let asked = asked("PROPTEST_CASES");
     let cases = asked.unwrap_or(CASES);
     let config = Config {
         cases,
@@ -72,8 +68,13 @@ fn random_projects_mean_the_same_to_docker_compose() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Returns how many cases a variable asks for.
+fn asked(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
 /// Prints every difference among `count` projects.
-fn survey(oracle: &oracle::Oracle, count: usize) {
+fn survey(oracle: &oracle::Oracle, count: u32) {
     let mut runner = TestRunner::default();
     let mut differing = 0;
     for _ in 0..count {

@@ -45,6 +45,11 @@ pub(crate) fn find() -> Option<Oracle> {
 }
 
 impl Oracle {
+    /// The program.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
     /// Runs `config` on a project that was laid out in a directory.
     pub(crate) fn ask(&self, directory: &Path, case: &Case) -> Answer {
         self.ask_in(directory, case, case.format)

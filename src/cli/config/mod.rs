@@ -128,7 +128,8 @@ impl Without {
 }
 
 impl Only {
-    /// Lists are of everything; the services on the command line only have their profiles on.
+    /// Lists are of everything. The services on the command line have their profiles on where resources are listed; in a
+    /// list of services they only have to exist.
     fn is_list(&self) -> bool {
         self.service_names || self.volumes || self.networks || self.models
     }
@@ -152,7 +153,11 @@ impl Arguments {
         }
         if self.only.is_list() && !self.services.is_empty() {
             let everything = session.configuration(&[], passes)?;
-            merge_active(&mut found, everything);
+            if self.only.service_names {
+                found = everything;
+            } else {
+                merge_active(&mut found, everything);
+            }
         }
         if self.resolve_image_digests || self.lock_image_digests {
             digests::resolve(session, &mut found.canonical)?;

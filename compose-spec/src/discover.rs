@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Request,
+    Passes, Request,
     diagnostic::{Code, Diagnostic},
     env::{Assignment, EnvFile, Environment, Format, Scope, read},
     load::{Context, Document},
@@ -36,8 +36,6 @@ pub(crate) struct Origin {
     pub(crate) directory: PathBuf,
     /// Variables for interpolation.
     pub(crate) environment: Environment,
-    /// Whether the caller or a variable names the project, whatever the files say.
-    pub(crate) is_named: bool,
 }
 
 /// Finds files, directory and environment.
@@ -72,11 +70,6 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
     Some(Origin {
         files,
         directory,
-        is_named: request
-            .project_name
-            .as_ref()
-            .is_some_and(|name| !name.is_empty())
-            || environment.non_empty("COMPOSE_PROJECT_NAME").is_some(),
         environment,
     })
 }
@@ -228,11 +221,9 @@ fn compose_files(
         if let Some(first) = found.first() {
             warn_about_several(&found, context);
             let mut files = vec![first.clone()];
-            files.extend(
-                present(&OVERRIDE_NAMES, directory, context)
-                    .into_iter()
-                    .next(),
-            );
+            let overrides = present(&OVERRIDE_NAMES, directory, context);
+            warn_about_several(&overrides, context);
+            files.extend(overrides.into_iter().next());
             return Some(files);
         }
     }
@@ -269,13 +260,32 @@ fn warn_about_several(found: &[PathBuf], context: &mut Context<'_>) {
     );
 }
 
+/// What the project is called.
+#[derive(Debug)]
+pub(crate) struct Name {
+    /// The name that fits.
+    pub(crate) project: ProjectName,
+    /// What the files say, when that decides: it is shown where names are not made to fit.
+    pub(crate) written: Option<String>,
+}
+
+impl Name {
+    /// Returns the name as it is shown.
+    pub(crate) fn shown(&self, passes: Passes) -> &str {
+        match &self.written {
+            Some(written) if !passes.normalization => written,
+            _ => self.project.as_str(),
+        }
+    }
+}
+
 /// Decides the project's name: `-p`, the environment, the last file that has one, the directory.
 pub(crate) fn name(
     request: &Request,
     origin: &Origin,
     documents: &[Document],
     context: &mut Context<'_>,
-) -> Option<ProjectName> {
+) -> Option<Name> {
     let environment = &origin.environment;
     let strict = match (
         &request.project_name,
@@ -287,7 +297,10 @@ pub(crate) fn name(
     };
     if let Some((name, from)) = strict {
         return match name.parse() {
-            Ok(name) => Some(name),
+            Ok(project) => Some(Name {
+                project,
+                written: None,
+            }),
             Err(error) => {
                 let message = format!("{from}: {error}");
                 context.sink.push(
@@ -306,18 +319,21 @@ pub(crate) fn name(
             .clone();
         // A name that variables leave empty is an error; one that is written so is as none.
         context.interpolate(&mut node, environment);
-        node.as_text().map(|text| (normalized(text), node.span))
+        node.as_text().map(|text| (text.to_owned(), node.span))
     });
     let base = origin
         .directory
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
-    let (text, span) = match written {
-        Some((text, span)) => (text, Some(span)),
-        None => (normalized(&base.unwrap_or_default()), None),
-    };
-    if let Ok(name) = text.parse() {
-        return Some(name);
+    let (written, span) = written.unzip();
+    let text = normalized(
+        written
+            .as_ref()
+            .or(base.as_ref())
+            .map_or("", String::as_str),
+    );
+    if let Ok(project) = text.parse() {
+        return Some(Name { project, written });
     }
     let mut diagnostic = Diagnostic::error(Code::ProjectName, "the project has no usable name")
         .help("give one with `-p`, or write `name:` into the Compose file");

@@ -9,10 +9,14 @@ mod values;
 mod waiting;
 mod words;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
+    paths,
     profiles::Selection,
     yaml::{Mapping, Node},
 };
@@ -92,7 +96,12 @@ fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
         return;
     }
     let message = format!("service `{name}` has neither `image` nor `build`");
-    sink.push(Diagnostic::error(Code::NoImage, message).at(span, ""));
+    let written = service.get("image").map(|image| image.span);
+    let label = match written {
+        Some(_) => "this is empty",
+        None => "",
+    };
+    sink.push(Diagnostic::error(Code::NoImage, message).at(written.unwrap_or(span), label));
 }
 
 fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
@@ -241,10 +250,20 @@ fn check_build(service: &Node, build: &Node, conflict: &mut dyn FnMut(&Node, &No
 }
 
 fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
-    let mut targets: HashMap<String, Span> = HashMap::new();
+    let mut targets: HashMap<PathBuf, Span> = HashMap::new();
+    let mut mount = |target: &str, span: Span, sink: &mut Sink| {
+        if let Some(first) = targets.insert(paths::clean(Path::new(target)), span) {
+            let message = format!("service `{name}` mounts two things at `{target}`");
+            sink.push(
+                Diagnostic::error(Code::DuplicateMount, message)
+                    .at(span, "here again")
+                    .and(first, "first here"),
+            );
+        }
+    };
     for volume in service.items_at("volumes") {
         if let Some(target) = volume.text_at("target") {
-            targets.insert(target.to_owned(), volume.span);
+            mount(target, volume.span, sink);
         }
     }
     for tmpfs in service.items_at("tmpfs") {
@@ -254,14 +273,7 @@ fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
             let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
             sink.push(Diagnostic::error(Code::BadMount, message).at(tmpfs.span, ""));
         }
-        if let Some(first) = targets.insert(target.to_owned(), tmpfs.span) {
-            let message = format!("service `{name}` mounts two things at one target");
-            sink.push(
-                Diagnostic::error(Code::DuplicateMount, message)
-                    .at(tmpfs.span, "here again")
-                    .and(first, "first here"),
-            );
-        }
+        mount(target, tmpfs.span, sink);
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use proptest::{prelude::*, sample::select};
 
 use crate::{
+    forms,
     fragments::{SERVICE, TOP},
     text,
 };
@@ -67,6 +68,21 @@ impl Case {
             || ["---\n", "extends:", "include:"]
                 .iter()
                 .any(|part| self.has(part))
+    }
+
+    /// Returns the attributes that come by the anchor of a file and that a service of the file resets beside `<<`.
+    pub(crate) fn resets_anchored(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|(_, text)| {
+            let (anchor, services) = match text.split_once("x-anchor: &base\n") {
+                Some((_, rest)) => rest.split_once("services:\n").unwrap_or((rest, "")),
+                None => ("", ""),
+            };
+            let anchored = anchor
+                .lines()
+                .filter_map(|line| line.trim_start().split_once(": "))
+                .map(|(key, _)| key);
+            anchored.filter(move |key| services.contains(&format!("\n    {key}: !reset")))
+        })
     }
 
     /// Returns whether a file holds a text.
@@ -149,7 +165,7 @@ fn tagged((key, tag, value): (&'static str, &str, &str)) -> Entry {
 }
 
 fn attributes(most: usize) -> impl Strategy<Value = Vec<Entry>> {
-    let one = prop_oneof![4 => entry(SERVICE), 1 => text::attribute()];
+    let one = prop_oneof![4 => entry(SERVICE), 1 => text::attribute(), 1 => forms::attribute()];
     prop::collection::vec(one, 0..=most).prop_map(once)
 }
 
@@ -266,6 +282,22 @@ fn merge() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// A file in which only one attribute can be wrong.
+fn of_one_form() -> impl Strategy<Value = String> {
+    let one = prop_oneof![3 => forms::attribute(), 1 => text::attribute()];
+    one.prop_map(|attribute| {
+        let mut text = String::from("services:\n");
+        write_service(&mut text, "a", &with_image("a", vec![attribute]));
+        for name in ["b", "c"] {
+            write_service(&mut text, name, &with_image(name, Vec::new()));
+        }
+        let mut top = Vec::new();
+        complete(&mut top);
+        write_top(&mut text, &top);
+        text
+    })
+}
+
 /// `sub/ext.yaml`: a service that extends another one of the file.
 fn extended() -> impl Strategy<Value = String> {
     (attributes(2), attributes(2)).prop_map(|(mut e0, e1)| {
@@ -318,6 +350,7 @@ fn documents() -> impl Strategy<Value = Vec<String>> {
         3 => file(true, 4).prop_map(|one| vec![one]),
         4 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![one, two]),
         1 => (file(true, 2), file(false, 2), file(false, 1)).prop_map(|(a, b, c)| vec![a, b, c]),
+        2 => of_one_form().prop_map(|one| vec![one]),
         3 => merge(),
         1 => merge().prop_map(|both| vec![both.join("---\n")]),
         1 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![format!("{one}---\n{two}")]),
@@ -327,7 +360,12 @@ fn documents() -> impl Strategy<Value = Vec<String>> {
 /// A project.
 pub(crate) fn case() -> impl Strategy<Value = Case> {
     let includes = prop_oneof![4 => Just(None), 1 => included().prop_map(Some)];
-    let project = (documents(), extended(), includes, select(&DOTENV[..]));
+    let dotenv = prop_oneof![
+        3 => select(&DOTENV[..]).prop_map(str::to_owned),
+        1 => forms::variables(),
+    ];
+    let own = prop::option::weighted(0.2, forms::variables());
+    let project = (documents(), extended(), includes, dotenv, own);
     let profiles = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["p"]), 1 => Just(vec!["*"]), 1 => Just(vec!["q", "r"])];
     let services = prop_oneof![6 => Just(vec![]), 1 => Just(vec!["a"]), 1 => Just(vec!["b", "c"])];
     let pass = prop_oneof![5 => Just(""), 1 => select(&PASSES[..])];
@@ -343,7 +381,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
         select(&["json", "yaml"][..]),
     );
     (project, asked).prop_map(|(project, asked)| {
-        let (documents, extended, includes, dotenv) = project;
+        let (documents, extended, includes, dotenv, own) = project;
         let (profiles, services, pass, env_files, mut environment, format) = asked;
         environment.extend([("EMPTY", ""), ("N", "5"), ("B", "true")]);
         let mut case = Case {
@@ -372,7 +410,10 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
             case.files.push(("sub/inc.yaml".to_owned(), text));
             case.files.push(("sub/over.yaml".to_owned(), over));
         }
-        case.files.push((".env".to_owned(), dotenv.to_owned()));
+        case.files.push((".env".to_owned(), dotenv));
+        // In place of the fixed file that services name most.
+        case.files
+            .extend(own.map(|text| ("e.env".to_owned(), text)));
         case
     })
 }

@@ -17,6 +17,7 @@
 )]
 
 mod disk;
+mod forms;
 mod fragments;
 mod generate;
 mod known;
@@ -111,9 +112,23 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
                 // It judges only the services that are asked for.
                 Answer::Refused(_) => return None,
             };
+            // M1: a model is judged as the project is where no variable stands; it judges a model by its forms only.
+            let whole = Case {
+                pass: "",
+                ..case.of_all_services()
+            };
+            let judged = match case.pass {
+                "--no-interpolate" => match oracle.ask(directory.path(), &whole) {
+                    Answer::Refused(why) => why[0].message.clone(),
+                    Answer::Accepted(_) => String::new(),
+                },
+                _ => String::new(),
+            };
             let is_known = |found: &&oracle::Refusal| {
                 all.iter()
                     .any(|theirs| refused::may_refuse(case, found, theirs))
+                    || refused::place(&found.message)
+                        .is_some_and(|(_, attribute)| judged.contains(attribute))
             };
             let unknown = why.iter().filter(|found| !is_known(found));
             let told: Vec<String> = unknown
@@ -127,14 +142,15 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
             (!told.is_empty()).then(|| told.join("\n"))
         }
         (Answer::Accepted(ours), Answer::Accepted(theirs)) => {
-            let told = paths_that_differ(case, "", &ours, &theirs);
+            let told = paths_that_differ((case, &ours), "", &ours, &theirs);
             (!told.is_empty()).then(|| told.join("\n"))
         }
     }
 }
 
+/// Returns the paths where two projects differ, with both values; `asked` is the case and the whole project of this crate.
 fn paths_that_differ(
-    case: &Case,
+    asked: (&Case, &serde_json::Value),
     path: &str,
     ours: &serde_json::Value,
     theirs: &serde_json::Value,
@@ -150,11 +166,11 @@ fn paths_that_differ(
                 if same {
                     Vec::new()
                 } else {
-                    paths_that_differ(case, &format!("{path}.{key}"), x, y)
+                    paths_that_differ(asked, &format!("{path}.{key}"), x, y)
                 }
             })
             .collect(),
-        _ if known::may_print(case, path, ours, theirs) => Vec::new(),
+        _ if known::may_print(asked.0, asked.1, path, ours, theirs) => Vec::new(),
         _ => vec![format!("{path}: stack {ours} compose {theirs}")],
     }
 }

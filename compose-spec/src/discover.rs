@@ -60,12 +60,19 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
             .collect();
         add_env_files(&paths, &mut environment, context);
     }
+    // Without its variables a file would seem to be wrong in many places.
+    if context.sink.errors() > 0 {
+        return None;
+    }
     let files = compose_files(request, asked.as_deref(), &environment, context)?;
     let directory = asked
         .or_else(|| directory_of(&files, cwd))
         .unwrap_or_else(|| cwd.clone());
     if env_files.is_empty() && directory != start {
         add_dotenv(&directory, &mut environment, context);
+    }
+    if context.sink.errors() > 0 {
+        return None;
     }
     Some(Origin {
         files,

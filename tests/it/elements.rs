@@ -41,7 +41,8 @@ fn every_field_of_the_project_is_read_or_has_no_effect() {
     assert!(fields.len() > 150, "{} fields", fields.len());
     let is_read = |field: &str| {
         let name = field.split('.').nth(1).unwrap();
-        let mut uses = code.match_indices(&format!(".{name}"));
+        let access = format!(".{name}");
+        let mut uses = code.match_indices(&access);
         uses.any(|(at, text)| {
             let next = code[at + text.len()..].chars().next();
             !next.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '(')

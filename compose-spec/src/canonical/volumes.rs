@@ -203,10 +203,8 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         bind.set("create_host_path", Node::new(Value::Bool(true), span));
     }
     let absolute = (kind == "bind").then(|| reader.absolute(&source, source_span));
-    if let Some(fields) = node.as_mapping_mut() {
-        if let Some(absolute) = absolute {
-            fields.insert("source", source_span, Node::text(absolute, source_span));
-        }
+    if let (Some(fields), Some(absolute)) = (node.as_mapping_mut(), absolute) {
+        fields.insert("source", source_span, Node::text(absolute, source_span));
     }
     true
 }

@@ -132,7 +132,7 @@ static DEVICE_RATES: List = List {
         title: "a device rate",
         fields: &[
             Field::new("path", Kind::Text),
-            Field::new("rate", Kind::Size),
+            Field::new("rate", Kind::Size).keep(),
         ],
         extensions: false,
     }),

@@ -95,9 +95,10 @@ const ELEMENTS: &[(&str, &str)] = &[
         "services.a.volumes[0].bind.selinux",
     ),
     (
-        "pre_start: [{command: a, pull_refresh_after: 1h}]",
-        "services.a.pre_start[0].pull_refresh_after",
+        "volumes: [{type: volume, target: /t, volume: {labels: {a: b}}}]",
+        "services.a.volumes[0].volume.labels",
     ),
+    ("pull_refresh_after: 1h", "services.a.pull_refresh_after"),
     (
         "pre_start: [{command: a, cpu_count: 2}]",
         "services.a.pre_start[0].cpu_count",
@@ -209,17 +210,14 @@ fn every_element_without_effect_is_tried() {
     without_effect(&TOP, "", &mut all);
     assert!(all.len() > 30, "{all:?}");
     let tried = tried();
-    for schema in &all {
+    let untried = all.iter().filter(|schema| {
         // An init container has the attributes of a service, by the same lines of the schema.
         let of_service = schema.replace("pre_start[].", "");
-        let is_tried = tried
+        !tried
             .iter()
-            .any(|(_, path)| is_of(path, schema) || is_of(path, &of_service));
-        assert!(
-            is_tried,
-            "`{schema}` has no effect, and no test sees its warning"
-        );
-    }
+            .any(|(_, path)| is_of(path, schema) || is_of(path, &of_service))
+    });
+    assert_eq!(untried.collect::<Vec<_>>(), Vec::<&String>::new());
     for (_, path) in &tried {
         assert!(all.iter().any(|schema| is_of(path, schema)), "`{path}`");
     }

@@ -96,16 +96,22 @@ const RULES: &[Rule] = &[
     Rule {
         code: "S0309",
         attribute: "expose",
-        is_wrong: |value| items(value).iter().any(|item| !is_port(item)),
+        is_wrong: |value| {
+            let is_right = |item: &Value| {
+                let protocol = text(item).split('/').nth(1).unwrap_or("tcp");
+                is_port(item) && ["tcp", "udp", "sctp"].contains(&protocol)
+            };
+            items(value).iter().any(|item| !is_right(item))
+        },
     },
     Rule {
         code: "S0309",
         attribute: "ports",
         is_wrong: |value| {
             let published = |item: &Value| {
-                item["published"].is_null()
-                    || item["published"] == ""
-                    || is_port(&item["published"])
+                let published = &item["published"];
+                let is_plain = !text(published).contains('/') && is_port(published);
+                published.is_null() || *published == "" || is_plain
             };
             let is_right = |item: &Value| is_port(&item["target"]) && published(item);
             items(value).iter().any(|item| !is_right(item))
@@ -113,6 +119,11 @@ const RULES: &[Rule] = &[
     },
     Rule {
         code: "S0311",
+        attribute: "extra_hosts",
+        is_wrong: |value| items(value).iter().any(|item| !is_extra_host(text(item))),
+    },
+    Rule {
+        code: "S0303",
         attribute: "extra_hosts",
         is_wrong: |value| items(value).iter().any(|item| !is_extra_host(text(item))),
     },
@@ -199,7 +210,13 @@ pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
             options.is_some_and(|options| !options.split(',').all(|option| known.contains(&option)))
         }
         // It counts beyond the largest number of bytes, and begins anew.
-        "S0312" if found.text.contains("9999999999999999999") => true,
+        "S0312"
+            if ["9999999999999999999", "100000000000"]
+                .iter()
+                .any(|many| found.text.contains(many)) =>
+        {
+            true
+        }
         "S0204" if found.message.ends_with("a variable's name is missing") => {
             each(services).any(|service| service["environment"].get("").is_some())
         }

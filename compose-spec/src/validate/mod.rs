@@ -130,6 +130,7 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         ("pids_limit", "pids"),
     ] {
         if let (Some(a), Some(b)) = (service.get(plain), limits.and_then(|l| l.get(limit)))
+            && !is_zero(a)
             && (a.as_text(), a.as_int(), a.as_float()) != (b.as_text(), b.as_int(), b.as_float())
         {
             let what = format!("`{plain}` and `deploy.resources.limits.{limit}` differ");
@@ -141,6 +142,7 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         .and_then(|d| d.get("resources"))
         .and_then(|r| r.get("reservations")?.get("memory"));
     if let (Some(a), Some(b)) = (service.get("mem_reservation"), reserved)
+        && !is_zero(a)
         && a.as_text() != b.as_text()
     {
         let what = "`mem_reservation` and `deploy.resources.reservations.memory` differ";
@@ -168,6 +170,11 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
     if let Some(build) = service.get("build") {
         check_build(service, build, &mut conflict);
     }
+}
+
+/// A limit of zero is none.
+fn is_zero(limit: &Node) -> bool {
+    limit.as_text() == Some("0") || limit.as_int() == Some(0) || limit.as_float() == Some(0.0)
 }
 
 /// Returns how many replicas a service has, and where that is said.

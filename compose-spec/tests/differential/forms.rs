@@ -183,6 +183,16 @@ const FORMS: &[(&str, &str, &[&[&str]])] = &[
     ("healthcheck", "{test: a, interval: \"@\"}", TIME),
     ("deploy", "{restart_policy: {delay: \"@\"}}", TIME),
     ("mem_limit", "\"@\"", SIZE),
+    (
+        "mem_limit",
+        "1g\n    deploy: {resources: {limits: {memory: \"@\"}}}",
+        SIZE,
+    ),
+    (
+        "mem_limit",
+        "0\n    deploy: {resources: {limits: {memory: \"@\"}}}",
+        SIZE,
+    ),
     ("shm_size", "\"@\"", SIZE),
     ("memswap_limit", "\"@\"", SIZE),
     ("deploy", "{resources: {limits: {memory: \"@\"}}}", SIZE),

@@ -12,6 +12,24 @@ pub(crate) fn compose_may_refuse(case: &Case, message: &str, ours: &Value) -> bo
         || quoted_numbers(message, ours)
         || one_or_many(case, message, ours)
         || is_empty_ssh(message, ours)
+        || is_one_limit(message, ours)
+}
+
+/// R5: a limit that is said in one place is not two that differ.
+fn is_one_limit(message: &str, ours: &Value) -> bool {
+    let told = message
+        .strip_prefix("services.")
+        .and_then(|told| told.split_once(": can't set distinct values on '"));
+    let Some((service, told)) = told else {
+        return false;
+    };
+    let limits = told
+        .split_once("' and 'deploy.resources.limits.")
+        .and_then(|(plain, rest)| Some((plain, rest.split_once('\'')?.0)));
+    limits.is_some_and(|(plain, limit)| {
+        let service = &ours["services"][service];
+        !service[plain].is_null() && service["deploy"]["resources"]["limits"][limit].is_null()
+    })
 }
 
 /// R1: a file may lack a required key that a later one adds; docker compose judges after each document.

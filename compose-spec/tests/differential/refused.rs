@@ -88,6 +88,7 @@ const RULES: &[Rule] = &[
                 let target = text(&item["target"]);
                 !target.starts_with('/')
                     || target == "/"
+                    || target.contains(':')
                     || text(&item["source"]) == "a:b"
                     || item["type"] == "bind" && text(&item["source"]).is_empty()
             })

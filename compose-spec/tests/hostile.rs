@@ -97,12 +97,12 @@ fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {
 
 /// Lines of which each names the one before several times; `@` is that one's anchor.
 fn bomb(count: usize, first: &str, line: &str) -> String {
-    numbered(count, |i| match i {
-        0 => format!("x-0: &a0 {first}"),
-        _ => {
-            let line = line.replace('@', &format!("*a{}", i - 1));
-            format!("x-{i}: &a{i} {}", line.replace('#', &i.to_string()))
+    numbered(count, |i| {
+        if i == 0 {
+            return format!("x-0: &a0 {first}");
         }
+        let line = line.replace('@', &format!("*a{}", i - 1));
+        format!("x-{i}: &a{i} {}", line.replace('#', &i.to_string()))
     })
 }
 
@@ -119,7 +119,7 @@ fn trees() -> Vec<Hostile> {
         "x".repeat(1 << 20),
         vec!["*t"; 500].join(",")
     );
-    let tens = format!("[{}]", vec!["@"; 10].join(","));
+    let tens = format!("[{}]", ["@"; 10].join(","));
     let one = |what, text| Hostile::new(what, too_large, text);
     vec![
         one("100 MB", format!("x-a: '{}'\n", "x".repeat(100 << 20))),
@@ -275,19 +275,32 @@ fn hostile_files_take_little_memory() {
             .unwrap();
         let millis = begun.elapsed().as_millis();
         let told = String::from_utf8_lossy(&output.stdout);
-        let (codes, kib) =
+        let Answer { codes, kib, cpu } =
             answer(&told).unwrap_or_else(|| panic!("{what}: {}\n{told}", output.status));
-        println!("{what}: {codes} in {millis} ms, {} MiB", kib >> 10);
+        println!(
+            "{what}: {codes} in {millis} ms, {cpu} ms of CPU, {} MiB",
+            kib >> 10
+        );
         assert!(!codes.is_empty(), "{what} is refused");
         assert!(kib < KIB_MAX, "{what}: {kib} KiB");
     }
 }
 
-/// Returns the codes and the size that a child told.
-fn answer(told: &str) -> Option<(&str, u64)> {
+/// What a child told: codes, its largest size in KiB, its time of the processor in milliseconds.
+struct Answer<'t> {
+    codes: &'t str,
+    kib: u64,
+    cpu: u64,
+}
+
+fn answer(told: &str) -> Option<Answer<'_>> {
     let (_, line) = told.split_once("answer: ")?;
-    let (codes, kib) = line.lines().next()?.split_once(';')?;
-    Some((codes, kib.trim().parse().ok()?))
+    let mut parts = line.lines().next()?.split("; ");
+    Some(Answer {
+        codes: parts.next()?,
+        kib: parts.next()?.trim().parse().ok()?,
+        cpu: parts.next()?.trim().parse().ok()?,
+    })
 }
 
 fn read_as_child(directory: &Path) {
@@ -300,7 +313,13 @@ fn read_as_child(directory: &Path) {
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))
         .unwrap();
-    println!("answer: {codes}; {}", peak.trim().trim_end_matches(" kB"));
+    // proc_pid_stat(5): behind the name in parentheses, the 12th and 13th field are times in hundredths of a second.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let times = fields.skip(11).take(2);
+    let cpu: u64 = times.map(|time| time.parse::<u64>().unwrap() * 10).sum();
+    let peak = peak.trim().trim_end_matches(" kB");
+    println!("answer: {codes}; {peak}; {cpu}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn read(directory: &Path, code: &mut String) {
         }
         if path.is_dir() {
             read(&path, code);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
             code.push_str(&fs::read_to_string(&path).unwrap());
         }
     }

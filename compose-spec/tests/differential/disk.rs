@@ -9,7 +9,7 @@ use std::{
 use compose_spec::{FileKind, Files, Passes, Request, Severity, configuration, emit};
 
 use crate::{
-    generate::{Case, FIXED},
+    case::{Case, FIXED},
     oracle::{Answer, Refusal, read},
 };
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::generate::Case;
+use crate::case::Case;
 
 /// Returns whether docker compose may refuse what is accepted here as `ours`.
 pub(crate) fn compose_may_refuse(case: &Case, message: &str, ours: &Value) -> bool {

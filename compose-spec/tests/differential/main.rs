@@ -16,6 +16,7 @@
     reason = "a test that lays files out"
 )]
 
+mod case;
 mod disk;
 mod forms;
 mod fragments;
@@ -32,7 +33,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use crate::{generate::Case, oracle::Answer};
+use crate::{case::Case, oracle::Answer};
 
 /// Cases of an ordinary run: docker compose takes 40 ms for each.
 const CASES: u32 = 32;

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::generate::Case;
+use crate::case::Case;
 
 /// The program.
 pub(crate) struct Oracle {

@@ -7,7 +7,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use serde_json::Value;
 
-use crate::{generate::Case, oracle::Refusal};
+use crate::{case::Case, oracle::Refusal};
 
 /// An attribute of a service whose value docker would refuse.
 struct Rule {
@@ -140,7 +140,8 @@ const RULES: &[Rule] = &[
         code: "S0303",
         attribute: "restart",
         is_wrong: |value| {
-            let (policy, most) = text(value).split_once(':').unwrap_or((text(value), "1"));
+            let whole = text(value);
+            let (policy, most) = whole.split_once(':').unwrap_or((whole, "1"));
             let known = ["no", "always", "on-failure", "unless-stopped"];
             !known.contains(&policy)
                 || text(value).contains(':')

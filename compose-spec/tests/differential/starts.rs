@@ -59,10 +59,14 @@ fn every_rule_of_starts_holds() {
     } in rules()
     {
         let root = start.lay_out();
-        assert_eq!(line(&start.load(root.path())), answer, "{sentence}");
+        assert_eq!(line(start.load(root.path()).as_ref()), answer, "{sentence}");
         if let Some(oracle) = &oracle {
             let theirs = start.ask(root.path(), oracle.program());
-            assert_eq!(line(&theirs), answer, "{sentence}, says docker compose");
+            assert_eq!(
+                line(theirs.as_ref()),
+                answer,
+                "{sentence}, says docker compose"
+            );
         }
     }
 }
@@ -75,7 +79,7 @@ fn bless(program: &str) {
         };
         let start = rule(block).start;
         let theirs = start.ask(start.lay_out().path(), program);
-        format!("{command}\n= {}", line(&theirs))
+        format!("{command}\n= {}", line(theirs.as_ref()))
     });
     let text = blocks.collect::<Vec<_>>().join("\n\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/starts.txt");
@@ -188,7 +192,7 @@ fn read(text: &str, root: &Path) -> Value {
 
 /// Returns a project in a line: its name, and each service with its base directory, what it saw of variables, and the
 /// marks of the files that it comes from, in the order in which they were laid over each other.
-fn line(project: &Option<Value>) -> String {
+fn line(project: Option<&Value>) -> String {
     let Some(project) = project else {
         return "refused".to_owned();
     };
@@ -196,7 +200,7 @@ fn line(project: &Option<Value>) -> String {
     for (name, service) in project["services"].as_object().unwrap() {
         let volumes = service["volumes"].as_array().unwrap();
         let base = Path::new(volumes[0]["source"].as_str().unwrap()).parent();
-        let base = base.unwrap_or(Path::new("")).display();
+        let base = base.unwrap_or_else(|| Path::new("")).display();
         let seen = service["labels"]["seen"].as_str().unwrap();
         write!(line, "; {name} in {base} saw {seen}:").unwrap();
         for volume in volumes {
@@ -249,7 +253,7 @@ fn rule(block: &str) -> Rule {
         match first {
             "=" => line[2..].clone_into(&mut rule.answer),
             "$" => {
-                rule.start.cwd = rest[0].to_owned();
+                rest[0].clone_into(&mut rule.start.cwd);
                 let (pairs, flags): (Vec<&str>, Vec<&str>) =
                     rest[1..].iter().partition(|word| word.contains('='));
                 let pairs = pairs.iter().map(|pair| pair.split_once('=').unwrap());

@@ -170,15 +170,15 @@ pub(super) fn start() -> impl Strategy<Value = Start> {
         prop::collection::vec(select(&FLAGS[..]), 0..3),
     );
     (directories, named, second, asked).prop_map(|(directories, named, second, asked)| {
-        let (a, b, c, d) = directories;
-        let [f1, f2, g, o, stdin] = named;
+        let (shop, deep, other, above) = directories;
+        let [first, then, nested, far, stdin] = named;
         let (cwd, variables, flags) = asked;
-        let mut files = [a, b, c, d].concat();
+        let mut files = [shop, deep, other, above].concat();
         let others = [
-            ("shop/f1.yaml", f1.as_str()),
-            ("shop/f2.yaml", &f2),
-            ("shop/deep/g.yaml", &g),
-            ("other/o.yaml", &o),
+            ("shop/f1.yaml", first.as_str()),
+            ("shop/f2.yaml", &then),
+            ("shop/deep/g.yaml", &nested),
+            ("other/o.yaml", &far),
             ("shop/e1.env", "V=e1\nW=${V}-e\n"),
             ("shop/e2.env", second),
             ("other/e3.env", "V=e3\n"),

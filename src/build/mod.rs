@@ -39,6 +39,7 @@ mod runner;
 mod schedule;
 mod scope;
 mod solve;
+mod ssh;
 mod stage;
 mod steps;
 mod store;
@@ -66,6 +67,7 @@ pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
 pub use runner::{RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner, Write};
 pub use solve::{BuildHost, Built, build};
+pub use ssh::{KeyError, SshError};
 pub use store::{Pull, StoreLayers};
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ impl StageRun<'_> {
             return Ok(());
         }
         emulation::require(&self.stage.platform)?;
+        self.claim(&mounts.claims())?;
         let (room, upper, work) = self.room(&self.state.layers)?;
         let ready = mounts.make(self, &room)?;
         let sandbox = Sandbox {

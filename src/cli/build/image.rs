@@ -8,14 +8,12 @@ use std::{
 };
 
 use clap::Args;
-use compose_spec::model::{
-    Build, CacheEntry, ExtraHost, ImageSource, Project, Service, SshKey, Ulimit,
-};
+use compose_spec::model::{Build, CacheEntry, ExtraHost, ImageSource, Project, Service, Ulimit};
 use indexmap::IndexMap;
 
 use super::{
     output::{self, Output},
-    values::{self, SecretFlag},
+    values::{self, AgentFlag, SecretFlag},
 };
 use crate::{
     cli::{
@@ -94,9 +92,9 @@ pub(in crate::cli) struct Arguments {
     /// Secret for RUN --mount=type=secret
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = values::secret)]
     secrets: Vec<SecretFlag>,
-    /// Agent for RUN --mount=type=ssh
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = values::agent)]
-    agents: Vec<SshKey>,
+    /// Agent or unencrypted key for RUN --mount=type=ssh
+    #[arg(long = "ssh", value_name = "ID[=SOCKET|=KEY]", value_parser = values::agent)]
+    agents: Vec<AgentFlag>,
     /// Right that RUN may ask for: security.insecure, network.host, device[=NAME]
     #[arg(long = "allow", value_name = "RIGHT", value_delimiter = ',')]
     rights: Vec<String>,
@@ -288,7 +286,8 @@ fn project(
             .additional_contexts
             .insert(name.clone(), context(value, &absolute));
     }
-    build.ssh.clone_from(&arguments.agents);
+    let agents = arguments.agents.iter();
+    build.ssh = agents.flat_map(|agent| agent.keys(directory)).collect();
     fill_agents(&mut build, environment);
     let mut secrets = IndexMap::new();
     for flag in &arguments.secrets {

@@ -1,7 +1,7 @@
 //! Builds at the same time, builds that are stopped, and what is said of steps that were not cached.
 
 use super::{
-    super::{BuildEvent, DockerfileSource, Secret, build},
+    super::{BuildError, BuildEvent, DockerfileSource, Secret, build},
     fixture::{Fixture, chain},
 };
 
@@ -168,20 +168,20 @@ fn a_step_that_waits_for_a_locked_cache_ends_with_its_build() {
     let holder = format!("FROM scratch\n{} wait", lock("one"));
     let waiter = format!("FROM scratch\n{} write /x x", lock("one"));
     let other = format!("FROM scratch\n{} write /y y", lock("two"));
-    let stopped = |error: &super::super::BuildError| chain(error).ends_with("cancelled");
+    let stopped = |error: &BuildError| chain(error).ends_with("cancelled");
     let root = fixture.root();
-    let build = |text: &str| {
+    let build_text = |text: &str| {
         let mut input = fixture.input();
         input.dockerfile = DockerfileSource::Inline(text.to_owned());
         let host = fixture.host(&fixture.store, &root, &|_| {});
-        super::super::build(&input, host).map(drop)
+        build(&input, host).map(drop)
     };
     std::thread::scope(|scope| {
-        let held = scope.spawn(|| build(&holder));
+        let held = scope.spawn(|| build_text(&holder));
         fixture.runner.waiting.wait();
-        let waits = scope.spawn(|| build(&waiter));
+        let waits = scope.spawn(|| build_text(&waiter));
         // Another cache is nobody's; and when this is built, the waiting one has had its time.
-        build(&other).unwrap();
+        build_text(&other).unwrap();
         fixture.cancel.cancel();
         assert!(stopped(&waits.join().unwrap().unwrap_err()));
         assert!(stopped(&held.join().unwrap().unwrap_err()));

@@ -123,9 +123,12 @@ pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Resul
             "a push needs a name to push to: `-t`".to_owned(),
         ));
     }
-    if arguments.platform.len() > 1 && arguments.outputs.iter().any(Output::is_file) {
-        let text = "of an image for several platforms no files are written: push it, or build one platform after the other";
-        return Err(Failure::Usage(text.to_owned()));
+    let has_platforms = arguments.platform.len() > 1;
+    if has_platforms {
+        let is_named = !arguments.tags.is_empty();
+        for output in &arguments.outputs {
+            output.refuse_platforms(is_named)?;
+        }
     }
     let input = standard_input(arguments)?;
     let project = project(session, arguments, &input)?;
@@ -165,7 +168,7 @@ pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Resul
         tags => tags.to_vec(),
     };
     for one in &arguments.outputs {
-        output::write(session, one, &names)?;
+        output::write(session, one, &names, has_platforms)?;
     }
     if push {
         super::push(session, arguments.tags.clone(), arguments.quiet)?;

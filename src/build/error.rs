@@ -287,6 +287,9 @@ pub enum StepFailure {
     /// A required secret was not given.
     #[error("secret `{0}` is required but was not given")]
     NoSecret(String),
+    /// A layer that a cache promised did not come: the build starts over without it.
+    #[error("a layer of a cache was not to be had")]
+    LostLayer,
     /// A file could not be fetched.
     #[error("fetch `{address}`")]
     Download {

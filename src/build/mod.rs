@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod git;
 mod housekeeping;
 mod ignore;
+mod imports;
 mod input;
 mod layers;
 mod lint;

@@ -127,7 +127,7 @@ impl StageRun<'_> {
         }
         let imported = builder
             .imports
-            .find(key, builder.layers, builder.progress)
+            .find(key, builder.layers)
             .map_err(StepFailure::Commit)?;
         if let Some(hit) = &imported {
             builder.cache.save(hit, &self.held.borrow().text)?;

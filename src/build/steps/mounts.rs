@@ -209,7 +209,7 @@ impl StageRun<'_> {
             Origin::Context if self.builder.ignore.is_empty() => self.builder.input.context.clone(),
             Origin::Directory(directory) if directory.ignore.is_empty() => directory.path.clone(),
             _ => match self.origin_layers(origin).as_deref() {
-                Some([only]) => only.path.clone(),
+                Some([only]) => self.builder.path(only)?,
                 _ => return Ok(None),
             },
         };

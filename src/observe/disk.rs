@@ -9,7 +9,8 @@ use crate::{
     build, container,
     image::{self, ImageError, ImageStore, SaveError, SaveFormat},
     model::{
-        BuildCacheEntry, ContainerRecord, ImageDetails, ObservedContainer, StoreDisk, VolumeRecord,
+        BuildCacheEntry, ContainerRecord, ImageDetails, ImageId, ObservedContainer, StoreDisk,
+        VolumeRecord,
     },
     store::{Meter, Root},
     volume,
@@ -124,6 +125,12 @@ pub fn export_image(root: &Root, name: &str, out: &mut dyn io::Write) -> Result<
     let _lease = store.lease().map_err(ObserveError::Image)?;
     let details = store.details(name).map_err(image_error)?;
     image::export(&details.directories, out).map_err(ObserveError::Image)
+}
+
+/// Lists the images that a name stands for, each with its platform (`os/architecture[/variant]`).
+pub fn platform_images(root: &Root, name: &str) -> Result<Vec<(String, ImageId)>, ObserveError> {
+    let images = ImageStore::open(root).platform_images(name);
+    images.map_err(ObserveError::Image)
 }
 
 /// Copies the files of an image into a directory, owned by root.

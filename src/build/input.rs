@@ -67,8 +67,8 @@ pub struct BuildInput {
     pub allow_devices: AllowedDevices,
     /// Every RUN has all rights.
     pub privileged: bool,
-    /// Sockets of ssh agents by id.
-    pub ssh: BTreeMap<String, PathBuf>,
+    /// Who signs for ssh, by id: the socket of an agent, or key files.
+    pub ssh: BTreeMap<String, Vec<PathBuf>>,
     /// Caches that were made elsewhere, the first that knows a step wins.
     pub cache_from: Vec<CacheFrom>,
     /// Where the cache of this build goes besides this machine.
@@ -223,5 +223,17 @@ pub(crate) fn read_ignore(directory: &Path) -> Result<Ignore, BuildError> {
     match read_file(&directory.join(".dockerignore"))? {
         Some(bytes) => Ok(Ignore::parse(".dockerignore", &bytes)?),
         None => Ok(Ignore::default()),
+    }
+}
+
+/// Reads what a build leaves out of a context of this machine: the ignore file beside the Dockerfile, else that of the context.
+pub(crate) fn ignore_of(context: &Path, dockerfile: &Path) -> Result<Ignore, BuildError> {
+    let mut beside = context.join(dockerfile).into_os_string();
+    beside.push(".dockerignore");
+    let beside = PathBuf::from(beside);
+    let name = beside.file_name().unwrap_or_default().display().to_string();
+    match read_file(&beside)? {
+        Some(bytes) => Ok(Ignore::parse(&name, &bytes)?),
+        None => read_ignore(context),
     }
 }

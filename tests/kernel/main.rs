@@ -30,3 +30,4 @@ mod supply;
 mod support;
 mod survival;
 mod volumes;
+mod watch;

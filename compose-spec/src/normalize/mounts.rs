@@ -12,7 +12,7 @@ use crate::{
 /// Before, two spellings of one file are two files, of which the later one has the last word, as in docker compose.
 pub(super) fn clean_env_files(service: &mut Node) {
     each_container(service, |container| {
-        paths_at(container, "env_file", "path", true)
+        paths_at(container, "env_file", "path", true);
     });
 }
 

@@ -3,10 +3,13 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 /// Bytes that tell the formats apart.
 const MAGIC_BYTES: usize = 6;
+/// Compressed bytes that the inflater gets at a time. It copies its window of 32 KiB at the end of every call: with a small buffer, as
+/// flate2's own, that is as much as the input.
+const GZIP_BUFFER: usize = 128 << 10;
 /// The xz decoder asks for single bytes.
 const XZ_BUFFER: usize = 64 << 10;
 /// Memory that an xz stream may ask for: `xz -9` has a dictionary of 64 MiB.
@@ -41,7 +44,7 @@ impl Format {
 /// Reads the plain bytes of a source that is gzip, zstd, xz, bzip2 or plain.
 pub(super) enum Decoder<R: Read> {
     Plain(Source<R>),
-    Gzip(Box<MultiGzDecoder<Source<R>>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Source<R>>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, BufReader<Source<R>>>>),
     Xz(Box<lzma_rust2::XzReader<BufReader<Source<R>>>>),
     Bzip2(Box<bzip2::read::MultiBzDecoder<Source<R>>>),
@@ -59,7 +62,10 @@ impl<R: Read> Decoder<R> {
         let whole = Cursor::new(magic).chain(source);
         Ok(match format {
             Format::Plain => Self::Plain(whole),
-            Format::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(whole))),
+            Format::Gzip => {
+                let source = BufReader::with_capacity(GZIP_BUFFER, whole);
+                Self::Gzip(Box::new(MultiGzDecoder::new(source)))
+            }
             Format::Zstd => Self::Zstd(Box::new(zstd::stream::read::Decoder::new(whole)?)),
             Format::Xz => {
                 let source = BufReader::with_capacity(XZ_BUFFER, whole);

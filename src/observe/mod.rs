@@ -49,6 +49,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// There is no such image.
+    #[error(transparent)]
+    NoImage(ImageError),
     /// The files of an image.
     #[error("read the packages of the image")]
     Packages(#[source] InventoryError),

@@ -25,6 +25,7 @@ mod images;
 mod init;
 mod lifecycle;
 mod network;
+mod oci;
 mod registry;
 mod supply;
 mod support;

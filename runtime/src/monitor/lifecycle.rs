@@ -17,7 +17,7 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    cgroup::{Cgroup, DevicePolicy},
+    cgroup::{Cgroup, DevicePolicy, Hierarchies},
     process::{LaunchIo, launch},
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
@@ -34,14 +34,16 @@ impl Monitor {
         ready: &mut ReadyPipe,
     ) -> Result<(), Refusal> {
         let mut warnings = Vec::new();
-        let adopted = self.recover(last)?;
+        // Reading the mount table costs a tenth of a start on a host with hundreds of mounts: once is enough.
+        let hierarchies = Hierarchies::detect()?;
+        let adopted = self.recover(last, &hierarchies)?;
         if !adopted && await_attach {
             self.publish();
             ready.tell(&Ready::Waiting);
             return Ok(());
         }
         if !adopted {
-            self.start(&mut warnings)?;
+            self.start(Some(&hierarchies), &mut warnings)?;
         }
         if let Phase::Running(run) = &self.phase {
             ready.tell(&Ready::Started {
@@ -53,17 +55,27 @@ impl Monitor {
     }
 
     /// Starts the container's process. The control group is made by the first start and kept for later ones.
-    pub(super) fn start(&mut self, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    pub(super) fn start(
+        &mut self,
+        hierarchies: Option<&Hierarchies>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
         self.has_started.set(true);
         let spec = self.checked.spec();
         let cgroup = match self.cgroup.take() {
             Some(cgroup) => cgroup,
-            None => Cgroup::create(
-                &spec.cgroup,
-                &spec.resources,
-                &DevicePolicy::of(spec)?,
-                warnings,
-            )?,
+            None => {
+                let detected;
+                let hierarchies = if let Some(known) = hierarchies {
+                    known
+                } else {
+                    detected = Hierarchies::detect()?;
+                    &detected
+                };
+                let devices = DevicePolicy::of(spec)?;
+                let (place, resources) = (&spec.cgroup, &spec.resources);
+                Cgroup::create_in(hierarchies, place, resources, &devices, warnings)?
+            }
         };
         let cgroup = self.cgroup.insert(cgroup);
         let join = cgroup.join_files()?;
@@ -167,7 +179,7 @@ impl Monitor {
     /// The back-off is over.
     pub(super) fn start_again(&mut self) {
         let mut warnings = Vec::new();
-        if let Err(refusal) = self.start(&mut warnings) {
+        if let Err(refusal) = self.start(None, &mut warnings) {
             self.log
                 .event(&format!("not started: {}", refusal.message()));
             let status = ExitStatus {
@@ -186,7 +198,7 @@ impl Monitor {
     /// The first client has attached to a container that waited for it.
     pub(super) fn start_for(&mut self, client: u32) {
         let mut warnings = Vec::new();
-        match self.start(&mut warnings) {
+        match self.start(None, &mut warnings) {
             Ok(()) => {
                 for warning in warnings {
                     self.log.event(&warning);

@@ -23,6 +23,7 @@ use crate::check::{Checked, check_process};
 use crate::error::{Errno, Error, Step};
 use crate::spec::{ContainerSpec, Process};
 
+pub(crate) use start::is_ending;
 pub use start::start_ticks;
 
 /// One instruction of a system call filter.

@@ -57,6 +57,8 @@ pub(super) fn start(bare: &Bare<'_>) -> Child {
         let kind = Some(LinkNameSpaceType::Network);
         rustix::thread::move_into_link_name_space(bare.network, kind).unwrap();
         mount_all(mount_point, &overlay);
+        show_groups(mount_point, bare.join);
+        enter(mount_point);
         rustix::stdio::dup2_stdout(bare.output).unwrap();
         seccomp_install(bare.filter).unwrap();
         let Err(_) = arguments.execute(c"/bin/probe", &environment);
@@ -119,7 +121,7 @@ pub(super) fn group(hierarchies: &Hierarchies, place: &CgroupPlace) -> JoinPlan 
     join
 }
 
-/// The mounts of a container, by mount(2), and pivot_root(2).
+/// The mounts of a container, by mount(2).
 fn mount_all(root: &Path, overlay: &str) {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
@@ -186,6 +188,47 @@ fn mount_all(root: &Path, overlay: &str) {
             mount(none, &target, none, flags, none).unwrap();
         }
     }
+}
+
+/// Its own groups in /sys/fs/cgroup, read-only, as every runtime shows them.
+fn show_groups(root: &Path, join: &JoinPlan) {
+    let top = root.join("sys/fs/cgroup");
+    let none = None::<&str>;
+    let bind = |source: &Path, target: &Path| {
+        mount(Some(source), target, none, MsFlags::MS_BIND, none).unwrap();
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        mount(none, target, none, flags, none).unwrap();
+    };
+    let v2 = join.v2_directory.as_ref().map(|directory| {
+        let number = std::os::fd::AsRawFd::as_raw_fd(directory);
+        fs::read_link(format!("/proc/self/fd/{number}")).unwrap()
+    });
+    if join.v1.is_empty() {
+        v2.iter().for_each(|directory| bind(directory, &top));
+        return;
+    }
+    mount(
+        Some("tmpfs"),
+        &top,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("mode=755"),
+    )
+    .unwrap();
+    for group in &join.v1 {
+        let target = top.join(group.mount_point.file_name().unwrap());
+        fs::create_dir(&target).unwrap();
+        bind(&group.directory, &target);
+    }
+    for directory in v2 {
+        let target = top.join("unified");
+        fs::create_dir(&target).unwrap();
+        bind(&directory, &target);
+    }
+}
+
+/// Makes it the root.
+fn enter(root: &Path) {
     nix::unistd::chdir(root).unwrap();
     nix::unistd::pivot_root(".", ".").unwrap();
     umount2(".", MntFlags::MNT_DETACH).unwrap();

@@ -187,7 +187,7 @@ impl Batch<'_> {
             rootfs: &spec.rootfs,
             network: self.bench.network.as_fd(),
             join: &join,
-            filter: &program(&spec.security).unwrap(),
+            filter: &self.bench.filter,
             output: pipes.output.as_fd(),
         })
         .pidfd

@@ -16,6 +16,7 @@ use runtime::security::seccomp::program;
 use runtime::spec::{CgroupPlace, ContainerSpec, Namespace, Resources};
 use runtime::sys::clone::{Child, clone_child};
 use runtime::sys::exec::Texts;
+use runtime::sys::memory::keep_large_apart;
 use rustix::process::{Signal, pidfd_send_signal};
 use rustix::thread::ThreadNameSpaceType;
 
@@ -31,6 +32,8 @@ const RATIO_MAX: f64 = 2.0;
 
 /// Prints everything, or one of `starts`, `execs`, `parallel` and `cycles`.
 pub(crate) fn run(part: Option<&str>) {
+    // As a monitor does before anything else.
+    keep_large_apart();
     let world = World::new();
     let network = world.path("share/net");
     netns::create(&network).unwrap();

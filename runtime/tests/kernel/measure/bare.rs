@@ -220,7 +220,7 @@ fn show_groups(root: &Path, join: &JoinPlan) {
         fs::create_dir(&target).unwrap();
         bind(&group.directory, &target);
     }
-    for directory in v2 {
+    if let Some(directory) = v2 {
         let target = top.join("unified");
         fs::create_dir(&target).unwrap();
         bind(&directory, &target);

@@ -1,4 +1,6 @@
-//! Why a step failed, and what to tell people.
+//! Why a step failed.
+
+mod report;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,10 +11,9 @@ use crate::{
     build::BuildError,
     container::{ContainerError, LinkError, SpawnError},
     image::{ImageError, PullError, ResolveError, SettingsError},
-    model::{Subject, chain},
+    model::Subject,
     network::NetworkError,
     plan::lower::LowerError,
-    protocol::{ErrorReport, FailureKind},
     store::StoreError,
     volume::VolumeError,
 };
@@ -317,103 +318,4 @@ pub enum ApplyError {
     /// The step panicked.
     #[error("a step panicked, which is a bug in stack; its log has more")]
     Bug,
-}
-
-impl ApplyError {
-    /// Tells the error to people: the whole chain, hints, and the kind that decides the exit code.
-    pub fn report(&self) -> ErrorReport {
-        ErrorReport {
-            kind: self.kind(),
-            chain: chain(self),
-            hints: self.hints(),
-            log: self.log(),
-            excerpt: self.excerpt(),
-            config_path: self.config_path(),
-        }
-    }
-
-    /// Whether a hook of the user's said that a container must not be stopped.
-    pub fn is_veto(&self) -> bool {
-        matches!(self, Self::Hook { path, .. } if path.contains(".pre_stop["))
-    }
-
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::Pull(_)
-            | Self::Registries(_)
-            | Self::Build { .. }
-            | Self::ImageMissing { .. } => FailureKind::Image,
-            Self::Unhealthy { .. } | Self::DependencyExited { .. } | Self::NotCompleted { .. } => {
-                FailureKind::Unhealthy
-            }
-            Self::Timeout { .. } => FailureKind::Timeout,
-            Self::Wire {
-                source: NetworkError::PortTaken { .. } | NetworkError::RangeTaken { .. },
-                ..
-            } => FailureKind::Conflict,
-            Self::Protocol { .. } | Self::Lower { .. } => FailureKind::Unsupported,
-            _ => FailureKind::Operation,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::NoHealthCheck { service } => {
-                vec![format!(
-                    "give `{service}` a `healthcheck:`, or depend on `service_started`"
-                )]
-            }
-            Self::Start {
-                source: SpawnError::Silent { log },
-                ..
-            } => {
-                vec![format!("look at {}", log.display())]
-            }
-            Self::Hook { .. } if self.is_veto() => {
-                vec![
-                    "the container goes on; `--timeout` gives its hooks more time, `stack kill` ends it without them".to_owned(),
-                ]
-            }
-            Self::Hook { path, name, .. } if path.contains(".pre_start[") => {
-                vec![format!(
-                    "`{name}` is kept for inspection until the next start"
-                )]
-            }
-            Self::Unhealthy { service, .. } => vec![format!("stack logs {service}")],
-            Self::Pull(error) => error.hints(),
-            Self::VolumeChange(error) => error.hints(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn log(&self) -> Vec<String> {
-        match self {
-            Self::DependencyExited { log, .. }
-            | Self::Unhealthy { log, .. }
-            | Self::NotCompleted { log, .. }
-            | Self::Hook { log, .. } => log.clone(),
-            Self::Build { source, .. } => source.last_output().to_vec(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn excerpt(&self) -> Vec<String> {
-        match self {
-            Self::Build { source, .. } => source
-                .excerpt()
-                .map(|text| text.lines().map(str::to_owned).collect())
-                .unwrap_or_default(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn config_path(&self) -> Option<String> {
-        match self {
-            Self::Lower { sources, .. } => sources.first().map(|error| error.path.clone()),
-            Self::Bind { path, .. } | Self::Hook { path, .. } | Self::Link { path, .. } => {
-                Some(path.clone())
-            }
-            _ => None,
-        }
-    }
 }

@@ -136,12 +136,12 @@ impl Fetch<'_> {
             self.descriptor.size,
         );
         let prepare = self.pull.blocking(move |store| {
-            if store.has_layer(&diff_id) {
+            if store.has_layer_and_blob(&diff_id)? {
                 return Ok(None);
             }
             let ingest = Ingest::begin(store, &digest)?;
             // Somebody may have brought it while we waited.
-            if store.has_layer(&diff_id) {
+            if store.has_layer_and_blob(&diff_id)? {
                 return Ok(None);
             }
             Source::open(ingest, size).map(Some)
@@ -176,7 +176,7 @@ impl Fetch<'_> {
         }
         let staged = Box::new(Staged {
             directory: done.directory,
-            meta: LayerMeta::new(diff_id, &unpacked),
+            meta: LayerMeta::new(diff_id, &unpacked).of_blob(wanted),
             links: unpacked.external_links,
         });
         if staged.links.is_empty() {

@@ -117,18 +117,13 @@ impl Pull<'_> {
         workspace: Arc<Workspace>,
     ) -> Result<(), PullError> {
         let commit = self.blocking(move |store| {
-            let mut staged = Vec::new();
-            let mut ingests = Vec::new();
+            let (mut done, mut staged, mut ingests) = (Vec::new(), Vec::new(), Vec::new());
             for (index, layer, ingest) in finished {
-                staged.push(layer);
-                ingests.push((index, ingest));
-            }
-            store.commit_layers(&staged)?;
-            let mut done = Vec::new();
-            for (index, ingest) in ingests {
-                ingest.commit()?;
                 done.push((index, ingest.digest().clone()));
+                staged.push(layer);
+                ingests.push(ingest);
             }
+            store.commit_fetched(&staged, &ingests)?;
             drop(workspace);
             Ok(done)
         });

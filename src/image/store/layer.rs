@@ -20,7 +20,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ImageError, ImageStore, Workspace,
+    ImageError, ImageStore, Ingest, Workspace,
     merged::Merged,
     settle::{clone_tree, fits, settle},
     stream::RECORD,
@@ -52,6 +52,10 @@ pub(crate) struct LayerMeta {
     implied: Vec<String>,
     /// It hides every layer below it.
     pub(super) opaque_root: bool,
+    /// The compressed form it came from, which alone can give its stream again; `None` where the stream is recorded or
+    /// is the canonical one. The blob is there before the layer is, and stays for as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) blob: Option<Digest>,
     /// What lies in `replaced/`, by its number there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replaced: Vec<ReplacedPath>,
@@ -77,6 +81,7 @@ impl LayerMeta {
             stream_bytes: Some(unpacked.stream_bytes).filter(|bytes| *bytes > 0),
             implied: unpacked.implied.iter().map(|path| escape(path)).collect(),
             opaque_root: unpacked.opaque_root,
+            blob: None,
             replaced: (unpacked.replaced.iter())
                 .map(|replaced| ReplacedPath {
                     path: escape(&replaced.path),
@@ -84,6 +89,12 @@ impl LayerMeta {
                 })
                 .collect(),
         }
+    }
+
+    /// Names the blob that its stream is decoded from when it is asked for again.
+    pub(crate) fn of_blob(mut self, blob: &Digest) -> Self {
+        self.blob = Some(blob.clone());
+        self
     }
 
     /// Returns what lies in `replaced/`.
@@ -137,15 +148,36 @@ impl ImageStore {
         self.layers().join(diff_id.hex()).join("meta.json").exists()
     }
 
+    /// Tells whether an independent layer is there with the blob that it came from, so that it can be saved and pushed.
+    pub(crate) fn has_layer_and_blob(&self, diff_id: &Digest) -> Result<bool, ImageError> {
+        let meta = self.meta(diff_id.hex())?;
+        Ok(meta.is_some_and(|meta| meta.blob.is_none_or(|blob| self.has_blob(&blob))))
+    }
+
     /// Makes independent layers durable with one `syncfs(2)`, together with everything else written before, and commits them.
     pub(crate) fn commit_layers(&self, staged: &[Staged]) -> Result<(), ImageError> {
+        self.commit_fetched(staged, &[])
+    }
+
+    /// Commits independent layers with the downloads that they were unpacked from.
+    ///
+    /// The blobs come first: whoever finds a layer after a crash can rely on its blob.
+    pub(crate) fn commit_fetched(
+        &self,
+        staged: &[Staged],
+        blobs: &[Ingest],
+    ) -> Result<(), ImageError> {
         let named = staged
             .iter()
             .map(|layer| (layer, layer.meta.diff_id.hex().to_owned()));
-        self.commit_named(&named.collect::<Vec<_>>())
+        self.commit_named(&named.collect::<Vec<_>>(), blobs)
     }
 
-    fn commit_named(&self, staged: &[(&Staged, String)]) -> Result<(), ImageError> {
+    fn commit_named(
+        &self,
+        staged: &[(&Staged, String)],
+        blobs: &[Ingest],
+    ) -> Result<(), ImageError> {
         let layers = self.layers();
         fs::create_dir_all(&layers).map_err(ImageError::io("make the directory of layers"))?;
         for (layer, _) in staged {
@@ -157,6 +189,9 @@ impl ImageStore {
             fs::File::open(&layers).map_err(ImageError::io("open the directory of layers"))?;
         rustix::fs::syncfs(directory.as_fd())
             .map_err(|errno| ImageError::io("write layers to the disk")(errno.into()))?;
+        for blob in blobs {
+            blob.commit()?;
+        }
         for (layer, name) in staged {
             match fs::rename(&layer.directory, layers.join(name)) {
                 // The same layer came by another way meanwhile; ours goes with its workspace.
@@ -271,7 +306,7 @@ impl ImageStore {
             diff_id: layer.meta.diff_id.clone(),
             source,
         })?;
-        self.commit_named(&[(layer, chain_name.clone())])?;
+        self.commit_named(&[(layer, chain_name.clone())], &[])?;
         Ok(chain_name)
     }
 

@@ -235,9 +235,7 @@ impl ImageStore {
         let work = || -> Result<(), ImageError> {
             while let Some((at, diff_id)) = next() {
                 let blob = if let Some(known) = self.layer_blob(diff_id)? {
-                    let LayerBlob {
-                        digest, size, path, ..
-                    } = known;
+                    let LayerBlob { digest, size, path } = known;
                     OutgoingBlob { digest, size, path }
                 } else {
                     told(at, diff_ids.len(), diff_id, false);

@@ -214,28 +214,32 @@ impl ImageStore {
             Err(errno) => return Err(ImageError::io("lock the image store")(errno.into())),
         }
         let trash = Workspace::create(&self.root.tmp())?;
-        let images = index.images.values();
-        let kept: HashSet<&String> = images.clone().flat_map(|image| &image.layers).collect();
-        let cached: HashSet<&str> = cached.iter().map(Digest::hex).collect();
-        let is_kept = |name: &String| kept.contains(name) || cached.contains(name.as_str());
-        for name in index.orphans.iter().filter(|name| !is_kept(name)) {
+        let of_images = index.images.values().flat_map(|image| &image.layers);
+        let of_cache = cached.iter().map(|layer| layer.hex().to_owned());
+        let layers: HashSet<String> = of_images.cloned().chain(of_cache).collect();
+        for name in index.orphans.iter().filter(|name| !layers.contains(*name)) {
+            // Its blob goes with it, unless an image or another layer needs that.
+            index.orphan_blobs.extend(self.blob_of(name));
             aside(&self.layers().join(name), &trash.path().join(name))?;
         }
-        let kept: HashSet<&Digest> = images.flat_map(|image| &image.blobs).collect();
-        for blob in index
-            .orphan_blobs
-            .iter()
-            .filter(|blob| !kept.contains(blob))
-        {
-            aside(
-                &self.blob(blob),
-                &trash.path().join(format!("blob-{}", blob.hex())),
-            )?;
+        let of_images = index.images.values().flat_map(|image| &image.blobs);
+        let of_layers = layers.iter().filter_map(|name| self.blob_of(name));
+        let blobs: HashSet<Digest> = of_images.cloned().chain(of_layers).collect();
+        for blob in &index.orphan_blobs {
+            if !blobs.contains(blob) {
+                let to = trash.path().join(format!("blob-{}", blob.hex()));
+                aside(&self.blob(blob), &to)?;
+            }
         }
         index.orphans.clear();
         index.orphan_blobs.clear();
         index.write(&self.index_path())?;
         Ok(Some(trash))
+    }
+
+    /// Returns the blob that a layer's stream is decoded from. One whose record cannot be read has none.
+    fn blob_of(&self, layer: &str) -> Option<Digest> {
+        self.meta(layer).ok().flatten()?.blob
     }
 }
 

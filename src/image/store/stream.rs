@@ -41,8 +41,6 @@ pub struct LayerBlob {
     pub digest: Digest,
     /// Their number.
     pub size: u64,
-    /// What the manifest calls it.
-    pub media_type: String,
     /// The file.
     pub path: PathBuf,
 }
@@ -171,7 +169,24 @@ impl ImageStore {
                 return Ok(Some(LayerBlob {
                     digest: layer.digest,
                     size: layer.size,
-                    media_type: layer.media_type,
+                    path,
+                }));
+            }
+        }
+        self.blob_of_meta(diff_id)
+    }
+
+    /// Finds the blob that a layer says it came from: the images whose manifests named it may be gone.
+    fn blob_of_meta(&self, diff_id: &Digest) -> Result<Option<LayerBlob>, ImageError> {
+        for name in self.directories_of(diff_id)? {
+            let Some(digest) = self.meta(&name)?.and_then(|meta| meta.blob) else {
+                continue;
+            };
+            let path = self.blob(&digest);
+            if let Ok(file) = fs::metadata(&path) {
+                return Ok(Some(LayerBlob {
+                    digest,
+                    size: file.len(),
                     path,
                 }));
             }

@@ -279,3 +279,36 @@ async fn a_prune_in_the_middle_of_a_pull_takes_nothing_of_it() {
     assert!(world.store.read_blob(&manifest).unwrap().is_some());
     assert_eq!(world.names("blobs/sha256").len(), 3);
 }
+
+/// A layer that was pulled can give its stream for as long as it is there, whoever keeps it: saving and pushing need it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layer_and_its_blob_stay_and_go_together() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let blobs = put(&fake, "1", &[layer("a", 1000)]);
+    let blob = blobs[0].strip_prefix("sha256:").unwrap();
+    let name = fake.name("image:1");
+    let diff_ids = world.pull(&name).await.unwrap().diff_ids;
+    let read = || {
+        let mut stream = world.store.layer_stream(&diff_ids[0]).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink())
+    };
+    // The build cache keeps the layer when its image goes.
+    let kept = crate::image::Kept {
+        images: &[],
+        layers: &diff_ids,
+    };
+    world.store.remove(&name, false, &kept).unwrap();
+    world.store.prune(&Default::default(), &kept).unwrap();
+    assert_eq!(world.names("blobs/sha256"), [blob]);
+    read().unwrap();
+    // A blob that got lost comes back with the next pull.
+    let path = world.directory.path().join("blobs/sha256").join(blob);
+    fs_err::remove_file(&path).unwrap();
+    world.pull(&name).await.unwrap();
+    assert!(path.exists());
+    read().unwrap();
+    world.store.remove(&name, false, &kept).unwrap();
+    world.store.release_layers(&diff_ids, &[]).unwrap();
+    assert_eq!(world.names("layers"), [""; 0]);
+    assert_eq!(world.names("blobs/sha256"), [""; 0]);
+}

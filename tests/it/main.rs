@@ -7,4 +7,4 @@
 )]
 
 mod layering;
-mod old_holes;
+mod tables;

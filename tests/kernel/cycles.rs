@@ -1,14 +1,16 @@
 //! Many starts and stops through the supervisor: nothing grows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use crate::support::{World, run_tool};
+use crate::support::{World, eventually, run_tool};
 
 /// Restarts of a service, and of whole projects; `STACK_TEST_CYCLES` is another number of restarts.
 const RESTARTS: u32 = 40;
 const PROJECTS: u32 = 4;
 /// What the supervisor's memory may grow by, in KiB: an allocator keeps some of what was used at once.
 const GROWTH_KIB_MAX: u64 = 4096;
+
+const SOON: Duration = Duration::from_secs(60);
 
 /// Everything that could be left, counted.
 fn counts(world: &World) -> BTreeMap<&'static str, usize> {
@@ -106,14 +108,16 @@ volumes: { data: }
     world.finish();
 }
 
-/// Removal goes on for a moment after a command has ended: the host's end of a veth is the kernel's to remove.
+/// Waits until nothing is more than it was. Removal goes on for a moment after a command has ended: the host's end of a veth is the kernel's to
+/// remove. What was there for a moment when it was counted first may be gone: a leak of each cycle is far more than that.
 fn settles(world: &World, before: &BTreeMap<&'static str, usize>) {
-    crate::support::eventually(
-        "as it was",
-        std::time::Duration::from_secs(60),
-        || match counts(world) {
-            now if now == *before => Ok(()),
-            now => Err((now, before.clone())),
-        },
-    );
+    eventually("nothing is more than before", SOON, || {
+        let now = counts(world);
+        let more: Vec<_> = now
+            .iter()
+            .filter(|(what, count)| **count > before[*what])
+            .map(|(what, count)| format!("{what}: {count}, not {}", before[what]))
+            .collect();
+        if more.is_empty() { Ok(()) } else { Err(more) }
+    });
 }

@@ -9,12 +9,13 @@
 //!     inventory  -> model                              scan -> inventory, model
 //!     network    -> store, model, runtime              container -> store, model, runtime
 //! L4  build      -> image, container, store, model
+//!     watch      -> build (ignore files), compose_spec
 //! L5  observe    -> build, image, inventory, network, volume, container, store, model
 //!     apply      -> plan, observe (facts of the host), build, image, network, volume, container, store, model, protocol
 //! L6  supervisor -> observe, plan, apply, container, store, model, protocol, compose_spec
 //!     oci        -> plan (names of signals), runtime
 //! L7  client     -> protocol, store, model             ui -> model, protocol, plan, compose_spec
-//! L8  cli        -> client, ui, compose_spec, plan, observe, inventory, scan, container (monitor clients), store, model, protocol, oci
+//! L8  cli        -> client, ui, compose_spec, plan, observe, inventory, scan, watch, container (monitor clients), store, model, protocol, oci
 //!     protocol   -> model, compose_spec
 //! ```
 
@@ -36,3 +37,4 @@ pub mod store;
 pub mod supervisor;
 pub mod ui;
 pub mod volume;
+pub mod watch;

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use compose_spec::model::Hook;
-use runtime::spec::{ContainerState, Process};
+use runtime::spec::ContainerState;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -209,7 +209,7 @@ async fn run(
     let ended = match Link::connect(&context.root.container(&record.id)) {
         Ok(link) => {
             let mut output = |output: HookOutput<'_>| lines.take(output);
-            let process = process(record, hook);
+            let process = record.hook_process(hook);
             container::run_hook(&link, process, hook.privileged, &mut output, until).await
         }
         Err(error) => Err(error),
@@ -229,23 +229,6 @@ async fn run(
         }
     };
     Err(place.failed(reason, tail))
-}
-
-/// The container's own process with what the hook says of it.
-fn process(record: &ContainerRecord, hook: &Hook) -> Process {
-    let own = &record.spec.process;
-    let mut env = own.env.clone();
-    for (name, value) in &hook.environment {
-        env.retain(|entry| entry.split('=').next() != Some(name));
-        env.extend(value.as_ref().map(|value| format!("{name}={value}")));
-    }
-    Process {
-        argv: hook.command.clone(),
-        env,
-        cwd: hook.working_dir.clone().unwrap_or_else(|| own.cwd.clone()),
-        user: hook.user.clone().unwrap_or_else(|| own.user.clone()),
-        groups: own.groups.clone(),
-    }
 }
 
 /// Output of a hook by lines: told as they come, and the last ones kept for an error.

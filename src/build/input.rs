@@ -225,3 +225,15 @@ pub(crate) fn read_ignore(directory: &Path) -> Result<Ignore, BuildError> {
         None => Ok(Ignore::default()),
     }
 }
+
+/// Reads what a build leaves out of a context of this machine: the ignore file beside the Dockerfile, else that of the context.
+pub(crate) fn ignore_of(context: &Path, dockerfile: &Path) -> Result<Ignore, BuildError> {
+    let mut beside = context.join(dockerfile).into_os_string();
+    beside.push(".dockerignore");
+    let beside = PathBuf::from(beside);
+    let name = beside.file_name().unwrap_or_default().display().to_string();
+    match read_file(&beside)? {
+        Some(bytes) => Ok(Ignore::parse(&name, &bytes)?),
+        None => read_ignore(context),
+    }
+}

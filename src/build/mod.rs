@@ -57,7 +57,9 @@ pub use fetch::FetchedContexts;
 pub use files::{OverlayError, PlaceError, SelectError};
 pub use git::GitError;
 pub use housekeeping::{HousekeepingError, prune, prune_sometimes, sizes, usage};
+pub(crate) use ignore::Ignore;
 pub use ignore::IgnoreError;
+pub(crate) use input::ignore_of;
 pub use input::{
     BuildInput, BuildNetwork, CacheFrom, CacheTo, DockerfileSource, NamedContext, Secret,
 };

@@ -51,6 +51,7 @@ mod values;
 mod version;
 mod volume;
 mod wait;
+mod watch;
 
 use std::{
     ffi::OsString,
@@ -156,6 +157,7 @@ enum Command {
     Volume(volume::VolumeCommand),
     Volumes(volume::Arguments),
     Wait(wait::Arguments),
+    Watch(watch::Arguments),
 }
 
 /// What follows `oci`: the low-level runtime reads it itself, because it has flags of its own by the same names.
@@ -282,6 +284,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Volume(command) => volume::run(session, command),
         Command::Volumes(arguments) => volume::of_project(session, arguments),
         Command::Wait(arguments) => wait::run(session, arguments),
+        Command::Watch(arguments) => watch::run(session, arguments),
     }
 }
 

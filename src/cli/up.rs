@@ -12,6 +12,7 @@ use super::{
     rehearse,
     session::{Session, service_names},
     values::{self, Scale},
+    watch::{Manner, Watching},
 };
 use crate::{
     plan::{Recreate, UpOptions},
@@ -75,6 +76,9 @@ pub(super) struct Arguments {
     /// Logs with the time of each line
     #[arg(long)]
     timestamps: bool,
+    /// Let containers follow the files that they are made of, as `watch` does
+    #[arg(short, long, conflicts_with_all = ["detach", "no_start", "wait", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from"])]
+    watch: bool,
 }
 
 /// Flags about making containers, which `up` and `create` have in common.
@@ -174,7 +178,17 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         return Ok(());
     }
     let attached = arguments.attached(&loaded.project, &request)?;
-    attached::run(session, &loaded, request, attached)
+    let watching = if arguments.watch {
+        let manner = Manner {
+            prune: true,
+            quiet_build: arguments.make.quiet_build,
+        };
+        let services = &request.options.services;
+        Some(Watching::open(session, &loaded, services, manner)?)
+    } else {
+        None
+    };
+    attached::run(session, &loaded, request, (attached, watching))
 }
 
 pub(super) fn create(session: &Session<'_>, arguments: &CreateArguments) -> Result<(), Failure> {

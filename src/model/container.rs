@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use compose_spec::model::{PortProtocol, ProjectName, Service, ServiceName};
+use compose_spec::model::{Hook, PortProtocol, ProjectName, Service, ServiceName};
 use indexmap::IndexMap;
-use runtime::spec::ContainerSpec;
+use runtime::spec::{ContainerSpec, Process};
 use serde::{Deserialize, Serialize};
 
 use super::{ContainerId, ImageId, Timestamp};
@@ -70,6 +70,23 @@ impl ContainerRecord {
     /// Returns the images that must stay for it: its own, and those that it mounts.
     pub fn images(&self) -> impl Iterator<Item = &ImageId> {
         std::iter::once(&self.image).chain(&self.mounted_images)
+    }
+
+    /// Returns the process of a command that runs in it: its own with what the command says of itself.
+    pub fn hook_process(&self, hook: &Hook) -> Process {
+        let own = &self.spec.process;
+        let mut env = own.env.clone();
+        for (name, value) in &hook.environment {
+            env.retain(|entry| entry.split('=').next() != Some(name));
+            env.extend(value.as_ref().map(|value| format!("{name}={value}")));
+        }
+        Process {
+            argv: hook.command.clone(),
+            env,
+            cwd: hook.working_dir.clone().unwrap_or_else(|| own.cwd.clone()),
+            user: hook.user.clone().unwrap_or_else(|| own.user.clone()),
+            groups: own.groups.clone(),
+        }
     }
 }
 

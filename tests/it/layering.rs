@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Module -> the modules of this crate that it may use. The supporting crates are checked by name below.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("store", &["model"]),
     ("plan", &["model"]),
@@ -19,6 +19,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("container", &["store", "model"]),
     ("protocol", &["model"]),
     ("build", &["image", "container", "store", "model"]),
+    ("watch", &["build"]),
     (
         "observe",
         &[
@@ -72,6 +73,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "ui",
             "inventory",
             "scan",
+            "watch",
             "plan",
             "observe",
             "container",

@@ -33,3 +33,4 @@ mod supply;
 mod support;
 mod survival;
 mod volumes;
+mod watch;

@@ -11,8 +11,6 @@ use super::{
 };
 use crate::canonical::{check, short};
 
-const LATER: &str = "this version does not implement it yet";
-
 /// A service: what concerns all its containers, and what each of them is. Its order is that of the canonical output.
 pub(crate) static SERVICE: Section = Section {
     title: "a service",
@@ -23,7 +21,7 @@ pub(crate) static SERVICE: Section = Section {
 const FIRST: &[Field] = &[
     Field::new("profiles", TEXTS),
     Field::new("deploy", DEPLOY_KIND).keep(),
-    Field::new("develop", DEVELOP_KIND).keep().no_effect(LATER),
+    Field::new("develop", DEVELOP_KIND).keep(),
     Field::new("restart", Kind::Checked(&check::RESTART)),
     Field::new("attach", Kind::Flag).keep(),
     Field::new("external_links", TEXTS_REFUSING_TWICE),

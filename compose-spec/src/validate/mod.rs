@@ -7,6 +7,7 @@ mod references;
 mod subnets;
 mod values;
 mod waiting;
+mod watching;
 mod words;
 
 use std::collections::HashMap;
@@ -63,6 +64,7 @@ pub(crate) fn validate(tree: &Node, selection: &Selection, sink: &mut Sink) {
         check_mounts(name, service, sink);
         check_namespaces(name, service, sink);
         values::check(name, service, sink);
+        watching::check(name, service, sink);
         if let Some(node) = service.get("container_name")
             && let Some(container) = node.as_text()
             && let Some((other, place)) = names.insert(container, (name, node.span))

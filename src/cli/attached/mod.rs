@@ -23,6 +23,7 @@ use super::{
     poll::{self, Interest},
     session::{Session, succeeded},
     terminal::Signals,
+    watch::Watching,
 };
 use crate::{
     client::Call,
@@ -40,16 +41,22 @@ pub(super) fn run(
     session: &Session<'_>,
     loaded: &Loaded,
     request: UpRequest,
-    attached: Attached,
+    (attached, watching): (Attached, Option<Watching>),
 ) -> Result<(), Failure> {
-    run_until(session, loaded, request, attached, Signals::take)
+    run_until(
+        session,
+        loaded,
+        request,
+        (attached, watching),
+        Signals::take,
+    )
 }
 
 fn run_until(
     session: &Session<'_>,
     loaded: &Loaded,
     request: UpRequest,
-    attached: Attached,
+    (attached, watching): (Attached, Option<Watching>),
     take_signals: impl FnOnce() -> io::Result<Signals>,
 ) -> Result<(), Failure> {
     let grace_ms = request.options.grace_ms;
@@ -70,6 +77,7 @@ fn run_until(
         session,
         loaded,
         attached,
+        watching,
         grace_ms,
         follow,
         ended,
@@ -124,6 +132,8 @@ struct Work<'a> {
     session: &'a Session<'a>,
     loaded: &'a Loaded,
     attached: Attached,
+    /// Files that the services follow (`--watch`).
+    watching: Option<Watching>,
     grace_ms: Option<u64>,
     follow: Follow<'a>,
     /// Ends that were told, by container: how, and when.
@@ -161,6 +171,14 @@ impl Work<'_> {
                     return self.result();
                 }
                 self.is_up = true;
+                if let Some(watching) = &self.watching {
+                    watching.begin(self.session, self.loaded)?;
+                }
+            }
+            if ready[3]
+                && let Some(watching) = &mut self.watching
+            {
+                watching.turn(self.session, self.loaded)?;
             }
             let containers = self.show()?;
             if self.is_up && self.stops == 0 {
@@ -178,10 +196,16 @@ impl Work<'_> {
 
     fn wait(&mut self, signals: &Signals) -> Result<Vec<bool>, Failure> {
         let call = self.call.as_ref();
+        // Changes before everything is up are found when it is.
+        let watching = self
+            .watching
+            .as_ref()
+            .filter(|_| self.is_up && self.stops == 0);
         let fds = [
             Some((signals.as_fd(), Interest::Read)),
             Some((self.follow.as_fd(), Interest::Read)),
             call.map(|(call, _)| (call.as_fd(), Interest::Read)),
+            watching.map(|watching| (watching.as_fd(), Interest::Read)),
         ];
         let interval = call
             .and_then(|(_, progress)| progress.tick_interval())

@@ -142,7 +142,7 @@ fn ctrl_c_stops_and_a_second_one_kills() {
     let session = world.session();
     let request = arguments.request(&session, &loaded).unwrap();
     let attached = arguments.attached(&loaded.project, &request).unwrap();
-    let result = run_until(&session, &loaded, request, attached, || {
+    let result = run_until(&session, &loaded, request, (attached, None), || {
         Ok(Signals::Sent(signals))
     });
     let calls = server.join().unwrap();

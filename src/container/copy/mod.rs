@@ -4,6 +4,7 @@
 //! leads to a file of the host, whatever is swapped during the copy. Below the place where a stream is unpacked no symbolic link is followed at all.
 
 mod extract;
+mod mirror;
 mod pack;
 mod place;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::{io, path::PathBuf};
 use rustix::io::Errno;
 
 pub use extract::{Extracted, Owners, extract};
+pub use mirror::{Mirror, Mirrored};
 pub use pack::{Packed, pack};
 pub use place::{Kind, Place};
 

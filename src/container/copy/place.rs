@@ -124,6 +124,13 @@ impl Place {
         }
     }
 
+    /// Makes this the place of another absolute path of the same root.
+    pub(super) fn go_to(&mut self, path: PathBuf) {
+        self.path = path;
+        self.wants_directory = false;
+        self.is_content = false;
+    }
+
     /// Returns the users of a container that are not the host's: who packs and unpacks here has to translate.
     pub fn users(&self) -> Option<&UserMap> {
         self.users.as_ref()

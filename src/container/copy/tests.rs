@@ -172,3 +172,135 @@ fn files_without_a_size_are_read_to_find_out() {
         b"Linux\n"
     );
 }
+
+/// A directory as the root of a container.
+fn mirror(root: &Path, target: &str) -> Mirror {
+    Mirror::of_place(Place::below(root, "web", target).unwrap())
+}
+
+#[test]
+fn single_files_are_made_equal_and_nothing_else_is_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    fs_err::create_dir_all(from.join("sub")).unwrap();
+    fs_err::create_dir(&to).unwrap();
+    let source = from.join("file");
+    fs_err::write(&source, "one").unwrap();
+    let mut mirror = mirror(&to, "/app/src");
+    // What leads there is made.
+    let put = |mirror: &mut Mirror, relative: &str| mirror.put(&source, Path::new(relative));
+    assert_eq!(put(&mut mirror, "a/b/file").unwrap(), Mirrored::Changed);
+    let target = to.join("app/src/a/b/file");
+    let inode = || fs_err::metadata(&target).unwrap().ino();
+    let first = inode();
+    assert_eq!(put(&mut mirror, "a/b/file").unwrap(), Mirrored::Equal);
+    assert_eq!(inode(), first, "an equal file is left alone");
+    fs_err::write(&source, "two").unwrap();
+    std::os::unix::fs::chown(&target, Some(1234), Some(2345)).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    fs_err::set_permissions(&source, executable).unwrap();
+    assert_eq!(put(&mut mirror, "a/b/file").unwrap(), Mirrored::Changed);
+    let metadata = fs_err::metadata(&target).unwrap();
+    assert_eq!(fs_err::read(&target).unwrap(), b"two");
+    assert_eq!((metadata.uid(), metadata.gid()), (1234, 2345));
+    assert_eq!(
+        metadata.mode() & 0o7777,
+        0o755,
+        "no rights of another owner"
+    );
+    assert_eq!(
+        metadata.modified().unwrap(),
+        fs_err::metadata(&source).unwrap().modified().unwrap()
+    );
+    // New files belong to who owns their directory.
+    std::os::unix::fs::chown(target.parent().unwrap(), Some(77), Some(78)).unwrap();
+    put(&mut mirror, "a/b/c/other").unwrap();
+    let other = fs_err::metadata(to.join("app/src/a/b/c/other")).unwrap();
+    assert_eq!((other.uid(), other.gid()), (77, 78));
+    // Directories, links, and one kind in the place of another.
+    mirror.put(&from.join("sub"), Path::new("sub")).unwrap();
+    assert!(to.join("app/src/sub").is_dir());
+    assert_eq!(put(&mut mirror, "sub").unwrap(), Mirrored::Changed);
+    assert!(to.join("app/src/sub").is_file());
+    let link = from.join("link");
+    std::os::unix::fs::symlink("../out", &link).unwrap();
+    mirror.put(&link, Path::new("sub")).unwrap();
+    assert_eq!(
+        mirror.put(&link, Path::new("sub")).unwrap(),
+        Mirrored::Equal
+    );
+    assert_eq!(
+        fs_err::read_link(to.join("app/src/sub")).unwrap(),
+        Path::new("../out")
+    );
+    let error = put(&mut mirror, "a/b").unwrap_err().to_string();
+    assert_eq!(error, "replace /app/src/a/b", "it has files in it");
+    let socket = from.join("socket");
+    let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert_eq!(
+        mirror.put(&socket, Path::new("socket")).unwrap(),
+        Mirrored::Left
+    );
+    let gone = mirror.put(&from.join("gone"), Path::new("gone"));
+    assert!(gone.is_err());
+    let names = fs_err::read_dir(to.join("app/src")).unwrap().count();
+    assert_eq!(names, 2, "nothing unfinished is left");
+
+    let remove = |mirror: &mut Mirror, relative: &str| {
+        let path = from.join(relative);
+        mirror.remove(&path, Path::new(relative)).unwrap()
+    };
+    assert_eq!(remove(&mut mirror, "a"), Mirrored::Changed);
+    assert_eq!(remove(&mut mirror, "a"), Mirrored::Equal);
+    assert_eq!(remove(&mut mirror, "a/b/file"), Mirrored::Equal);
+    assert_eq!(remove(&mut mirror, ""), Mirrored::Equal);
+    assert!(to.join("app/src/sub").is_symlink());
+}
+
+#[test]
+fn a_file_goes_into_a_target_that_is_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("app.py"), directory.path().join("to"));
+    fs_err::create_dir_all(to.join("there")).unwrap();
+    fs_err::write(&from, "one").unwrap();
+    for (target, found) in [
+        ("/there", "there/app.py"),
+        ("/missing/", "missing/app.py"),
+        ("/other/main.py", "other/main.py"),
+    ] {
+        let mut mirror = mirror(&to, target);
+        mirror.put(&from, Path::new("")).unwrap();
+        assert!(to.join(found).is_file(), "{target}");
+        mirror.remove(&from, Path::new("")).unwrap();
+        assert!(!to.join(found).exists(), "{target}");
+    }
+    assert!(to.join("there").is_dir());
+}
+
+#[test]
+fn links_of_the_container_lead_nowhere_but_into_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("file"), directory.path().join("to"));
+    fs_err::write(&from, "new").unwrap();
+    fs_err::create_dir_all(to.join("data")).unwrap();
+    let outside = directory.path().join("outside");
+    fs_err::create_dir(&outside).unwrap();
+    fs_err::write(outside.join("file"), "old").unwrap();
+    let link = |target: &Path, name: &str| {
+        std::os::unix::fs::symlink(target, to.join(name)).unwrap();
+    };
+    link(Path::new("/data"), "app");
+    link(&outside, "evil");
+    mirror(&to, "/app").put(&from, Path::new("file")).unwrap();
+    assert_eq!(fs_err::read(to.join("data/file")).unwrap(), b"new");
+    // A link in the place of the file is replaced, not followed.
+    link(&outside.join("file"), "data/planted");
+    mirror(&to, "/data")
+        .put(&from, Path::new("planted"))
+        .unwrap();
+    for path in ["file", "../../outside/file"] {
+        let _refused = mirror(&to, "/evil").put(&from, Path::new(path));
+        let _refused = mirror(&to, "/evil").remove(&from, Path::new(path));
+    }
+    assert_eq!(fs_err::read(outside.join("file")).unwrap(), b"old");
+}

@@ -298,7 +298,10 @@ async fn a_layer_and_its_blob_stay_and_go_together() {
         layers: &diff_ids,
     };
     world.store.remove(&name, false, &kept).unwrap();
-    world.store.prune(&Default::default(), &kept).unwrap();
+    world
+        .store
+        .prune(&crate::model::PruneFilter::default(), &kept)
+        .unwrap();
     assert_eq!(world.names("blobs/sha256"), [blob]);
     read().unwrap();
     // A blob that got lost comes back with the next pull.

@@ -74,6 +74,7 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     check_monitor(&spec)?;
     check_resources(&spec.resources)?;
     resources::check_devices(&spec.devices)?;
+    resources::check_hooks(&spec)?;
     resources::check_users(&spec)?;
     if let Seccomp::Profile(profile) = &spec.security.seccomp {
         seccomp::custom::check(profile).map_err(CheckError::Seccomp)?;

@@ -1,7 +1,7 @@
 //! Starts the container, takes its end, decides what follows, and tells everybody.
 
 use std::{
-    os::unix::process::ExitStatusExt,
+    os::{fd::AsRawFd, unix::process::ExitStatusExt},
     process::ExitStatus as WaitStatus,
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cgroup::{Cgroup, DevicePolicy, Hierarchies},
-    process::{LaunchIo, launch},
+    process::{LaunchIo, launch, launch_with_hooks},
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
 
@@ -86,7 +86,15 @@ impl Monitor {
             Streams::pipes(spec.stdio.stdin).map_err(Refusal::Streams)?
         };
         let oom = OomWatch::new(cgroup);
-        let launched = launch(&self.checked, io, &join, &self.filter).map_err(Refusal::Launch)?;
+        let launched = if spec.hooks.is_empty() {
+            launch(&self.checked, io, &join, &self.filter)
+        } else {
+            let number = self.directory.as_raw_fd();
+            let directory =
+                fs_err::read_link(format!("/proc/self/fd/{number}")).map_err(Refusal::Directory)?;
+            launch_with_hooks(&self.checked, io, &join, &self.filter, &directory)
+        };
+        let launched = launched.map_err(Refusal::Launch)?;
         let streams = match launched.console {
             Some(console) => Streams::terminal(console).map_err(Refusal::Streams)?,
             None => pipes,

@@ -17,8 +17,8 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    cgroup::{Cgroup, DevicePolicy, Hierarchies},
-    process::{LaunchIo, launch, launch_with_hooks},
+    cgroup::{Cgroup, DevicePolicy, Hierarchies, JoinPlan},
+    process::{LaunchIo, Launched, launch, launch_with_hooks},
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
 
@@ -62,20 +62,10 @@ impl Monitor {
     ) -> Result<(), Refusal> {
         self.has_started.set(true);
         let spec = self.checked.spec();
-        let cgroup = match self.cgroup.take() {
-            Some(cgroup) => cgroup,
-            None => {
-                let detected;
-                let hierarchies = if let Some(known) = hierarchies {
-                    known
-                } else {
-                    detected = Hierarchies::detect()?;
-                    &detected
-                };
-                let devices = DevicePolicy::of(spec)?;
-                let (place, resources) = (&spec.cgroup, &spec.resources);
-                Cgroup::create_in(hierarchies, place, resources, &devices, warnings)?
-            }
+        let cgroup = if let Some(cgroup) = self.cgroup.take() {
+            cgroup
+        } else {
+            self.make_group(hierarchies, warnings)?
         };
         let cgroup = self.cgroup.insert(cgroup);
         let join = cgroup.join_files()?;
@@ -86,15 +76,7 @@ impl Monitor {
             Streams::pipes(spec.stdio.stdin).map_err(Refusal::Streams)?
         };
         let oom = OomWatch::new(cgroup);
-        let launched = if spec.hooks.is_empty() {
-            launch(&self.checked, io, &join, &self.filter)
-        } else {
-            let number = self.directory.as_raw_fd();
-            let directory =
-                fs_err::read_link(format!("/proc/self/fd/{number}")).map_err(Refusal::Directory)?;
-            launch_with_hooks(&self.checked, io, &join, &self.filter, &directory)
-        };
-        let launched = launched.map_err(Refusal::Launch)?;
+        let launched = self.launch(io, &join)?;
         let streams = match launched.console {
             Some(console) => Streams::terminal(console).map_err(Refusal::Streams)?,
             None => pipes,
@@ -124,6 +106,38 @@ impl Monitor {
         self.log.event(&format!("started, pid {}", launched.pid));
         self.publish();
         Ok(())
+    }
+
+    fn make_group(
+        &self,
+        hierarchies: Option<&Hierarchies>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Cgroup, Refusal> {
+        let detected;
+        let hierarchies = if let Some(known) = hierarchies {
+            known
+        } else {
+            detected = Hierarchies::detect()?;
+            &detected
+        };
+        let spec = self.checked.spec();
+        let devices = DevicePolicy::of(spec)?;
+        let (place, resources) = (&spec.cgroup, &spec.resources);
+        let made = Cgroup::create_in(hierarchies, place, resources, &devices, warnings)?;
+        Ok(made)
+    }
+
+    /// Starts the process; hooks are told of the container's directory by its path.
+    fn launch(&self, io: LaunchIo, join: &JoinPlan) -> Result<Launched, Refusal> {
+        let launched = if self.checked.spec().hooks.is_empty() {
+            launch(&self.checked, io, join, &self.filter)
+        } else {
+            let number = self.directory.as_raw_fd();
+            let directory =
+                fs_err::read_link(format!("/proc/self/fd/{number}")).map_err(Refusal::Directory)?;
+            launch_with_hooks(&self.checked, io, join, &self.filter, &directory)
+        };
+        launched.map_err(Refusal::Launch)
     }
 
     /// Takes the end of the run: what is left in the control group ends too, the last output is read, and the policy decides.

@@ -204,7 +204,9 @@ fn show_groups(root: &Path, join: &JoinPlan) {
         fs::read_link(format!("/proc/self/fd/{number}")).unwrap()
     });
     if join.v1.is_empty() {
-        v2.iter().for_each(|directory| bind(directory, &top));
+        if let Some(directory) = v2 {
+            bind(&directory, &top);
+        }
         return;
     }
     mount(

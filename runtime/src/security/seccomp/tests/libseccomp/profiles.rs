@@ -60,7 +60,7 @@ type Action = (&'static str, Option<u32>, u32);
 const ACTIONS: [Action; 8] = [
     ("SCMP_ACT_ALLOW", None, ALLOW),
     ("SCMP_ACT_ERRNO", None, EPERM),
-    ("SCMP_ACT_ERRNO", Some(38), libc::SECCOMP_RET_ERRNO | 38),
+    ("SCMP_ACT_ERRNO", Some(38), ENOSYS),
     ("SCMP_ACT_KILL", None, libc::SECCOMP_RET_KILL_THREAD),
     (
         "SCMP_ACT_KILL_PROCESS",
@@ -68,7 +68,7 @@ const ACTIONS: [Action; 8] = [
         libc::SECCOMP_RET_KILL_PROCESS,
     ),
     ("SCMP_ACT_TRAP", None, libc::SECCOMP_RET_TRAP),
-    ("SCMP_ACT_TRACE", Some(7), libc::SECCOMP_RET_TRACE | 7),
+    ("SCMP_ACT_TRACE", Some(7), libc::SECCOMP_RET_TRACE | 0x7),
     ("SCMP_ACT_LOG", None, libc::SECCOMP_RET_LOG),
 ];
 

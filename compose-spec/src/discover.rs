@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Request,
+    Passes, Request,
     diagnostic::{Code, Diagnostic},
     env::{Assignment, EnvFile, Environment, Format, Scope, read},
     load::{Context, Document},
@@ -18,6 +18,8 @@ const BASE_NAMES: [&str; 4] = [
     "docker-compose.yml",
     "docker-compose.yaml",
 ];
+/// The variable that switches `.env` off.
+const DISABLE: &str = "COMPOSE_DISABLE_ENV_FILE";
 const OVERRIDE_NAMES: [&str; 4] = [
     "compose.override.yml",
     "compose.override.yaml",
@@ -34,8 +36,6 @@ pub(crate) struct Origin {
     pub(crate) directory: PathBuf,
     /// Variables for interpolation.
     pub(crate) environment: Environment,
-    /// Whether the caller or a variable names the project, whatever the files say.
-    pub(crate) is_named: bool,
 }
 
 /// Finds files, directory and environment.
@@ -47,8 +47,12 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
         .map(|dir| paths::clean(&cwd.join(dir)));
     let mut environment = Environment::new(&request.environment);
     let env_files = env_file_list(request, &environment);
+    let start = asked
+        .clone()
+        .or_else(|| directory_of(&request.files, cwd))
+        .unwrap_or_else(|| cwd.clone());
     if env_files.is_empty() {
-        add_dotenv(asked.as_deref().unwrap_or(cwd), &mut environment, context);
+        add_first_dotenv(&start, &mut environment, context);
     } else {
         let paths: Vec<PathBuf> = env_files
             .iter()
@@ -56,26 +60,37 @@ pub(crate) fn origin(request: &Request, context: &mut Context<'_>) -> Option<Ori
             .collect();
         add_env_files(&paths, &mut environment, context);
     }
+    // Without its variables a file would seem to be wrong in many places.
+    if context.sink.errors() > 0 {
+        return None;
+    }
     let files = compose_files(request, asked.as_deref(), &environment, context)?;
-    let directory = asked.unwrap_or_else(|| match files.first() {
-        Some(first) if first != Path::new("-") => first
-            .parent()
-            .map_or_else(|| cwd.clone(), Path::to_path_buf),
-        _ => cwd.clone(),
-    });
-    if env_files.is_empty() && directory != *cwd {
+    let directory = asked
+        .or_else(|| directory_of(&files, cwd))
+        .unwrap_or_else(|| cwd.clone());
+    if env_files.is_empty() && directory != start {
         add_dotenv(&directory, &mut environment, context);
+    }
+    if context.sink.errors() > 0 {
+        return None;
     }
     Some(Origin {
         files,
         directory,
-        is_named: request
-            .project_name
-            .as_ref()
-            .is_some_and(|name| !name.is_empty())
-            || environment.non_empty("COMPOSE_PROJECT_NAME").is_some(),
         environment,
     })
+}
+
+/// Returns the directory of the first file that is not standard input.
+fn directory_of(files: &[PathBuf], cwd: &Path) -> Option<PathBuf> {
+    let first = files.iter().find(|path| !is_stdin(path))?;
+    paths::clean(&cwd.join(first))
+        .parent()
+        .map(Path::to_path_buf)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// `--env-file`, else `COMPOSE_ENV_FILES`.
@@ -87,7 +102,6 @@ fn env_file_list(request: &Request, environment: &Environment) -> Vec<PathBuf> {
         .non_empty("COMPOSE_ENV_FILES")
         .unwrap_or_default();
     list.split(',')
-        .map(str::trim)
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .collect()
@@ -99,13 +113,34 @@ pub(crate) fn add_dotenv(
     environment: &mut Environment,
     context: &mut Context<'_>,
 ) {
-    let path = directory.join(".env");
-    if environment.is_true("COMPOSE_DISABLE_ENV_FILE")
-        || context.files.kind(&path) != Some(FileKind::File)
-    {
-        return;
+    if let Some(path) = dotenv_of(directory, environment, context) {
+        add_env_files(&[path], environment, context);
     }
-    add_env_files(&[path], environment, context);
+}
+
+/// As [`add_dotenv`], for the file that is read before all else: it may switch environment files off, itself included.
+/// Then only what steers compose counts of it.
+fn add_first_dotenv(directory: &Path, environment: &mut Environment, context: &mut Context<'_>) {
+    let Some(path) = dotenv_of(directory, environment, context) else {
+        return;
+    };
+    let mut all = assignments(&[path], environment, context);
+    let mut with_all = environment.clone();
+    with_all.add_below(all.clone());
+    if with_all.is_true(DISABLE) {
+        all.retain(|assignment| assignment.name.starts_with("COMPOSE_"));
+    }
+    environment.add_below(all);
+}
+
+fn dotenv_of(
+    directory: &Path,
+    environment: &Environment,
+    context: &Context<'_>,
+) -> Option<PathBuf> {
+    let path = directory.join(".env");
+    let is_there = context.files.kind(&path) == Some(FileKind::File);
+    (is_there && !environment.is_true(DISABLE)).then_some(path)
 }
 
 /// Adds the variables of files below those that are set; later files win and see the earlier ones.
@@ -114,6 +149,15 @@ pub(crate) fn add_env_files(
     environment: &mut Environment,
     context: &mut Context<'_>,
 ) {
+    let all = assignments(paths, environment, context);
+    environment.add_below(all);
+}
+
+fn assignments(
+    paths: &[PathBuf],
+    environment: &Environment,
+    context: &mut Context<'_>,
+) -> Vec<Assignment> {
     let mut all: Vec<Assignment> = Vec::new();
     for path in paths {
         let name = paths::shown(path, &context.cwd);
@@ -141,7 +185,7 @@ pub(crate) fn add_env_files(
         );
         all.extend(found.unwrap_or_default());
     }
-    environment.add_below(all);
+    all
 }
 
 /// `-f`, else `COMPOSE_FILE`, else the file that is found.
@@ -153,7 +197,7 @@ fn compose_files(
 ) -> Option<Vec<PathBuf>> {
     let cwd = &request.working_dir;
     let absolute = |path: &Path| {
-        if path == Path::new("-") {
+        if is_stdin(path) {
             path.to_path_buf()
         } else {
             paths::clean(&cwd.join(path))
@@ -162,18 +206,21 @@ fn compose_files(
     if !request.files.is_empty() {
         return Some(request.files.iter().map(|path| absolute(path)).collect());
     }
-    if let Some(list) = environment.non_empty("COMPOSE_FILE") {
+    if let Some(list) = environment.get("COMPOSE_FILE") {
         let separator = environment
             .non_empty("COMPOSE_PATH_SEPARATOR")
             .unwrap_or(":");
-        let files: Vec<PathBuf> = list
-            .split(separator)
-            .filter(|path| !path.is_empty())
-            .map(|path| absolute(Path::new(path)))
-            .collect();
-        if !files.is_empty() {
-            return Some(files);
+        let names = || list.split(separator);
+        if names().any(str::is_empty) {
+            let message = format!("COMPOSE_FILE: there is an empty path in `{list}`");
+            context
+                .sink
+                .push(Diagnostic::error(Code::FileMissing, message).help(
+                    "name files with one separator between two, or leave the variable unset",
+                ));
+            return None;
         }
+        return Some(names().map(|path| absolute(Path::new(path))).collect());
     }
     let start = asked.unwrap_or(cwd);
     for directory in start.ancestors() {
@@ -181,11 +228,9 @@ fn compose_files(
         if let Some(first) = found.first() {
             warn_about_several(&found, context);
             let mut files = vec![first.clone()];
-            files.extend(
-                present(&OVERRIDE_NAMES, directory, context)
-                    .into_iter()
-                    .next(),
-            );
+            let overrides = present(&OVERRIDE_NAMES, directory, context);
+            warn_about_several(&overrides, context);
+            files.extend(overrides.into_iter().next());
             return Some(files);
         }
     }
@@ -222,13 +267,32 @@ fn warn_about_several(found: &[PathBuf], context: &mut Context<'_>) {
     );
 }
 
+/// What the project is called.
+#[derive(Debug)]
+pub(crate) struct Name {
+    /// The name that fits.
+    pub(crate) project: ProjectName,
+    /// What the files say, when that decides: it is shown where names are not made to fit.
+    pub(crate) written: Option<String>,
+}
+
+impl Name {
+    /// Returns the name as it is shown.
+    pub(crate) fn shown(&self, passes: Passes) -> &str {
+        match &self.written {
+            Some(written) if !passes.normalization => written,
+            _ => self.project.as_str(),
+        }
+    }
+}
+
 /// Decides the project's name: `-p`, the environment, the last file that has one, the directory.
 pub(crate) fn name(
     request: &Request,
     origin: &Origin,
     documents: &[Document],
     context: &mut Context<'_>,
-) -> Option<ProjectName> {
+) -> Option<Name> {
     let environment = &origin.environment;
     let strict = match (
         &request.project_name,
@@ -240,7 +304,10 @@ pub(crate) fn name(
     };
     if let Some((name, from)) = strict {
         return match name.parse() {
-            Ok(name) => Some(name),
+            Ok(project) => Some(Name {
+                project,
+                written: None,
+            }),
             Err(error) => {
                 let message = format!("{from}: {error}");
                 context.sink.push(
@@ -259,18 +326,21 @@ pub(crate) fn name(
             .clone();
         // A name that variables leave empty is an error; one that is written so is as none.
         context.interpolate(&mut node, environment);
-        node.as_text().map(|text| (normalized(text), node.span))
+        node.as_text().map(|text| (text.to_owned(), node.span))
     });
     let base = origin
         .directory
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
-    let (text, span) = match written {
-        Some((text, span)) => (text, Some(span)),
-        None => (normalized(&base.unwrap_or_default()), None),
-    };
-    if let Ok(name) = text.parse() {
-        return Some(name);
+    let (written, span) = written.unzip();
+    let text = normalized(
+        written
+            .as_ref()
+            .or(base.as_ref())
+            .map_or("", String::as_str),
+    );
+    if let Ok(project) = text.parse() {
+        return Some(Name { project, written });
     }
     let mut diagnostic = Diagnostic::error(Code::ProjectName, "the project has no usable name")
         .help("give one with `-p`, or write `name:` into the Compose file");

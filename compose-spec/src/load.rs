@@ -98,9 +98,8 @@ pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read>
     let mut origin = discover::origin(request, context)?;
     let documents = read_documents(&origin.files, None, context);
     let name = discover::name(request, &origin, &documents, context)?;
-    origin
-        .environment
-        .set("COMPOSE_PROJECT_NAME", name.as_str());
+    let shown = name.shown(passes);
+    origin.environment.set("COMPOSE_PROJECT_NAME", shown);
 
     let place = Place {
         directory: &origin.directory,
@@ -131,7 +130,7 @@ pub(crate) fn read(request: &Request, context: &mut Context<'_>) -> Option<Read>
     }
     (context.sink.errors() == 0).then_some(Read {
         tree,
-        name,
+        name: name.project,
         origin,
         selection,
         locations,

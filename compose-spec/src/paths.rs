@@ -51,10 +51,8 @@ impl Written {
 /// Returns `path` made absolute: `~` is `home`, anything relative starts from `base`.
 pub(crate) fn absolute(base: &Path, home: Option<&str>, path: &str) -> String {
     let expanded = match (path.strip_prefix('~'), home) {
-        (Some(""), Some(home)) => PathBuf::from(home),
-        (Some(rest), Some(home)) if rest.starts_with('/') => {
-            Path::new(home).join(rest.trim_start_matches('/'))
-        }
+        // Whatever follows: docker compose knows no homes of other users.
+        (Some(rest), Some(home)) => Path::new(home).join(rest.trim_start_matches('/')),
         _ => base.join(path),
     };
     clean(&expanded).to_string_lossy().into_owned()
@@ -106,7 +104,7 @@ mod tests {
             ("/abs/../q", "/q"),
             ("~", "/home/u"),
             ("~/a", "/home/u/a"),
-            ("~other/a", "/p/x/~other/a"),
+            ("~other/a", "/home/u/other/a"),
         ] {
             assert_eq!(absolute(base, Some("/home/u"), path), wanted, "{path}");
         }

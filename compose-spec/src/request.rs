@@ -18,6 +18,8 @@ use crate::{
 pub trait Files {
     /// Returns the bytes of a file.
     ///
+    /// `-` is standard input, which is only asked for when [`Request::stdin`] has nothing.
+    ///
     /// A file with more than `most` bytes is refused, so an implementation need not read more than one byte beyond: then a
     /// path such as `/dev/zero` costs little.
     fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
@@ -48,7 +50,8 @@ pub struct Request {
     pub project_name: Option<String>,
     /// `-f`, in order; `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// What was read from standard input, when `-` is among the files.
+    /// What was read from standard input. `None`: [`Files`] is asked for `-` when that is among the files, which a `.env`
+    /// may say.
     pub stdin: Option<Vec<u8>>,
     /// `--env-file`, in order.
     pub env_files: Vec<PathBuf>,

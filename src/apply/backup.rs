@@ -162,7 +162,7 @@ pub async fn copy(
         return Err(VolumeError::InvalidName { name: to }.into());
     }
     if volume::find(&context.root, &to)?.is_some() {
-        return Err(BackupError::Exists(to));
+        return Err(VolumeError::Exists { name: to }.into());
     }
     let copied = reading(context, job, source, |root, head| {
         let unfinished = volume::unfinished(&root)?;

@@ -203,6 +203,14 @@ impl Seats {
         })
     }
 
+    /// Has a namespace removed; nobody waits for it but [`BuildNetwork::removed`].
+    fn remove(&self, seat: ContainerRecord) {
+        let network = self.network.clone();
+        let removals = network.0.removals.clone();
+        let removal = async move { network.detach(&seat).await };
+        drop(removals.spawn_on(removal, &self.handle));
+    }
+
     fn free(&self) -> std::sync::MutexGuard<'_, Vec<Free>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,10 +219,7 @@ impl Seats {
 impl Drop for Seats {
     fn drop(&mut self) {
         for Free { seat, .. } in std::mem::take(&mut *self.free()) {
-            let network = self.network.clone();
-            let removals = network.0.removals.clone();
-            let removal = async move { network.detach(&seat).await };
-            drop(removals.spawn_on(removal, &self.handle));
+            self.remove(seat);
         }
     }
 }
@@ -230,8 +235,7 @@ impl Drop for Loan {
     fn drop(&mut self) {
         let Some(free) = self.free.take() else { return };
         if self.insecure {
-            let seats = &self.seats;
-            seats.handle.block_on(seats.network.detach(&free.seat));
+            self.seats.remove(free.seat);
         } else {
             self.seats.free().push(free);
         }

@@ -119,7 +119,7 @@ impl Key {
 /// What the cache says of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hit {
-    /// Its layer, which is in the store; `None` = it changed nothing.
+    /// Its layer, which is in the store or comes from a cache; `None` = it changed nothing.
     pub(crate) layer: Option<Layer>,
     /// When it was made.
     pub(crate) created: Timestamp,
@@ -202,7 +202,10 @@ impl Cache {
             None => None,
             Some(diff_id) => match layers.layer(&diff_id).map_err(CacheError::Layers)? {
                 None => return Ok(None),
-                Some(path) => Some(Layer { diff_id, path }),
+                Some(path) => Some(Layer {
+                    diff_id,
+                    path: Some(path),
+                }),
             },
         };
         // The time of last use is that of the file: no record has to be rewritten for it.

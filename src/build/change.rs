@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    dockerfile::{Instruction, InstructionKind, SyntaxErrors, parse_trigger},
+    dockerfile::{Instruction, InstructionKind, SyntaxError, SyntaxErrors, parse_trigger},
     document::Document,
     error::StepFailure,
     path,
@@ -15,13 +15,12 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// Not an instruction.
-    #[error("--change `{text}`")]
+    #[error("--change `{text}`: {reason}")]
     Syntax {
         /// As given.
         text: String,
         /// Why.
-        #[source]
-        source: SyntaxErrors,
+        reason: String,
     },
     /// An instruction that makes a layer, or means nothing outside of a build.
     #[error(
@@ -50,9 +49,12 @@ pub fn change_config(image: &mut Value, changes: &[String]) -> Result<(), Change
     let globals = Globals::new(&indexmap::IndexMap::new(), "", "", "", '\\');
     let mut scope = Scope::new(&globals, document.env());
     for text in changes {
-        let syntax = |source| ChangeError::Syntax {
-            text: text.clone(),
-            source,
+        let syntax = |errors: SyntaxErrors| {
+            let reasons: Vec<String> = errors.0.iter().map(SyntaxError::reason).collect();
+            ChangeError::Syntax {
+                text: text.clone(),
+                reason: reasons.join("; "),
+            }
         };
         let instructions = parse_trigger(text, '\\').map_err(syntax)?;
         if instructions.is_empty() {

@@ -91,7 +91,10 @@ impl BuildInput {
         secrets(build, around, &mut input)?;
         for agent in &build.ssh {
             match &agent.path {
-                Some(path) => drop(input.ssh.insert(agent.id.clone(), path.clone())),
+                Some(path) => {
+                    let paths = input.ssh.entry(agent.id.clone()).or_default();
+                    paths.push(path.clone());
+                }
                 // RUN complains when it needs it.
                 None => input.notes.push(format!(
                     "`build.ssh: {}`: SSH_AUTH_SOCK is not set, so there is no agent to pass on",

@@ -13,11 +13,19 @@ use super::{
     layers::LayersError,
     lint::{CheckOptionError, Finding},
     runner::{RunnerError, StepNetworkError},
+    schedule::Panicked,
+    ssh::SshError,
 };
 use crate::{
     image::{DownloadError, UnpackError},
     store::StoreError,
 };
+
+impl From<Panicked> for BuildError {
+    fn from(Panicked(text): Panicked) -> Self {
+        Self::Panicked(text)
+    }
+}
 
 /// A build failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +33,9 @@ pub enum BuildError {
     /// The Dockerfile is not one.
     #[error(transparent)]
     Syntax(#[from] SyntaxErrors),
+    /// The builder itself is at fault.
+    #[error("the builder ended a stage by mistake, which is a bug of stack: {0}")]
+    Panicked(String),
     /// The ignore file is not one.
     #[error(transparent)]
     Ignore(#[from] IgnoreError),
@@ -267,26 +278,18 @@ pub enum StepFailure {
     Emulation(#[from] EmulationError),
     /// A required agent was not given.
     #[error(
-        "ssh agent `{0}` is required but was not given: start an agent and build with `--ssh {0}`"
+        "ssh agent `{0}` is required but was not given: start an agent and build with `--ssh {0}`, or give a key file, `--ssh {0}=FILE`"
     )]
     NoAgent(String),
-    /// A key in place of an agent. Keys may have passphrases, and what signs with them should not be a supervisor that lives on.
-    #[error(
-        "`{0}` is a key, not the socket of an agent: add it to one (`eval $(ssh-agent); ssh-add {0}`) and build with `--ssh default`"
-    )]
-    KeyFile(String),
-    /// An agent cannot be used.
-    #[error("use the ssh agent at `{path}`")]
-    Agent {
-        /// Its socket.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// An agent or key cannot be used.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// A required secret was not given.
     #[error("secret `{0}` is required but was not given")]
     NoSecret(String),
+    /// A layer that a cache promised did not come: the build starts over without it.
+    #[error("a layer of a cache was not to be had")]
+    LostLayer,
     /// A file could not be fetched.
     #[error("fetch `{address}`")]
     Download {

@@ -10,20 +10,13 @@
 //! does. Other builders pull such an image or leave it alone; the keys of BuildKit's caches are digests of its own graph, so neither
 //! understands the other's.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    cache::{Hit, Key},
-    event::{BuildEvent, Progress},
-    layers::{Layer, Layers, LayersError},
-};
-use crate::model::{Digest, Timestamp, chain};
+use super::layers::LayersError;
+use crate::model::{Digest, Timestamp};
 
 /// The field of a config that holds the steps.
 const FIELD: &str = "stack.build.cache.v1";
@@ -103,95 +96,6 @@ pub fn cache_config(steps: &[CachedStep], platform: &str) -> (Vec<u8>, Vec<Diges
     }
     config[FIELD] = json!(steps);
     (config.to_string().into_bytes(), layers)
-}
-
-/// The caches of one build that were made elsewhere, the first that knows a step wins.
-pub(crate) struct Imports<'a> {
-    caches: Vec<Import<'a>>,
-}
-
-struct Import<'a> {
-    cache: &'a ImportedCache<'a>,
-    by_key: HashMap<&'a Digest, &'a CachedStep>,
-    /// It failed once: it is not asked again.
-    failed: AtomicBool,
-}
-
-impl<'a> Imports<'a> {
-    pub(crate) fn new(caches: &'a [ImportedCache<'a>]) -> Self {
-        let import = |cache: &'a ImportedCache<'a>| {
-            let keys = |step: &'a CachedStep| step.keys.iter().map(move |key| (key, step));
-            Import {
-                cache,
-                by_key: cache.steps.iter().flat_map(keys).collect(),
-                failed: AtomicBool::new(false),
-            }
-        };
-        Self {
-            caches: caches.iter().map(import).collect(),
-        }
-    }
-
-    /// Looks a step up and fetches its layer. A cache that cannot be read costs a warning, not the build.
-    pub(crate) fn find(
-        &self,
-        key: &Key,
-        layers: &dyn Layers,
-        progress: Progress<'_>,
-    ) -> Result<Option<Hit>, LayersError> {
-        for import in &self.caches {
-            let Some(step) = import.by_key.get(key.digest()) else {
-                continue;
-            };
-            let layer = match &step.layer {
-                None => None,
-                Some(diff_id) => match import.layer(diff_id, layers, progress)? {
-                    None => continue,
-                    found => found,
-                },
-            };
-            return Ok(Some(Hit {
-                layer,
-                created: step.created,
-                keys: step.keys.clone(),
-            }));
-        }
-        Ok(None)
-    }
-}
-
-impl Import<'_> {
-    fn layer(
-        &self,
-        diff_id: &Digest,
-        layers: &dyn Layers,
-        progress: Progress<'_>,
-    ) -> Result<Option<Layer>, LayersError> {
-        let found = |path| Layer {
-            diff_id: diff_id.clone(),
-            path,
-        };
-        if let Some(path) = layers.layer(diff_id)? {
-            return Ok(Some(found(path)));
-        }
-        if self.failed.load(Ordering::SeqCst) {
-            return Ok(None);
-        }
-        match (self.cache.fetch)(diff_id) {
-            Ok(true) => Ok(layers.layer(diff_id)?.map(found)),
-            Ok(false) => Ok(None),
-            Err(error) => {
-                self.failed.store(true, Ordering::SeqCst);
-                let text = format!(
-                    "cache `{}` is not used any more: {}",
-                    self.cache.name,
-                    chain(&error).join(": ")
-                );
-                progress(BuildEvent::Warning { text });
-                Ok(None)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -266,14 +266,14 @@ pub(super) fn read_context_file(
     Ok(Some(bytes))
 }
 
-/// Returns how repositories are fetched: with the secrets `GIT_AUTH_TOKEN` or `GIT_AUTH_HEADER`, and the default ssh agent.
+/// Returns how repositories are fetched: with the secrets `GIT_AUTH_TOKEN` or `GIT_AUTH_HEADER`, and the ssh agent or keys `default`.
 pub(super) fn git_options(input: &BuildInput, cancel: &CancellationToken) -> GitOptions {
     let proxy =
         |(name, value): (&String, &String)| is_proxy(name).then(|| (name.clone(), value.clone()));
     let token = || Some(format!("Bearer {}", secret_text(input, "GIT_AUTH_TOKEN")?));
     GitOptions {
         authorization: secret_text(input, "GIT_AUTH_HEADER").or_else(token),
-        ssh_agent: input.ssh.get("default").cloned(),
+        ssh: input.ssh.get("default").cloned().unwrap_or_default(),
         proxies: input.args.iter().filter_map(proxy).collect(),
         cancel: cancel.clone(),
     }

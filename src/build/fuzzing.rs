@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{dockerfile, exchange::steps_of, git::GitSource, ignore::Ignore};
+use super::{dockerfile, exchange::steps_of, git::GitSource, ignore::Ignore, ssh::read_key};
 
 /// Parses a Dockerfile and, when it is one, expands every word of it.
 pub fn parse_dockerfile(bytes: &[u8]) {
@@ -51,6 +51,13 @@ pub fn read_cache(bytes: &[u8]) {
     drop(steps_of(bytes));
     if let Ok(text) = std::str::from_utf8(bytes) {
         drop(GitSource::parse(text));
+    }
+}
+
+/// Reads a private key of ssh, and signs with it when it is one.
+pub fn read_ssh_key(bytes: &[u8]) {
+    if let Ok(key) = read_key(bytes) {
+        drop(key.sign(b"data", 2));
     }
 }
 

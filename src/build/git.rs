@@ -24,6 +24,9 @@ use rustix::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::ssh::{Agent, Relay, SshError};
+use crate::model::chain;
+
 /// Schemes that git may use.
 const PROTOCOLS: &str = "http:https:ssh:git";
 /// How often it is looked whether the build still matters while git says nothing.
@@ -72,6 +75,8 @@ pub enum GitError {
     Run(String),
     #[error("cancelled")]
     Cancelled,
+    #[error("{0}")]
+    Ssh(String),
     #[error("git {step} of `{remote}`: {complaint}")]
     Failed {
         step: String,
@@ -102,8 +107,8 @@ pub(crate) struct Checkout {
 pub(crate) struct GitOptions {
     /// Value of the `Authorization` header for http and https.
     pub(crate) authorization: Option<String>,
-    /// Socket of an ssh agent.
-    pub(crate) ssh_agent: Option<PathBuf>,
+    /// Socket of an ssh agent, or key files.
+    pub(crate) ssh: Vec<PathBuf>,
     /// Proxy variables.
     pub(crate) proxies: Vec<(String, String)>,
     /// Cancelled when the build does not matter any more: git is killed then.
@@ -214,11 +219,13 @@ impl GitSource {
         options: &GitOptions,
         protocols: &str,
     ) -> Result<Checkout, GitError> {
+        let (agent, _relay) = Self::agent(directory, &options.ssh)?;
         let git = Git {
             source: self,
             directory,
             options,
             protocols,
+            agent,
         };
         git.run("init", &["init", "--quiet", "."])?;
         let wanted = self.reference.as_deref().or(self.commit.as_deref());
@@ -264,6 +271,26 @@ impl GitSource {
             path: self.directory(directory)?,
             commit,
         })
+    }
+
+    /// Returns the socket that ssh shall use. Keys are answered for beside the directory, until the relay is dropped.
+    fn agent(
+        directory: &Path,
+        paths: &[PathBuf],
+    ) -> Result<(Option<PathBuf>, Option<Relay>), GitError> {
+        let fail = |error: SshError| GitError::Ssh(chain(&error).join(": "));
+        if paths.is_empty() {
+            return Ok((None, None));
+        }
+        match Agent::open(paths).map_err(fail)? {
+            Agent::Socket(socket) => Ok((Some(socket), None)),
+            keys @ Agent::Keys(_) => {
+                let mut socket = directory.as_os_str().to_owned();
+                socket.push(".agent");
+                let relay = Relay::start(Path::new(&socket), keys).map_err(fail)?;
+                Ok((Some(relay.address()), Some(relay)))
+            }
+        }
     }
 
     /// Returns the subdirectory; a link on the way would lead out.
@@ -329,6 +356,7 @@ struct Git<'a> {
     directory: &'a Path,
     options: &'a GitOptions,
     protocols: &'a str,
+    agent: Option<PathBuf>,
 }
 
 impl Git<'_> {
@@ -424,7 +452,7 @@ impl Git<'_> {
             .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
             .env("GIT_LFS_SKIP_SMUDGE", "1")
             .envs(self.options.proxies.iter().cloned());
-        if let Some(socket) = &self.options.ssh_agent {
+        if let Some(socket) = &self.agent {
             command.env("SSH_AUTH_SOCK", socket);
         }
         // Settings go by the environment: arguments can be read by everybody on the host.

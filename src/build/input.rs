@@ -67,8 +67,8 @@ pub struct BuildInput {
     pub allow_devices: AllowedDevices,
     /// Every RUN has all rights.
     pub privileged: bool,
-    /// Sockets of ssh agents by id.
-    pub ssh: BTreeMap<String, PathBuf>,
+    /// Who signs for ssh, by id: the socket of an agent, or key files.
+    pub ssh: BTreeMap<String, Vec<PathBuf>>,
     /// Caches that were made elsewhere, the first that knows a step wins.
     pub cache_from: Vec<CacheFrom>,
     /// Where the cache of this build goes besides this machine.

@@ -35,8 +35,8 @@ pub trait Layers: Sync {
 pub struct Layer {
     /// Digest of its canonical tar stream.
     pub diff_id: Digest,
-    /// Overlay-ready directory.
-    pub path: PathBuf,
+    /// Overlay-ready directory; `None` = it comes from a cache, and who reads it waits for it.
+    pub path: Option<PathBuf>,
 }
 
 /// The store could not do it.

@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod git;
 mod housekeeping;
 mod ignore;
+mod imports;
 mod input;
 mod layers;
 mod lint;
@@ -39,6 +40,7 @@ mod runner;
 mod schedule;
 mod scope;
 mod solve;
+mod ssh;
 mod stage;
 mod steps;
 mod store;
@@ -68,6 +70,7 @@ pub use lint::{CheckOptionError, Finding, Rule};
 pub use review::check;
 pub use runner::{RunnerError, StepDevice, StepNetwork, StepNetworkError, StepRunner, Write};
 pub use solve::{BuildHost, Built, build};
+pub use ssh::{KeyError, SshError};
 pub use store::{Pull, StoreLayers};
 
 #[cfg(test)]

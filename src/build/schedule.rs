@@ -1,7 +1,9 @@
 //! Runs the stages of a plan, those that do not need each other at the same time.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Condvar, Mutex, PoisonError},
 };
 
@@ -15,10 +17,14 @@ struct Queue<T, E> {
     failure: Option<E>,
 }
 
+/// A stage ended in a panic, with these words: a fault of the program that must not keep the others waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Panicked(pub(crate) String);
+
 /// Runs `work` for every stage once those that it needs are done, on at most `threads` threads, and returns all results.
 ///
 /// The graph has no cycle, because a stage can only name earlier ones. After a failure nothing more is begun, `on_failure` is
-/// called to stop what runs, and that is waited for.
+/// called to stop what runs, and that is waited for. A panic is a failure like others.
 pub(crate) fn run<T, E>(
     needs: BTreeMap<usize, Vec<usize>>,
     threads: usize,
@@ -27,7 +33,7 @@ pub(crate) fn run<T, E>(
 ) -> Result<BTreeMap<usize, T>, E>
 where
     T: Clone + Send,
-    E: Send,
+    E: Send + From<Panicked>,
 {
     let threads = threads.clamp(1, needs.len().max(1));
     let queue = Mutex::new(Queue::<T, E> {
@@ -61,7 +67,9 @@ where
                 .collect();
             state.running += 1;
             drop(state);
-            let result = work(stage, &inputs);
+            // What a panic leaves half-done is the stage's own: nobody gets its result.
+            let result = catch_unwind(AssertUnwindSafe(|| work(stage, &inputs)));
+            let result = result.unwrap_or_else(|panic| Err(E::from(Panicked(words(&*panic)))));
             state = lock();
             state.running -= 1;
             match result {
@@ -88,6 +96,13 @@ where
     }
 }
 
+/// Returns what a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it said nothing").to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Barrier, atomic::AtomicUsize, atomic::Ordering};
@@ -107,7 +122,7 @@ mod tests {
         let done = run(
             graph,
             4,
-            |stage, inputs| Ok::<_, ()>(stage + inputs.values().sum::<usize>() * 10),
+            |stage, inputs| Ok::<_, Panicked>(stage + inputs.values().sum::<usize>() * 10),
             || {},
         )
         .unwrap();
@@ -123,7 +138,7 @@ mod tests {
             2,
             |_, _| {
                 both.wait();
-                Ok::<_, ()>(())
+                Ok::<_, Panicked>(())
             },
             || {},
         )
@@ -134,19 +149,34 @@ mod tests {
     fn nothing_is_begun_after_a_failure() {
         let begun = AtomicUsize::new(0);
         let stopped = AtomicUsize::new(0);
+        let no = Panicked("no".to_owned());
         let result = run(
             needs(&[(0, &[]), (1, &[0]), (2, &[1])]),
             3,
             |stage, _| {
                 begun.fetch_add(1, Ordering::SeqCst);
-                if stage == 1 { Err("no") } else { Ok(()) }
+                if stage == 1 { Err(no.clone()) } else { Ok(()) }
             },
             || {
                 stopped.fetch_add(1, Ordering::SeqCst);
             },
         );
-        assert_eq!(result, Err("no"));
+        assert_eq!(result, Err(no));
         assert_eq!(stopped.load(Ordering::SeqCst), 1);
         assert_eq!(begun.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_and_nobody_waits_for_it() {
+        let result = run(
+            needs(&[(0, &[]), (1, &[]), (2, &[0, 1])]),
+            3,
+            |stage, _| {
+                assert!(stage != 1, "stage {stage} is broken");
+                Ok::<_, Panicked>(())
+            },
+            || {},
+        );
+        assert_eq!(result, Err(Panicked("stage 1 is broken".to_owned())));
     }
 }

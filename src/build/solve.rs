@@ -13,12 +13,13 @@ use super::{
     cache::Cache,
     dockerfile::{self, Dockerfile, InstructionKind},
     engine::Engine,
-    error::BuildError,
+    error::{BuildError, StepFailure},
     event::{BuildEvent, Progress},
-    exchange::{self, CachedStep, ImportedCache, Imports, MadeStep},
+    exchange::{self, CachedStep, ImportedCache, MadeStep},
     explain::History,
     fetch::read_context_file,
     ignore::Ignore,
+    imports::Imports,
     input::{BuildInput, DockerfileSource},
     layers::Layers,
     plan::{Plan, Planner, check_platform, find_target},
@@ -102,27 +103,36 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<Built, BuildErro
     let workspace = Workspace::create(&host.root.tmp()).map_err(BuildError::Workspace)?;
     let cache = Cache::open(host.root);
     let history = History::open(host.root, input);
-    // A failed stage stops the others, but not whoever shares the caller's token.
-    let cancel = host.cancel.child_token();
-    let builder = Builder {
-        input,
-        dockerfile: &dockerfile,
-        globals: &globals,
-        layers: host.layers,
-        runner: host.runner,
-        cache: &cache,
-        workspace: &workspace,
-        ignore: &ignore,
-        epoch: epoch(input)?,
-        progress: host.progress,
-        next_id: AtomicUsize::new(0),
-        engine: host.engine,
-        cancel: &cancel,
-        history: &history,
-        imports: Imports::new(host.imports),
-        made: Mutex::default(),
+    let imports = Imports::new(host.imports);
+    let (epoch, mut first_id) = (epoch(input)?, 0);
+    let result = loop {
+        // A failed stage stops the others, but not whoever shares the caller's token.
+        let cancel = host.cancel.child_token();
+        let builder = Builder {
+            input,
+            dockerfile: &dockerfile,
+            globals: &globals,
+            layers: host.layers,
+            runner: host.runner,
+            cache: &cache,
+            workspace: &workspace,
+            ignore: &ignore,
+            epoch,
+            progress: host.progress,
+            next_id: AtomicUsize::new(first_id),
+            engine: host.engine,
+            cancel: &cancel,
+            history: &history,
+            imports: &imports,
+            made: Mutex::default(),
+        };
+        let (result, lost) = imports.serve(host.progress, || run(&builder, &plan));
+        if !lost || is_final(&result) {
+            break result.map(|state| (state, made(&builder, &plan)));
+        }
+        // Each time round something more is known to be lost.
+        first_id = builder.next_id.into_inner();
     };
-    let result = run(&builder, &plan);
     cache.save_contexts();
     history.save(crate::store::now().0);
     for path in cache.take_malformed() {
@@ -135,7 +145,18 @@ pub fn build(input: &BuildInput, host: BuildHost<'_>) -> Result<Built, BuildErro
             text: finding.to_string(),
         });
     }
-    finish(&builder, &plan, &result?)
+    let (state, steps) = result?;
+    let image = finish(input, host.layers, (&state, &steps), epoch)?;
+    Ok(Built { image, steps })
+}
+
+/// Whether a build during which a layer was lost ended for another reason.
+fn is_final(result: &Result<StageState, BuildError>) -> bool {
+    match result {
+        Ok(_) => false,
+        Err(BuildError::Step(error)) => !matches!(error.failure, StepFailure::LostLayer),
+        Err(_) => true,
+    }
 }
 
 /// Runs the planned stages and returns the target's result.
@@ -158,10 +179,15 @@ fn run(builder: &Builder<'_>, plan: &Plan) -> Result<StageState, BuildError> {
         .expect("the target is a stage of its own plan"))
 }
 
-/// Makes the image of the target's result.
-fn finish(builder: &Builder<'_>, plan: &Plan, state: &StageState) -> Result<Built, BuildError> {
+/// Makes the image of the target's result and of the steps that led to it.
+fn finish(
+    input: &BuildInput,
+    layers: &dyn Layers,
+    (state, steps): (&StageState, &[MadeStep]),
+    epoch: Option<i64>,
+) -> Result<ImageRecord, BuildError> {
     let mut document = state.document.clone();
-    for (name, value) in &builder.input.labels {
+    for (name, value) in &input.labels {
         document.set_label(name, value);
     }
     let diff_ids: Vec<Digest> = state
@@ -169,18 +195,15 @@ fn finish(builder: &Builder<'_>, plan: &Plan, state: &StageState) -> Result<Buil
         .iter()
         .map(|layer| layer.diff_id.clone())
         .collect();
-    let steps = made(builder, plan);
-    let mut config = document.finish(&diff_ids, builder.epoch);
-    if builder.input.inline_cache {
+    let mut config = document.finish(&diff_ids, epoch);
+    if input.inline_cache {
         let own = steps.iter().filter(|made| made.in_image);
         let own: Vec<CachedStep> = own.map(|made| made.step.clone()).collect();
         exchange::add_inline(&mut config, &own);
     }
-    let image = builder
-        .layers
-        .commit_image(&config, &diff_ids, &builder.input.tags)
-        .map_err(BuildError::Commit)?;
-    Ok(Built { image, steps })
+    layers
+        .commit_image(&config, &diff_ids, &input.tags)
+        .map_err(BuildError::Commit)
 }
 
 /// Lists what was made or found, always in the same order, although stages run at the same time.

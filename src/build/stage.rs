@@ -21,10 +21,11 @@ use super::{
     engine::Engine,
     error::{BuildError, StepError, StepFailure},
     event::{BuildEvent, Progress, StepName},
-    exchange::{CachedStep, Imports},
+    exchange::CachedStep,
     explain::History,
     files::{Tree, mount},
     ignore::Ignore,
+    imports::{Awaited, Imports},
     input::BuildInput,
     layers::{Layer, Layers},
     plan::{Base, PlannedStage, PlannedStep},
@@ -56,7 +57,7 @@ pub(crate) struct Builder<'a> {
     /// Why steps are not cached.
     pub(crate) history: &'a History,
     /// Caches that were made elsewhere.
-    pub(crate) imports: Imports<'a>,
+    pub(crate) imports: &'a Imports<'a>,
     /// What was made or found so far, with the number of its stage.
     pub(crate) made: Mutex<Vec<(usize, CachedStep)>>,
 }
@@ -169,18 +170,35 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns the directories of layers for overlayfs: the topmost first, at least one.
-    pub(crate) fn lowers(&self, layers: &[Layer]) -> Vec<PathBuf> {
+    pub(crate) fn lowers(&self, layers: &[Layer]) -> Result<Vec<PathBuf>, StepFailure> {
         if layers.is_empty() {
-            return vec![self.workspace.empty().to_owned()];
+            return Ok(vec![self.workspace.empty().to_owned()]);
         }
         // overlayfs takes a directory only once; of a layer that lies twice in an image the upper one covers the lower.
         let mut seen = BTreeSet::new();
-        layers
-            .iter()
-            .rev()
-            .filter(|layer| seen.insert(&layer.path))
-            .map(|layer| layer.path.clone())
-            .collect()
+        let mut lowers = Vec::new();
+        for layer in layers.iter().rev() {
+            let path = self.path(layer)?;
+            if seen.insert(path.clone()) {
+                lowers.push(path);
+            }
+        }
+        Ok(lowers)
+    }
+
+    /// Returns the directory of a layer, waiting for it where it comes from a cache.
+    pub(crate) fn path(&self, layer: &Layer) -> Result<PathBuf, StepFailure> {
+        if let Some(path) = &layer.path {
+            return Ok(path.clone());
+        }
+        match self.imports.wait(&layer.diff_id, self.cancel) {
+            Awaited::Here => {}
+            Awaited::Lost => return Err(StepFailure::LostLayer),
+            Awaited::Cancelled => return Err(StepFailure::Cancelled),
+        }
+        let path = self.layers.layer(&layer.diff_id);
+        path.map_err(StepFailure::Commit)?
+            .ok_or(StepFailure::LostLayer)
     }
 
     /// Opens the merged view of layers for reading.
@@ -188,7 +206,7 @@ impl<'a> Builder<'a> {
         if layers.is_empty() {
             return Ok(Tree::open(self.workspace.empty())?);
         }
-        let mut lowers = self.lowers(layers);
+        let mut lowers = self.lowers(layers)?;
         // Without an upper, overlayfs wants two.
         lowers.push(self.workspace.empty().to_owned());
         Ok(Tree::of_mount(mount(&lowers, None)?, name))
@@ -226,7 +244,7 @@ pub(crate) fn image_layers(image: &super::plan::BaseImage) -> Vec<Layer> {
         .zip(paths)
         .map(|(diff_id, path)| Layer {
             diff_id: diff_id.clone(),
-            path: path.clone(),
+            path: Some(path.clone()),
         })
         .collect()
 }
@@ -280,7 +298,10 @@ impl StageRun<'_> {
         self.release();
         result.map_err(|failure| {
             (self.builder.progress)(match failure {
-                StepFailure::Cancelled => BuildEvent::Cancelled { step: active.id },
+                // The build starts over.
+                StepFailure::Cancelled | StepFailure::LostLayer => {
+                    BuildEvent::Cancelled { step: active.id }
+                }
                 _ => BuildEvent::Failed { step: active.id },
             });
             self.error(instruction, failure, output)
@@ -347,16 +368,18 @@ impl StageRun<'_> {
         &self,
         layers: &[Layer],
     ) -> Result<(StepRoom, PathBuf, PathBuf), StepFailure> {
+        let below = layers.last().map(|layer| self.builder.path(layer));
+        let below = below.transpose()?;
         self.executes()?;
         let make = || {
             let room = self.builder.workspace.step()?;
             let upper = room.directory("upper")?;
             let work = room.directory("work")?;
-            let (mode, uid, gid) = match layers.last() {
+            let (mode, uid, gid) = match &below {
                 None => (0o755, 0, 0),
-                Some(layer) => {
+                Some(path) => {
                     use std::os::unix::fs::MetadataExt;
-                    let root = fs_err::metadata(&layer.path)?;
+                    let root = fs_err::metadata(path)?;
                     (root.mode() & 0o7777, root.uid(), root.gid())
                 }
             };

@@ -85,7 +85,7 @@ impl Layers for StoreLayers<'_> {
         let layer = self.store.commit_layer(upper).map_err(LayersError::new)?;
         Ok(Layer {
             diff_id: layer.diff_id,
-            path: layer.path,
+            path: Some(layer.path),
         })
     }
 

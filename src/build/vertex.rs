@@ -105,6 +105,15 @@ impl StageRun<'_> {
         Ok(hit)
     }
 
+    /// Claims what a step has alone while it runs, waiting for whoever has it now.
+    pub(crate) fn claim(&self, keys: &[Key]) -> Result<(), StepFailure> {
+        for key in keys {
+            let claim = self.builder.engine.claim(key, self.builder.cancel)?;
+            self.held.borrow_mut().claims.push(claim);
+        }
+        Ok(())
+    }
+
     /// Looks into the cache of this machine, then into those that were made elsewhere: what they have is in the own one from then on.
     fn find(&self, key: &Key) -> Result<Option<Hit>, StepFailure> {
         let builder = self.builder;
@@ -118,7 +127,7 @@ impl StageRun<'_> {
         }
         let imported = builder
             .imports
-            .find(key, builder.layers, builder.progress)
+            .find(key, builder.layers)
             .map_err(StepFailure::Commit)?;
         if let Some(hit) = &imported {
             builder.cache.save(hit, &self.held.borrow().text)?;

@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use clap::Args;
 
 use super::{
-    access::{self, DockerFile, Kept},
+    access::{self, DockerFile, Kept, Proof},
     failure::Failure,
     session::Session,
     terminal,
 };
 use crate::{
-    model::{Credential, DEFAULT_REGISTRY, normal_registry},
+    model::{Credential, DEFAULT_REGISTRY, Secret, normal_registry},
     protocol::{LoginRequest, Request},
 };
 
@@ -62,17 +62,21 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let request = Request::Login(LoginRequest {
         registry: registry.to_owned(),
     });
-    session.call_as(&request, &tried)?;
-    let kept = file.store(registry, &user, &password);
+    let outcome = session.call_as(&request, &tried)?;
+    let proof = match outcome.identity {
+        Some(token) => Proof::Identity(token),
+        None => Proof::Password(Secret::new(password)),
+    };
+    let kept = file.store(registry, &user, &proof);
     match kept.map_err(|error| Failure::intent("keep the credentials", &error))? {
         Kept::Helper(name) => {
             let text =
-                format!("logged in to {registry}; docker-credential-{name} keeps the password");
+                format!("logged in to {registry}; docker-credential-{name} keeps the {proof}");
             session.ui.say(&text);
         }
         Kept::File(path) => {
             session.ui.warn(&format!(
-                "the password is kept in `{}`, readable for you only but not encrypted; a credential helper does better",
+                "the {proof} is kept in `{}`, readable for you only but not encrypted; a credential helper does better",
                 path.display()
             ));
             session.ui.say(&format!("logged in to {registry}"));

@@ -1,12 +1,6 @@
 //! What every command needs: the project it is about, what is there of it, and calls of the supervisor with progress.
 
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    io::{self, Read},
-    os::fd::AsFd,
-    time::Instant,
-};
+use std::{cell::Cell, collections::BTreeMap, os::fd::AsFd, time::Instant};
 
 use compose_spec::{
     Code, Configuration, Loaded, Location, Passes,
@@ -36,6 +30,8 @@ use crate::{
 pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
     pub(super) ui: &'a Ui,
+    /// Where Compose files come from.
+    disk: Disk,
     /// The notes of the settings were printed.
     noted: Cell<bool>,
 }
@@ -61,6 +57,7 @@ impl<'a> Session<'a> {
         Self {
             settings,
             ui,
+            disk: Disk::default(),
             noted: Cell::new(false),
         }
     }
@@ -78,12 +75,12 @@ impl<'a> Session<'a> {
         services: &[String],
         passes: Passes,
     ) -> Result<Configuration, Failure> {
-        compose_spec::configuration(&self.request(services)?, passes, &Disk)
+        compose_spec::configuration(&self.request(services), passes, &self.disk)
             .map_err(|error| Failure::Compose(Box::new(error)))
     }
 
     fn load_quietly(&self, services: &[String]) -> Result<Loaded, Failure> {
-        let mut loaded = compose_spec::load(&self.request(services)?, &Disk)
+        let mut loaded = compose_spec::load(&self.request(services), &self.disk)
             .map_err(|error| Failure::Compose(Box::new(error)))?;
         for service in loaded.project.services.values_mut() {
             if let ImageSource::Build { build, .. } = &mut service.image {
@@ -93,33 +90,20 @@ impl<'a> Session<'a> {
         Ok(loaded)
     }
 
-    fn request(&self, services: &[String]) -> Result<compose_spec::Request, Failure> {
+    fn request(&self, services: &[String]) -> compose_spec::Request {
         let flags = &self.settings.flags;
-        let stdin = if self.settings.reads_stdin() {
-            let mut text = Vec::new();
-            // One byte more than is allowed shows that it is too large.
-            let most = compose_spec::FILE_BYTES_MAX as u64 + 1;
-            io::stdin()
-                .take(most)
-                .read_to_end(&mut text)
-                .map_err(|error| {
-                    Failure::intent("read the Compose file from standard input", &error)
-                })?;
-            Some(text)
-        } else {
-            None
-        };
-        Ok(compose_spec::Request {
+        compose_spec::Request {
             working_dir: self.settings.working_dir.clone(),
             project_directory: flags.project_directory.clone(),
             project_name: flags.project_name.clone(),
             files: flags.files.clone(),
-            stdin,
+            // Read when it is among the files, which a `.env` may say.
+            stdin: None,
             env_files: flags.env_files.clone(),
             environment: self.settings.environment.clone(),
             profiles: flags.profiles.clone(),
             services: services.to_vec(),
-        })
+        }
     }
 
     /// Finds out which project is meant: that of the Compose file, or the one that the user named where there is no file.

@@ -4,7 +4,7 @@ use std::{
     io::{self, Read},
     os::fd::AsFd,
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
 };
 
 use fs_err as fs;
@@ -115,10 +115,12 @@ fn run(
     let root = fs::File::open(directory).map_err(LayerError::Read)?;
     let limits = Limits::for_compressed(compressed_bytes);
     let (sender, receiver) = sync_channel(WAITING_MAX);
+    let (spent, spare) = channel();
     std::thread::scope(|scope| {
         let writer = scope.spawn(move || {
             let mut chunks = Chunks {
                 receiver,
+                spent,
                 chunk: Vec::new(),
                 at: 0,
                 bytes: 0,
@@ -133,7 +135,7 @@ fn run(
             unpacked.stream_bytes = chunks.bytes;
             Ok::<_, UnpackError>((diff_id, unpacked))
         });
-        let inflated = inflate(source, &sender);
+        let inflated = inflate(source, &sender, &spare);
         if inflated.is_err() {
             // The writer must not take the early end for the end of the layer. It may be gone already.
             drop(sender.send(Err(())));
@@ -150,10 +152,17 @@ fn run(
 }
 
 /// Sends plain bytes until the end of the source, or until the writer has given up, whose error then counts.
-fn inflate(source: &mut dyn Read, sender: &SyncSender<Result<Vec<u8>, ()>>) -> io::Result<()> {
+///
+/// Chunks that the writer is done with are filled again: fresh memory would be mapped, zeroed and unmapped for every one.
+fn inflate(
+    source: &mut dyn Read,
+    sender: &SyncSender<Result<Vec<u8>, ()>>,
+    spare: &Receiver<Vec<u8>>,
+) -> io::Result<()> {
     let mut decoder = Decoder::new(source)?;
     loop {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = spare.try_recv().unwrap_or_default();
+        chunk.resize(CHUNK, 0);
         let mut filled = 0;
         while filled < CHUNK {
             match decoder.read(&mut chunk[filled..]) {
@@ -176,6 +185,8 @@ fn inflate(source: &mut dyn Read, sender: &SyncSender<Result<Vec<u8>, ()>>) -> i
 /// The reading end of the channel.
 struct Chunks {
     receiver: Receiver<Result<Vec<u8>, ()>>,
+    /// Takes chunks back that were read.
+    spent: Sender<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
     /// Read so far.
@@ -187,7 +198,9 @@ impl Read for Chunks {
         while self.at == self.chunk.len() {
             match self.receiver.recv() {
                 Ok(Ok(chunk)) => {
-                    self.chunk = chunk;
+                    let read = std::mem::replace(&mut self.chunk, chunk);
+                    // Whoever fills them may be at the end of the source already.
+                    drop(self.spent.send(read));
                     self.at = 0;
                 }
                 Ok(Err(())) => return Err(io::ErrorKind::BrokenPipe.into()),

@@ -1,5 +1,7 @@
 //! Inventories of layers that are made here. They need root, as overlayfs's marks do.
 
+mod real;
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use fs_err as fs;

@@ -48,4 +48,7 @@ pub use observed::{HostUse, Observed, ObservedContainer, ObservedVolume, PortUse
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;
-pub use volume::{ANONYMOUS_LABEL, Backing, UnsupportedBacking, VolumeMount, VolumeRecord};
+pub use volume::{
+    ANONYMOUS_LABEL, BIND_OPTIONS, Backing, IDLE_OPTIONS, UnsupportedBacking, VolumeMount,
+    VolumeRecord,
+};

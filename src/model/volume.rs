@@ -97,9 +97,9 @@ pub enum Backing {
 /// A file system, as mount(8) would be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeMount {
-    /// `tmpfs`, `nfs`, `ext4`, ….
+    /// `tmpfs`, `nfs`, `ext4`, …; `bind` or `rbind` for a directory of the host that is mounted a second time, with other attributes.
     pub filesystem: String,
-    /// A block device, an export of a server; any word for `tmpfs`.
+    /// A block device, an export of a server, a directory; any word for `tmpfs`.
     pub device: String,
     /// Options in their order, without that of the server: name, and value where there is one.
     pub options: Vec<(String, Option<String>)>,
@@ -107,8 +107,57 @@ pub struct VolumeMount {
     pub server: Option<String>,
 }
 
+/// Mount options that a bound volume may have, beside those that say what is so anyway: attributes of a mount, not of a file system.
+pub const BIND_OPTIONS: [&str; 7] = [
+    "ro",
+    "nosuid",
+    "nodev",
+    "noexec",
+    "noatime",
+    "nodiratime",
+    "strictatime",
+];
+/// Mount options that say what is so without them, or are for mount(8) itself.
+pub const IDLE_OPTIONS: [&str; 13] = [
+    "rw", "suid", "dev", "exec", "async", "atime", "diratime", "relatime", "defaults", "auto",
+    "noauto", "nofail", "_netdev",
+];
+
 impl VolumeMount {
-    /// Reads what the `local` driver is told.
+    /// Tells whether it is a directory of the host, and no file system of its own.
+    pub fn is_bind(&self) -> bool {
+        matches!(self.filesystem.as_str(), "bind" | "rbind")
+    }
+
+    /// Reads what the `local` driver is told of a directory of the host.
+    fn parse_bind(flags: &str, device: &str) -> Result<Backing, String> {
+        if !device.starts_with('/') {
+            return Err(format!(
+                "`{device}` as the device of a bound volume: it must be an absolute path"
+            ));
+        }
+        let (mut filesystem, mut options) = ("bind", Vec::new());
+        for flag in flags.split(',') {
+            match flag {
+                "bind" | "" => {}
+                "rbind" => filesystem = "rbind",
+                flag if IDLE_OPTIONS.contains(&flag) => {}
+                flag if BIND_OPTIONS.contains(&flag) => options.push((flag.to_owned(), None)),
+                flag => return Err(format!("mount option `{flag}` of a bound volume")),
+            }
+        }
+        if options.is_empty() {
+            return Ok(Backing::Bind(device.into()));
+        }
+        Ok(Backing::Mount(Self {
+            filesystem: filesystem.to_owned(),
+            device: device.to_owned(),
+            options,
+            server: None,
+        }))
+    }
+
+    /// Reads what the `local` driver is told of a file system.
     fn parse(kind: &str, flags: &str, device: &str) -> Result<Self, String> {
         let is_nfs = matches!(kind, "nfs" | "nfs4");
         let is_cifs = matches!(kind, "cifs" | "smb3");
@@ -190,24 +239,8 @@ impl Backing {
             .any(|flag| matches!(flag, "bind" | "rbind"));
         match kind {
             "" | "none" if volume.driver_opts.is_empty() => Ok(Self::Local),
-            "" | "none" | "bind" if is_bind => {
-                let known = |flag| matches!(flag, "bind" | "rbind" | "rw" | "");
-                if let Some(flag) = flags.split(',').find(|flag| !known(*flag)) {
-                    return unsupported(
-                        "driver_opts",
-                        format!("mount option `{flag}` of a bound volume"),
-                    );
-                }
-                if !device.starts_with('/') {
-                    return unsupported(
-                        "driver_opts",
-                        format!(
-                            "`{device}` as the device of a bound volume: it must be an absolute path"
-                        ),
-                    );
-                }
-                Ok(Self::Bind(device.into()))
-            }
+            "" | "none" | "bind" if is_bind => VolumeMount::parse_bind(flags, device)
+                .or_else(|what| unsupported("driver_opts", what)),
             "" | "none" => unsupported(
                 "driver_opts",
                 "a volume with options but without `o: bind`".to_owned(),
@@ -303,6 +336,32 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_only_mounted_where_an_option_asks_for_it() {
+        for plain in ["bind", "rbind,rw", "rw,bind,defaults", "bind,"] {
+            let bound = of(&[("type", "none"), ("o", plain), ("device", "/x")]);
+            assert_eq!(bound, Ok(Backing::Bind("/x".into())), "{plain}");
+        }
+        for (o, filesystem, options) in [
+            ("bind,ro", "bind", &["ro"][..]),
+            (
+                "noexec,rbind,rw,nosuid,nodev",
+                "rbind",
+                &["noexec", "nosuid", "nodev"],
+            ),
+        ] {
+            let options = options.iter().map(|option| ((*option).to_owned(), None));
+            let expected = VolumeMount {
+                filesystem: filesystem.to_owned(),
+                device: "/x".to_owned(),
+                options: options.collect(),
+                server: None,
+            };
+            let bound = of(&[("type", "none"), ("o", o), ("device", "/x")]);
+            assert_eq!(bound, Ok(Backing::Mount(expected)), "{o}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_mounted_is_refused_with_its_reason() {
         for (kind, o, device, reason) in [
             ("nfs", "", ":/export", "addr=SERVER"),
@@ -312,7 +371,8 @@ mod tests {
             ("ext4", "bind", "/dev/sdb", "`bind`"),
             ("none", "", "/x", "without `o: bind`"),
             ("none", "bind", "x", "absolute"),
-            ("none", "bind,ro", "/x", "`ro`"),
+            ("none", "bind,size=1m", "/x", "`size=1m`"),
+            ("none", "bind,bogus", "/x", "`bogus`"),
         ] {
             let refused = of(&[("type", kind), ("o", o), ("device", device)]).unwrap_err();
             assert!(refused.contains(reason), "{refused}");

@@ -7,9 +7,10 @@ use compose_spec::model::ProjectName;
 use super::{ObserveError, observed};
 use crate::{
     build, container,
-    image::{self, ImageStore, SaveError, SaveFormat},
+    image::{self, ImageError, ImageStore, SaveError, SaveFormat},
     model::{
-        BuildCacheEntry, ContainerRecord, ImageDetails, ObservedContainer, StoreDisk, VolumeRecord,
+        BuildCacheEntry, ContainerRecord, ImageDetails, ImageId, ObservedContainer, StoreDisk,
+        VolumeRecord,
     },
     store::{Meter, Root},
     volume,
@@ -78,9 +79,15 @@ fn measure(path: &Path) -> Result<u64, ObserveError> {
 
 /// Returns everything that is known of an image; fails when it is not there.
 pub fn image(root: &Root, name: &str) -> Result<ImageDetails, ObserveError> {
-    ImageStore::open(root)
-        .details(name)
-        .map_err(ObserveError::Image)
+    ImageStore::open(root).details(name).map_err(image_error)
+}
+
+/// What people ask for and is not there is no trouble of the store.
+fn image_error(error: ImageError) -> ObserveError {
+    match error {
+        ImageError::NotFound(_) | ImageError::Reference(_) => ObserveError::NoImage(error),
+        other => ObserveError::Image(other),
+    }
 }
 
 /// Writes images into one archive; `oci` keeps compressed layers and manifests as they came.
@@ -116,15 +123,21 @@ pub fn export_container(
 pub fn export_image(root: &Root, name: &str, out: &mut dyn io::Write) -> Result<(), ObserveError> {
     let store = ImageStore::open(root);
     let _lease = store.lease().map_err(ObserveError::Image)?;
-    let details = store.details(name).map_err(ObserveError::Image)?;
+    let details = store.details(name).map_err(image_error)?;
     image::export(&details.directories, out).map_err(ObserveError::Image)
+}
+
+/// Lists the images that a name stands for, each with its platform (`os/architecture[/variant]`).
+pub fn platform_images(root: &Root, name: &str) -> Result<Vec<(String, ImageId)>, ObserveError> {
+    let images = ImageStore::open(root).platform_images(name);
+    images.map_err(ObserveError::Image)
 }
 
 /// Copies the files of an image into a directory, owned by root.
 pub fn copy_image(root: &Root, name: &str, destination: &Path) -> Result<(), ObserveError> {
     let store = ImageStore::open(root);
     let _lease = store.lease().map_err(ObserveError::Image)?;
-    let details = store.details(name).map_err(ObserveError::Image)?;
+    let details = store.details(name).map_err(image_error)?;
     build::copy_out(root, &details.directories, destination)
         .map_err(|error| ObserveError::Copy(Box::new(error)))
 }

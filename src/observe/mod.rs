@@ -27,7 +27,10 @@ use crate::{
 };
 
 pub use crate::build::sizes as build_cache_sizes;
-pub use disk::{DiskUse, copy_image, disk_use, export_container, export_image, image, save_images};
+pub use disk::{
+    DiskUse, copy_image, disk_use, export_container, export_image, image, platform_images,
+    save_images,
+};
 pub use host::{files_digests, host_facts};
 pub use packages::packages;
 
@@ -46,6 +49,9 @@ pub enum ObserveError {
     /// The image store.
     #[error("read the images")]
     Image(#[source] ImageError),
+    /// There is no such image.
+    #[error(transparent)]
+    NoImage(ImageError),
     /// The files of an image.
     #[error("read the packages of the image")]
     Packages(#[source] InventoryError),

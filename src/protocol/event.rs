@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{FailureKind, Subject, chain};
+use crate::model::{FailureKind, Secret, Subject, chain};
 
 /// One line of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +135,9 @@ pub struct Outcome {
     /// For `search`: what was found, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<Found>,
+    /// For `login`: what the registry's token server gave to be kept in the place of the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Secret<String>>,
 }
 
 /// A repository that a search found.

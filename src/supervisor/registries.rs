@@ -125,7 +125,10 @@ pub(super) async fn login(context: &Context, job: &Job, request: LoginRequest) -
         Err(error) => return failed(&error, Vec::new()),
     };
     match image::login(registry, &registries).await {
-        Ok(()) => Outcome::default(),
+        Ok(identity) => Outcome {
+            identity,
+            ..Outcome::default()
+        },
         Err(failures) => login_failed(registry, &failures),
     }
 }

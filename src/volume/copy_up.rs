@@ -40,8 +40,8 @@ pub(super) enum Filled {
     NotEmpty,
     /// The image has no directory there.
     NothingToCopy,
-    /// It is bound to a directory of the host, which belongs to the user.
-    Bound,
+    /// It cannot be written.
+    ReadOnly,
 }
 
 /// `.fill-ready`.
@@ -67,11 +67,10 @@ impl Volumes {
         let fill = Fill {
             volumes: self,
             name,
-            is_mounted: matches!(backing, Some(Ok(Backing::Mount(_)))),
+            is_elsewhere: matches!(backing, Some(Ok(Backing::Mount(_) | Backing::Bind(_)))),
         };
-        if let Some(Ok(Backing::Bind(_))) = backing {
-            fill.target(subpath)?;
-            return Ok(Filled::Bound);
+        if fill.is_read_only()? {
+            return Ok(Filled::ReadOnly);
         }
         let target = fill.target(subpath)?;
         // Who reads a volume with data holds its lock for long, and need not be waited for. The mark is looked at last: it goes when
@@ -105,7 +104,7 @@ impl Volumes {
         let fill = Fill {
             volumes: self,
             name,
-            is_mounted: false,
+            is_elsewhere: false,
         };
         fill.target(Some(subpath)).map(drop)
     }
@@ -114,18 +113,18 @@ impl Volumes {
 struct Fill<'a> {
     volumes: &'a Volumes,
     name: &'a str,
-    /// The data is in another file system: what is moved in must be made there.
-    is_mounted: bool,
+    /// The data is in another file system, or in a directory of the host: what is moved in must be made there.
+    is_elsewhere: bool,
 }
 
-/// Where a mounted volume is filled.
+/// Where a volume is filled whose data is elsewhere.
 const MOUNTED_FILL: &str = ".stack-fill";
 /// What mkfs makes, and nobody put there.
 const LOST_FOUND: &str = "lost+found";
 
 impl Fill<'_> {
     fn fill_path(&self) -> PathBuf {
-        if self.is_mounted {
+        if self.is_elsewhere {
             return self.volumes.data_dir(self.name).join(MOUNTED_FILL);
         }
         self.volumes.volume_dir(self.name).join(".fill")
@@ -146,6 +145,13 @@ impl Fill<'_> {
             }
             None => remove_tree(&self.fill_path()).map_err(|source| self.store_error(source)),
         }
+    }
+
+    /// Tells whether the volume was mounted, or its directory lies, where nobody can write.
+    fn is_read_only(&self) -> Result<bool, VolumeError> {
+        let mount = rustix::fs::statvfs(self.volumes.data_dir(self.name))
+            .map_err(|errno| self.io_error(errno.into()))?;
+        Ok(mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
     }
 
     /// Opens the directory to fill; inside the volume no link leads out of it.
@@ -170,7 +176,7 @@ impl Fill<'_> {
         let names = self.names(&path)?;
         Ok(names
             .iter()
-            .all(|name| self.is_mounted && (name == LOST_FOUND || name == MOUNTED_FILL)))
+            .all(|name| self.is_elsewhere && (name == LOST_FOUND || name == MOUNTED_FILL)))
     }
 
     fn copy(&self, source: &Directory, path: &Path) -> Result<(), VolumeError> {

@@ -4,7 +4,7 @@
 //! <root>/volumes/<name>/
 //!   volume.json     the record; a directory without one is no volume yet
 //!   _data           the data; a symlink to the host directory of a bound volume (`driver_opts: {type: none, o: bind}`); of one
-//!                   with another type the mount point of its file system, mounted while a container has it
+//!                   with mount options (`o: "bind,ro"`) or another type the mount point, mounted while a container has it
 //!   .lock           held while the volume is made, filled or removed
 //!   .fill           content of an image on its way into an empty volume
 //!   .fill-ready     `.fill` is complete: what was moved already stays, the rest follows (names the directory inside the volume)
@@ -152,8 +152,9 @@ pub fn data_dir(root: &Root, name: &str) -> PathBuf {
     Volumes::open(root).data_dir(name)
 }
 
-/// Fills an empty volume from `source` of an image. `layers`: the image's directories, the topmost first. A volume with data, a bound
-/// one, and a path that the image does not have are left as they are.
+/// Fills an empty volume from `source` of an image, one that is bound to a directory of the host as well: Docker does. `layers`: the
+/// image's directories, the topmost first. A volume with data or without a right to write is left as it is, and so it is when the image
+/// does not have the path.
 pub fn copy_up(
     root: &Root,
     name: &str,

@@ -1,4 +1,5 @@
-//! File systems of volumes whose driver options name one: `tmpfs`, `nfs`, a block device's.
+//! File systems of volumes whose driver options name one: `tmpfs`, `nfs`, a block device's; and directories of the host that are bound
+//! with options (`o: bind,ro`).
 //!
 //! Mounted on `_data` when the first container is made or started with the volume, unmounted when the last one has ended. The kernel's
 //! mount table is the only memory: it survives the supervisor, and a reboot empties it.
@@ -15,18 +16,20 @@ use std::{
 };
 
 use fs_err as fs;
+use runtime::sys::mount::{Change, change_mount};
 use rustix::{
     fs::CWD,
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+        fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+        open_tree, unmount,
     },
 };
 
 use super::{VolumeError, local::Volumes};
 use crate::{
-    model::{Backing, VolumeMount},
+    model::{Backing, IDLE_OPTIONS, VolumeMount},
     store::try_lock,
 };
 
@@ -50,7 +53,18 @@ impl Volumes {
             return Ok(());
         }
         let data = self.data_dir(name);
-        attach(&wanted, server, &data).map_err(|(errno, complaint)| match errno {
+        if wanted.is_bind() && !Path::new(&wanted.device).is_dir() {
+            return Err(VolumeError::DeviceMissing {
+                name: name.to_owned(),
+                path: wanted.device.into(),
+            });
+        }
+        let made = if wanted.is_bind() {
+            attach_bind(&wanted, &data).map_err(|errno| (errno, String::new()))
+        } else {
+            attach(&wanted, server, &data)
+        };
+        made.map_err(|(errno, complaint)| match errno {
             Errno::NODEV => VolumeError::NoFilesystem {
                 name: name.to_owned(),
                 filesystem: wanted.filesystem.clone(),
@@ -109,6 +123,38 @@ impl Volumes {
     }
 }
 
+/// Mounts a directory of the host a second time, with the attributes that its options name, which it has before anybody sees it. Mounts
+/// below it that come or go on the host do so here as well.
+fn attach_bind(wanted: &VolumeMount, target: &Path) -> Result<(), Errno> {
+    let recursive = wanted.filesystem == "rbind";
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let tree = open_tree(CWD, &*wanted.device, flags)?;
+    let mut change = Change {
+        recursive,
+        propagation: libc::MS_SLAVE,
+        ..Change::NONE
+    };
+    for (name, _) in &wanted.options {
+        if let Some(Attribute::Set(flag)) = attribute(name) {
+            change.set |= flag;
+        }
+    }
+    if change.set.intersects(ACCESS_TIMES) {
+        // The kinds of access time are one field, which must be named whole.
+        change.clear = MountAttrFlags::MOUNT_ATTR__ATIME;
+    }
+    change_mount(tree.as_fd(), &change)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(tree.as_fd(), "", CWD, target, flags)
+}
+
+/// Flags that exclude each other.
+const ACCESS_TIMES: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOATIME.union(MountAttrFlags::MOUNT_ATTR_STRICTATIME);
+
 /// Makes a file system and puts it on a directory. An error comes with what the kernel says about it.
 fn attach(
     wanted: &VolumeMount,
@@ -118,30 +164,11 @@ fn attach(
     let plain = |errno| (errno, String::new());
     let context = fsopen(&*wanted.filesystem, FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let complain = |errno| (errno, complaint(&context));
-    fsconfig_set_string(context.as_fd(), "source", &*wanted.device).map_err(complain)?;
-    if let Some(server) = server {
-        let key = if wanted.filesystem.starts_with("nfs") {
-            "addr"
-        } else {
-            "ip"
-        };
-        fsconfig_set_string(context.as_fd(), key, server.to_string()).map_err(complain)?;
-    }
-    let mut attributes = MountAttrFlags::empty();
-    for (name, value) in &wanted.options {
-        let set = match (attribute(name), value) {
-            (Some(Attribute::Set(flag)), None) => {
-                attributes |= flag;
-                // A file system that is read-only all through does not even write its journal.
-                if name == "ro" {
-                    fsconfig_set_flag(context.as_fd(), "ro")
-                } else {
-                    Ok(())
-                }
-            }
-            (Some(Attribute::Default), None) => Ok(()),
-            (_, Some(value)) => fsconfig_set_string(context.as_fd(), &**name, &**value),
-            (None, None) => fsconfig_set_flag(context.as_fd(), &**name),
+    let (settings, attributes) = settings(wanted, server);
+    for (name, value) in &settings {
+        let set = match value {
+            Some(value) => fsconfig_set_string(context.as_fd(), &**name, &**value),
+            None => fsconfig_set_flag(context.as_fd(), &**name),
         };
         set.map_err(|errno| {
             let (errno, text) = complain(errno);
@@ -160,6 +187,37 @@ fn attach(
     move_mount(made.as_fd(), "", CWD, target, flags).map_err(plain)
 }
 
+/// What fsconfig(2) is told, in this order: a name, and its text unless it is a flag.
+type Settings = Vec<(String, Option<String>)>;
+
+/// Sorts the options of a file system: what the file system is told, and what the mount is.
+///
+/// Docker tells mount(2) the same in one text, the server's name replaced by its address as well (`addr=`): the kernel asks no DNS. CIFS
+/// calls that `ip`, as mount.cifs(8) does.
+fn settings(wanted: &VolumeMount, server: Option<IpAddr>) -> (Settings, MountAttrFlags) {
+    let mut settings = vec![("source".to_owned(), Some(wanted.device.clone()))];
+    if let Some(server) = server {
+        let is_nfs = wanted.filesystem.starts_with("nfs");
+        let key = if is_nfs { "addr" } else { "ip" };
+        settings.push((key.to_owned(), Some(server.to_string())));
+    }
+    let mut attributes = MountAttrFlags::empty();
+    for (name, value) in &wanted.options {
+        match (attribute(name), value) {
+            (Some(Attribute::Set(flag)), None) => {
+                attributes |= flag;
+                // A file system that is read-only all through does not even write its journal.
+                if name == "ro" {
+                    settings.push((name.clone(), None));
+                }
+            }
+            (Some(Attribute::Default), None) => {}
+            (_, value) => settings.push((name.clone(), value.clone())),
+        }
+    }
+    (settings, attributes)
+}
+
 /// What an option says about the mount, not about the file system (mount(8)).
 enum Attribute {
     Set(MountAttrFlags),
@@ -176,8 +234,7 @@ fn attribute(option: &str) -> Option<Attribute> {
         "noatime" => MountAttrFlags::MOUNT_ATTR_NOATIME,
         "strictatime" => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
         "nodiratime" => MountAttrFlags::MOUNT_ATTR_NODIRATIME,
-        "rw" | "suid" | "dev" | "exec" | "async" | "atime" | "diratime" | "relatime"
-        | "defaults" | "auto" | "noauto" | "nofail" | "_netdev" => return Some(Attribute::Default),
+        option if IDLE_OPTIONS.contains(&option) => return Some(Attribute::Default),
         _ => return None,
     }))
 }
@@ -237,7 +294,78 @@ fn volume_of(path: &Path, directory: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use compose_spec::model::Volume;
+    use indexmap::IndexMap;
+
     use super::*;
+
+    fn volume(kind: &str, o: &str, device: &str) -> Volume {
+        let options = [("type", kind), ("o", o), ("device", device)];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Volume {
+            name: "far".to_owned(),
+            external: false,
+            driver: None,
+            driver_opts: options.into_iter().collect(),
+            labels: IndexMap::new(),
+            extensions: IndexMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_option_of_a_bound_volume_is_an_attribute() {
+        for option in crate::model::BIND_OPTIONS {
+            assert!(
+                matches!(attribute(option), Some(Attribute::Set(_))),
+                "{option}"
+            );
+        }
+    }
+
+    /// The same as strace(1) sees Docker 20.10 tell mount(2), which calls the server of a CIFS share `addr`; the kernel takes both.
+    #[test]
+    fn the_kernel_is_told_of_a_server_what_docker_tells_it() {
+        let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
+        let readonly = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let none = MountAttrFlags::empty();
+        for (kind, o, device, told, attributes) in [
+            (
+                "nfs",
+                "addr=nas.lan,rw,nfsvers=4.2,soft,timeo=30,port=2050,nolock",
+                ":/export",
+                "source=:/export addr=192.0.2.7 nfsvers=4.2 soft timeo=30 port=2050 nolock",
+                none,
+            ),
+            (
+                "nfs4",
+                "ro,nosuid",
+                "nas.lan:/export/a b",
+                "source=nas.lan:/export/a b addr=192.0.2.7 ro",
+                readonly | nosuid,
+            ),
+            (
+                "cifs",
+                "addr=nas.lan,username=me,password=a=b,vers=3.1.1,uid=1000",
+                "//nas.lan/share",
+                "source=//nas.lan/share ip=192.0.2.7 username=me password=a=b vers=3.1.1 uid=1000",
+                none,
+            ),
+        ] {
+            let volume = volume(kind, o, device);
+            let Ok(Backing::Mount(wanted)) = Backing::of(&volume) else {
+                panic!("{kind} {o}");
+            };
+            assert_eq!(wanted.server.as_deref(), Some("nas.lan"));
+            let (settings, set) = settings(&wanted, Some("192.0.2.7".parse().unwrap()));
+            let words: Vec<String> = (settings.into_iter())
+                .map(|(name, value)| match value {
+                    Some(value) => format!("{name}={value}"),
+                    None => name,
+                })
+                .collect();
+            assert_eq!((words.join(" ").as_str(), set), (told, attributes));
+        }
+    }
 
     #[test]
     fn volumes_are_found_in_the_mount_table() {

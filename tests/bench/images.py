@@ -69,6 +69,16 @@ class Registry:
         found = {l["digest"]: l["size"] for l in self.manifest(image)["layers"]}
         return {f"{blobs}/{d[7:9]}/{d[7:]}/data": size for d, size in found.items()}
 
+    def addresses(self, image):
+        """Where an image's compressed layers are had."""
+        name = image.rsplit(":", 1)[0]
+        return [f"http://{self.host}/v2/{name}/blobs/{l['digest']}" for l in self.manifest(image)["layers"]]
+
+    def processor_seconds(self):
+        with open(WORK + f"/registry-{self.env['REGISTRY_PORT']}.pid") as file, open(f"/proc/{file.read().strip()}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def make_large(self):
         """Puts the layers of several images under one manifest."""
         repository, tag = LARGE.split(":")
@@ -177,16 +187,22 @@ class Docker:
 
 
 class Floor:
-    """`layer_floor`: files out of the page cache; `inflate` does nothing else, `unpack` also hashes and writes."""
+    """`layer_floor`: files out of the page cache; `inflate` does nothing else, `unpack` also hashes and writes. `fetch` inflates what it
+    has of the registry, whose own share of the processors every pull has to bear."""
 
     def __init__(self, mode, files):
         self.name, self.mode, self.files = mode, mode, list(files)
 
     def work(self, disk):
         target = [disk.path] if self.mode == "unpack" else []
-        return float(run(TREE + "/target/release/examples/layer_floor", self.mode, *target, *self.files).split()[0])
+        return self.measure(*target, *self.files)
 
-    def pull(self, _registry, _image, disk):
+    def measure(self, *arguments):
+        return float(run(TREE + "/target/release/examples/layer_floor", self.mode, *arguments).split()[0])
+
+    def pull(self, registry, image, disk):
+        if self.mode == "fetch":
+            return self.measure(*registry.addresses(image))
         return self.work(disk)
 
     def load(self, _archive, disk):
@@ -203,15 +219,17 @@ def processor_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def compare(title, rounds, tools, work):
-    """Lets the tools take turns, so that ratios hold on a busy machine; prints medians."""
-    times, used = {tool.name: [] for tool in tools}, {tool.name: [] for tool in tools}
+def compare(title, rounds, tools, work, registry=None):
+    """Lets the tools take turns, so that ratios hold on a busy machine; prints medians. `+` is what the registry used meanwhile, on the same
+    processors."""
+    times, used, served = ({tool.name: [] for tool in tools} for _ in range(3))
     for _ in range(rounds):
         for tool in tools:
             disk = Disk()
-            before = processor_seconds()
+            before, serving = processor_seconds(), registry.processor_seconds() if registry else 0
             try:
                 times[tool.name].append(work(tool, disk))
+                served[tool.name].append(registry.processor_seconds() - serving if registry else 0)
                 # Of ours without the second command.
                 own = getattr(tool, "used", None)
                 used[tool.name].append(processor_seconds() - before if own is None else own)
@@ -222,7 +240,7 @@ def compare(title, rounds, tools, work):
     for name, value in median.items():
         cpu, own = statistics.median(used[name]), statistics.median(used["stack"])
         print(f"  {name:8} {value:7.3f} s  best {min(times[name]):7.3f} s  {value / median['stack']:5.2f} x stack"
-              f"  processors {cpu:6.2f} s  {cpu / own:5.2f} x stack")
+              f"  processors {cpu:6.2f} s  {cpu / own:5.2f} x stack  + {statistics.median(served[name]):4.2f} s")
     stack = tools[0]
     if stack.peaks:
         print(f"  supervisor's peak memory {max(stack.peaks) / 1024:.1f} MiB (aim: at most 64)")

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! layer_floor inflate FILE…          inflates each file on a thread of its own
+//! layer_floor fetch URL…             the same, of what a registry answers: plain HTTP, one connection and one thread each
 //! layer_floor unpack DIRECTORY FILE… also sha256 of both forms, files written, one sync: all of a layer on one thread
 //! ```
 //!
@@ -15,7 +16,8 @@
 
 use std::{
     env, fs,
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     os::fd::AsFd,
     path::{Path, PathBuf},
     time::Instant,
@@ -30,6 +32,7 @@ fn main() {
     let mut words = env::args_os().skip(1);
     let mode = words.next().unwrap();
     let target = (mode == "unpack").then(|| PathBuf::from(words.next().unwrap()));
+    let fetches = mode == "fetch";
     let files: Vec<PathBuf> = words.map(PathBuf::from).collect();
     let began = Instant::now();
     std::thread::scope(|scope| {
@@ -39,9 +42,8 @@ fn main() {
                 .map(|target| target.join(number.to_string()));
             scope.spawn(move || match target {
                 Some(target) => unpack(file, &target),
-                None => drop(
-                    io::copy(&mut plain(fs::File::open(file).unwrap()), &mut io::sink()).unwrap(),
-                ),
+                None if fetches => inflate(fetch(file.to_str().unwrap())),
+                None => inflate(fs::File::open(file).unwrap()),
             });
         }
     });
@@ -54,12 +56,39 @@ fn main() {
     println!("{wall:.3} {processors:.3}");
 }
 
+fn inflate(source: impl Read) {
+    io::copy(&mut plain(source), &mut io::sink()).unwrap();
+}
+
+/// Asks for `http://HOST:PORT/PATH` and returns the body of the answer.
+fn fetch(url: &str) -> impl Read {
+    let rest = url.strip_prefix("http://").unwrap();
+    let (host, path) = rest.split_once('/').unwrap();
+    let mut connection = TcpStream::connect(host).unwrap();
+    write!(
+        connection,
+        "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = BufReader::with_capacity(CHUNK, connection);
+    let mut length = None;
+    let mut line = String::new();
+    answer.read_line(&mut line).unwrap();
+    assert!(line.contains(" 200 "), "{url}: {line}");
+    while line != "\r\n" {
+        line.clear();
+        assert!(answer.read_line(&mut line).unwrap() > 0, "{url}: cut short");
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok();
+        }
+    }
+    answer.take(length.unwrap())
+}
+
 /// Returns the plain bytes of a gzip file, or of one that is none.
 fn plain<'a>(source: impl Read + 'a) -> Box<dyn Read + 'a> {
     let mut source = BufReader::with_capacity(CHUNK, source);
-    let is_gzip = io::BufRead::fill_buf(&mut source)
-        .unwrap()
-        .starts_with(&[0x1f, 0x8b]);
+    let is_gzip = source.fill_buf().unwrap().starts_with(&[0x1f, 0x8b]);
     if is_gzip {
         Box::new(flate2::bufread::MultiGzDecoder::new(source))
     } else {

@@ -6,5 +6,6 @@
     reason = "helpers of tests are not in test functions"
 )]
 
+mod elements;
 mod layering;
 mod tables;

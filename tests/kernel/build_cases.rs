@@ -2,7 +2,7 @@
 //! the image's config and history.
 //!
 //! `tests/build-cases/cases/*.txt` hold input and expectation. With `STACK_CASES_WRITE=1` the expectations are written anew (read the diff!);
-//! `tests/build-cases/compare` checks them against BuildKit where it is installed.
+//! `tests/build-cases/compare` checks them against BuildKit or buildah where these are installed, and explains each difference.
 
 use std::{
     collections::BTreeMap,

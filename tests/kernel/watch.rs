@@ -30,7 +30,7 @@ services:
     scale: 2
     develop:
       watch:
-        - { path: ./src, target: /app, action: sync, ignore: [ cache, conf ] }
+        - { path: ./src, target: /app, action: sync, ignore: [ cache ] }
         - { path: ./src/conf, target: /app/conf, action: sync+restart }
         - { path: ./recipe, action: rebuild }
   job:

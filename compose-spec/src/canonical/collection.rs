@@ -310,7 +310,10 @@ impl Reader<'_> {
                     .collect();
                 Some(Node::new(Value::Sequence(items), span))
             }
-            None => self.bad_value(span, "a quote in the command line is not closed"),
+            None => self.bad_value(
+                span,
+                "a quote in the command line is not closed, or a parenthesis is not quoted",
+            ),
         }
     }
 

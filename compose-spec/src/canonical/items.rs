@@ -29,8 +29,9 @@ pub(crate) fn device(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     let span = node.span;
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, permissions) = match parts[..] {
-        [source] => (source, source, "rwm"),
+        [source] | [source, ""] => (source, source, "rwm"),
         [source, target] => (source, target, "rwm"),
+        [source, "", permissions] => (source, source, permissions),
         [source, target, permissions] => (source, target, permissions),
         _ => {
             let _: Option<()> = reader.bad_value(span, "the form is source[:target[:permissions]]");

@@ -111,7 +111,9 @@ fn parse(text: &str) -> Result<Short<'_>, String> {
     let (rest, protocol) = text.split_once('/').unwrap_or((text, ""));
     let protocol = match protocol {
         "" => "tcp",
-        "tcp" | "udp" | "sctp" => protocol,
+        _ if protocol.eq_ignore_ascii_case("tcp") => "tcp",
+        _ if protocol.eq_ignore_ascii_case("udp") => "udp",
+        _ if protocol.eq_ignore_ascii_case("sctp") => "sctp",
         _ => return Err("the protocol is tcp, udp or sctp".to_owned()),
     };
     let (rest, target) = rest

@@ -114,7 +114,10 @@ impl Reader<'_> {
                 Value::Float(self.parsed(number, shown, "a number", span)?)
             }
             Kind::Size | Kind::SizeText => {
-                let bytes = self.parsed(size(resolved, &text), shown, self.expects(kind), span)?;
+                // Limits of `deploy` have no -1 for "none".
+                let bytes =
+                    size(resolved, &text).filter(|bytes| *bytes >= 0 || matches!(kind, Kind::Size));
+                let bytes = self.parsed(bytes, shown, self.expects(kind), span)?;
                 Value::Text(bytes.to_string().into())
             }
             Kind::Duration => {
@@ -246,6 +249,9 @@ impl Reader<'_> {
             let mut diagnostic = Diagnostic::error(code, message).at(span, "");
             if wanted.starts_with("a duration") && shown.parse::<u32>().is_ok() {
                 diagnostic = diagnostic.help(format!("give it a unit: `{shown}s`"));
+            }
+            if wanted.starts_with("a size") && shown.parse::<f64>().is_ok_and(|size| size > 0.0) {
+                diagnostic = diagnostic.help(format!("give it a unit: `{shown}g`"));
             }
             self.sink.push(diagnostic);
         }

@@ -11,34 +11,49 @@ pub(super) fn whole(number: f64) -> Option<i64> {
 
 /// Reads `64m`, `1.5 GiB`, `1024`, `-1`: powers of 1024, units in any case.
 pub(crate) fn parse_size(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let split = text
-        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-')))
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit = unit.trim_start().to_ascii_lowercase();
-    let unit = unit.strip_suffix('b').unwrap_or(&unit);
-    let unit = unit
-        .strip_suffix('i')
-        .filter(|unit| !unit.is_empty())
-        .unwrap_or(unit);
-    let power = match unit {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
+    // A plain number may be negative, which means "no limit" in places.
+    if let Ok(bytes) = text.parse() {
+        return Some(bytes);
+    }
+    // The number ends with the last digit or point, so that an exponent belongs to it; one blank may follow.
+    let last = text.rfind(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' '))?;
+    let (number, unit) = text.split_at(last + 1);
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    let unit = unit.to_ascii_lowercase();
+    let power = match unit.as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        "p" | "pb" | "pib" => 5,
         _ => return None,
     };
-    if let Ok(number) = number.parse::<i64>() {
-        return number.checked_mul(1024_i64.checked_pow(power)?);
+    let number = without_underscores(number)?;
+    if let Ok(number) = number.parse::<u64>() {
+        return i64::try_from(number)
+            .ok()?
+            .checked_mul(1024_i64.checked_pow(power)?);
     }
-    let number: f64 = number.parse().ok()?;
+    let number: f64 = number.parse().ok().filter(|number| *number >= 0.0)?;
     whole(number * 1024_f64.powi(power.cast_signed()))
 }
 
-const UNITS: [(&str, i64); 7] = [
+/// Removes the `_` that stand between two digits; `None` when one stands elsewhere.
+fn without_underscores(number: &str) -> Option<String> {
+    let bytes = number.as_bytes();
+    let is_digit = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
+    let between = |at: usize| is_digit(at.checked_sub(1)) && is_digit(at.checked_add(1));
+    let mut places = number.match_indices('_');
+    places
+        .all(|(at, _)| between(at))
+        .then(|| number.replace('_', ""))
+}
+
+const UNITS: [(&str, i64); 10] = [
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -46,10 +61,13 @@ const UNITS: [(&str, i64); 7] = [
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
     ("m", 60 * 1_000_000_000),
+    ("h", HOUR),
+    ("d", 24 * HOUR),
+    ("w", 7 * 24 * HOUR),
 ];
 const HOUR: i64 = 3600 * 1_000_000_000;
 
-/// Reads a Go duration (`1h30m`, `1.5s`, `-5s`, `0`) in nanoseconds.
+/// Reads a Go duration (`1h30m`, `1.5s`, `-5s`, `0`), which may have days and weeks too (`1w2d`), in nanoseconds.
 pub(crate) fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -71,10 +89,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_length);
-        let nanos = match unit {
-            "h" => HOUR,
-            _ => UNITS.iter().find(|(name, _)| *name == unit)?.1,
-        };
+        let nanos = UNITS.iter().find(|(name, _)| *name == unit)?.1;
         total = total.checked_add(scaled(number, nanos)?)?;
         rest = tail;
     }
@@ -149,11 +164,28 @@ mod tests {
             ("1p", Some(1 << 50)),
             ("64b", Some(64)),
             ("-1", Some(-1)),
+            ("-1k", None),
+            ("-.5m", None),
+            ("-.5b", None),
             ("abc", None),
             ("", None),
             ("1x", None),
             ("i", None),
             ("99999999999g", None),
+            ("+5k", Some(5 << 10)),
+            ("1_000k", Some(1000 << 10)),
+            ("1__0k", None),
+            ("_1", None),
+            ("1e3k", Some(1000 << 10)),
+            (".5k", Some(512)),
+            ("1.k", Some(1024)),
+            ("1 kb", Some(1024)),
+            ("1  k", None),
+            (" 1k", None),
+            ("1kk", None),
+            ("1bb", None),
+            ("0x10k", None),
+            ("inf", None),
         ] {
             assert_eq!(parse_size(text), wanted, "{text}");
         }
@@ -172,6 +204,11 @@ mod tests {
             ("1500ms", Some("1.5s")),
             (".5s", Some("500ms")),
             ("-5s", Some("-5s")),
+            ("1d", Some("24h0m0s")),
+            ("10w30s", Some("1680h0m30s")),
+            ("1h1.5d", Some("37h0m0s")),
+            ("1D", None),
+            ("1y", None),
             ("10s5", None),
             ("", None),
             ("5", None),

@@ -56,7 +56,11 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
     };
     let bind = source.starts_with(['.', '/', '~']);
     let kind = if bind { "bind" } else { "volume" };
-    let Options { details, read_only } = match options_of(options, bind, span) {
+    let Options {
+        details,
+        read_only,
+        no_copy,
+    } = match options_of(options, bind, span) {
         Ok(options) => options,
         Err(option) => {
             let (problem, help) = unknown_option(option, bind, shown(node));
@@ -78,6 +82,12 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
             fields.set("read_only", Node::new(Value::Bool(true), span));
         }
         fields.set(kind, Node::new(Value::Mapping(details), span));
+        if no_copy {
+            // It means nothing to a bind, and stays where it belongs.
+            let mut volume = Mapping::default();
+            volume.set("nocopy", Node::new(Value::Bool(true), span));
+            fields.set("volume", Node::new(Value::Mapping(volume), span));
+        }
     }
     vec![item]
 }
@@ -87,6 +97,8 @@ struct Options {
     /// The `bind` or `volume` section.
     details: Mapping,
     read_only: bool,
+    /// `nocopy` of a bind.
+    no_copy: bool,
 }
 
 /// Returns what is wrong with an option, and what to write. Its text may come from a variable: then it is not repeated.
@@ -113,13 +125,15 @@ fn options_of(options: &str, bind: bool, span: Span) -> Result<Options, &str> {
     let yes = || Node::new(Value::Bool(true), span);
     let mut details = Mapping::default();
     let mut read_only = false;
+    let mut no_copy = false;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => read_only = true,
             "rw" => read_only = false,
-            "nocopy" if !bind => details.set("nocopy", yes()),
+            "nocopy" if bind => no_copy = true,
+            "nocopy" => details.set("nocopy", yes()),
             "z" | "Z" if bind => details.set("selinux", Node::text(option, span)),
-            "z" | "Z" | "nocopy" | "cached" | "delegated" | "consistent" => {}
+            "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             _ if PROPAGATIONS.contains(&option) && bind => {
                 details.set("propagation", Node::text(option, span));
             }
@@ -129,7 +143,11 @@ fn options_of(options: &str, bind: bool, span: Span) -> Result<Options, &str> {
     if bind {
         details.set("create_host_path", yes());
     }
-    Ok(Options { details, read_only })
+    Ok(Options {
+        details,
+        read_only,
+        no_copy,
+    })
 }
 
 /// Completes and checks a mount of the long form.
@@ -174,12 +192,6 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         let place = bind.and_then(|bind| bind.get("propagation"));
         return refuse(reader, place.map_or(span, |node| node.span), &message);
     }
-    let cleaned = if open || !reader.setting.passes.normalization {
-        target
-    } else {
-        let clean = paths::clean(Path::new(&target));
-        clean.to_string_lossy().into_owned()
-    };
     if reader.is_model()
         && let Some(bind) = node
             .as_mapping_mut()
@@ -191,11 +203,8 @@ pub(crate) fn finish_volume(reader: &mut Reader<'_>, node: &mut Node) -> bool {
         bind.set("create_host_path", Node::new(Value::Bool(true), span));
     }
     let absolute = (kind == "bind").then(|| reader.absolute(&source, source_span));
-    if let Some(fields) = node.as_mapping_mut() {
-        fields.insert("target", target_span, Node::text(cleaned, target_span));
-        if let Some(absolute) = absolute {
-            fields.insert("source", source_span, Node::text(absolute, source_span));
-        }
+    if let (Some(fields), Some(absolute)) = (node.as_mapping_mut(), absolute) {
+        fields.insert("source", source_span, Node::text(absolute, source_span));
     }
     true
 }

@@ -133,7 +133,9 @@ impl Reader<'_> {
         let length = rest.find(['=', ':', '\n']).unwrap_or(rest.len());
         let name = self.rest()[..length].trim_end().to_owned();
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']');
-        if name.is_empty() || !name.chars().all(allowed) {
+        // A line without a name sets nothing, or a variable that nothing can use; docker compose takes it.
+        let nameless = name.is_empty() && !rest.starts_with(['=', ':', '\n']);
+        if nameless || !name.chars().all(allowed) {
             let message = match name.chars().find(|c| !allowed(*c)) {
                 Some(c) if c.is_whitespace() => "a variable's name must not hold blanks".to_owned(),
                 Some(c) => format!("`{}` is not allowed in a variable's name", c.escape_debug()),
@@ -153,7 +155,12 @@ impl Reader<'_> {
             (self.scope.outer)(&name)
         } else {
             self.at += self.rest().len() - self.rest().trim_start_matches(is_blank).len();
-            Some(self.value(start)?)
+            // What is wrong with a value is told at the name, or else at the sign.
+            let value = self.value(start).map_err(|error| LineError {
+                end: error.end.max(start + 1),
+                ..error
+            });
+            Some(value?)
         };
         self.found.push(Assignment { name, value });
         Ok(())

@@ -59,7 +59,7 @@ pub(crate) fn substitute(
     Ok(evaluation.out)
 }
 
-/// Returns the variables that a template names, nested ones included, in the order of the text.
+/// Returns the variables that a template uses, nested ones included, in the order of the text.
 pub(crate) fn variables(template: &str) -> Vec<Variable> {
     let mut found = Vec::new();
     collect(template, 0, &mut found);
@@ -98,8 +98,10 @@ fn collect(template: &str, depth: usize, found: &mut Vec<Variable>) {
             Some(b'?') => variable.required = true,
             _ => {}
         }
+        // A message is for the user as it is written: nothing in it is replaced.
+        let has_nested = !variable.required && depth < DEPTH_MAX;
         found.push(variable);
-        if depth < DEPTH_MAX {
+        if has_nested {
             collect(text, depth + 1, found);
         }
         rest = &rest[length..];

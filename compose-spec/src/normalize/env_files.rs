@@ -115,6 +115,13 @@ fn add(
         &mut context.sink,
     );
     for assignment in found.unwrap_or_default() {
+        if assignment.name.is_empty() && assignment.value.is_some() {
+            let message = format!("env file `{name}`: a variable's name is missing");
+            let error = Diagnostic::error(Code::BadEnvFile, message)
+                .at(span, "a line of it begins with `=` or `:`");
+            context.sink.push(error);
+            continue;
+        }
         let value = match assignment.value {
             Some(value) => Value::Text(value.into()),
             None => continue,

@@ -3,13 +3,14 @@
 
 mod env_files;
 mod hooks;
+mod mounts;
 
 use std::{cell::RefCell, path::Path};
 
 use crate::{
     canonical::short,
     diagnostic::{Code, Diagnostic, Sink, Span},
-    discover::Origin,
+    discover::{Name, Origin},
     load::Context,
     model::ProjectName,
     paths,
@@ -23,12 +24,7 @@ pub(crate) use env_files::resolve_env_files;
 const RESOURCES: [&str; 4] = ["networks", "volumes", "secrets", "configs"];
 
 /// Completes a tree in place.
-pub(crate) fn normalize(
-    tree: &mut Node,
-    name: &ProjectName,
-    origin: &Origin,
-    context: &mut Context<'_>,
-) {
+pub(crate) fn normalize(tree: &mut Node, name: &Name, origin: &Origin, context: &mut Context<'_>) {
     let passes = context.passes;
     let span = tree.span;
     let Some(top) = tree.as_mapping_mut() else {
@@ -41,14 +37,10 @@ pub(crate) fn normalize(
                 .help("remove it"),
         );
     }
-    let written = top
-        .get("name")
-        .and_then(Node::as_text)
-        .is_some_and(|text| !text.is_empty());
     // A bare model has the name that its files have, and else none.
     let bare = !passes.normalization && !passes.interpolation;
-    if !bare && (passes.normalization || !written || origin.is_named) {
-        top.set("name", Node::text(name.as_str(), span));
+    if !bare {
+        top.set("name", Node::text(name.shown(passes), span));
     }
     let mut default_wanted = false;
     if let Some(services) = top.get_mut("services").and_then(Node::as_mapping_mut) {
@@ -58,6 +50,7 @@ pub(crate) fn normalize(
             default_counts(&mut entry.value, !passes.interpolation);
             if passes.normalization {
                 default_wanted |= service(&mut entry.value, !passes.interpolation);
+                mounts::clean(&mut entry.value);
             }
         }
         if passes.normalization {
@@ -67,7 +60,7 @@ pub(crate) fn normalize(
     if default_wanted {
         add_default_network(top, span);
     }
-    let name = passes.normalization.then_some(name);
+    let name = passes.normalization.then_some(&name.project);
     for section in RESOURCES {
         let Some(resources) = top.get_mut(section).and_then(Node::as_mapping_mut) else {
             continue;

@@ -16,8 +16,10 @@ pub(super) fn resources(node: &Node) -> Resources {
         .and_then(|deploy| deploy.get("resources"));
     let limits = deploy.and_then(|resources| resources.get("limits"));
     let reservations = deploy.and_then(|resources| resources.get("reservations"));
+    // A zero is no limit, and leaves the word to `deploy`.
     let cpus = node
         .get("cpus")
+        .filter(|cpus| cpus.as_float() != Some(0.0))
         .or_else(|| limits?.get("cpus"))
         .and_then(Node::as_float);
     let positive = |key| {
@@ -46,6 +48,7 @@ pub(super) fn resources(node: &Node) -> Resources {
             .get("blkio_config")
             .map(|blkio| Box::new(device::blkio(blkio))),
         pids: int(node, "pids_limit")
+            .filter(|pids| *pids != 0)
             .or_else(|| int(limits?, "pids"))
             .filter(|pids| *pids != 0),
     }

@@ -47,13 +47,13 @@ pub(super) const PORTS: Kind = Kind::Items(&Items {
 static PORT: Section = Section {
     title: "a port",
     fields: &[
-        Field::new("name", Kind::Text),
+        Field::new("name", Kind::Text).no_effect("it is a note for readers"),
         Field::new("mode", Kind::Text).only("ingress", "ports are published on this host only"),
         Field::new("host_ip", Kind::Text),
         Field::new("target", ANY_INT).required(),
         Field::new("published", Kind::TextOrNumber),
         Field::new("protocol", Kind::Text),
-        Field::new("app_protocol", Kind::Text),
+        Field::new("app_protocol", Kind::Text).no_effect("it is a note for proxies"),
     ],
     extensions: true,
 };
@@ -82,7 +82,7 @@ static MOUNT: Section = Section {
         Field::new(
             "bind",
             Kind::Section(&Section {
-                title: "bind options",
+                title: "`bind`",
                 fields: &[
                     Field::new("selinux", Kind::OneOf(&["z", "Z"]))
                         .no_effect("SELinux labels are not set"),
@@ -100,7 +100,7 @@ static MOUNT: Section = Section {
         Field::new(
             "volume",
             Kind::Section(&Section {
-                title: "volume options",
+                title: "`volume`",
                 fields: &[
                     Field::new("labels", Kind::Pairs(Pairs::Labels))
                         .no_effect("anonymous volumes have no labels"),
@@ -114,7 +114,7 @@ static MOUNT: Section = Section {
         Field::new(
             "tmpfs",
             Kind::Section(&Section {
-                title: "tmpfs options",
+                title: "`tmpfs`",
                 fields: &[
                     Field::new("size", Kind::Size),
                     Field::new("mode", Kind::ModeNumber),
@@ -126,7 +126,7 @@ static MOUNT: Section = Section {
         Field::new(
             "image",
             Kind::Section(&Section {
-                title: "image options",
+                title: "`image`",
                 fields: &[Field::new("subpath", Kind::Text)],
                 extensions: true,
             }),

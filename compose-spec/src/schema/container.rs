@@ -26,7 +26,7 @@ pub(crate) static INIT_HOOK: Section = Section {
 
 /// The attributes of a container.
 pub(super) const CONTAINER: &[Field] = &[
-    Field::new("annotations", Kind::Pairs(Pairs::Labels)),
+    Field::new("annotations", Kind::Pairs(Pairs::Labels)).no_effect("only labels can be asked for"),
     Field::new("blkio_config", Kind::Section(&BLKIO)).keep(),
     Field::new("cap_add", TEXTS),
     Field::new("cap_drop", TEXTS),
@@ -132,7 +132,7 @@ static DEVICE_RATES: List = List {
         title: "a device rate",
         fields: &[
             Field::new("path", Kind::Text),
-            Field::new("rate", Kind::Size),
+            Field::new("rate", Kind::Size).keep(),
         ],
         extensions: false,
     }),

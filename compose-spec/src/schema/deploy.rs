@@ -53,7 +53,7 @@ static RESOURCES: Section = Section {
     extensions: true,
 };
 static LIMITS: Section = Section {
-    title: "resource limits",
+    title: "`limits`",
     fields: &[
         Field::new("cpus", Kind::Float),
         Field::new("memory", Kind::SizeText),
@@ -62,7 +62,7 @@ static LIMITS: Section = Section {
     extensions: true,
 };
 static RESERVATIONS: Section = Section {
-    title: "resource reservations",
+    title: "`reservations`",
     fields: &[
         Field::new("cpus", Kind::Float).no_effect("a share of CPU is not reserved"),
         Field::new("memory", Kind::SizeText),

@@ -60,7 +60,6 @@ pub(super) const ULIMITS: Kind = Kind::Map(&Map {
 static ULIMIT: Section = Section {
     title: "a ulimit",
     fields: &[
-        Field::new("single", Kind::Int(-1, i64::MAX)),
         Field::new("soft", Kind::Int(-1, i64::MAX))
             .required()
             .keep(),

@@ -260,3 +260,26 @@ fn a_tag_on_an_item_is_told_to_do_nothing() {
         Some(1)
     );
 }
+
+#[test]
+fn a_limit_of_zero_leaves_the_word_to_deploy() {
+    let file = "
+services:
+  a:
+    image: i
+    mem_limit: 0
+    mem_reservation: 0
+    cpus: 0
+    pids_limit: 0
+    deploy:
+      resources:
+        limits: {memory: 1g, cpus: 2, pids: 5}
+        reservations: {memory: 1m}
+";
+    let project = loaded(file).project;
+    let resources = &project.services["a"].resources;
+    assert_eq!(resources.memory_bytes, Some(1 << 30));
+    assert_eq!(resources.memory_reservation_bytes, Some(1 << 20));
+    assert_eq!(resources.cpu_nanos, Some(2_000_000_000));
+    assert_eq!(resources.pids, Some(5));
+}

@@ -5,7 +5,6 @@ mod compose;
 mod discovery;
 mod elements;
 mod explain;
-mod hostile;
 mod model;
 mod output;
 mod random;

@@ -26,7 +26,7 @@ const REFUSED_VALUES: &[&str] = &[
 ];
 
 /// Returns the section inside of a kind, with what stands between.
-fn inner(kind: &Kind) -> Option<(&'static Section, &'static str)> {
+pub(super) fn inner(kind: &Kind) -> Option<(&'static Section, &'static str)> {
     match kind {
         Kind::Section(section) | Kind::OptionalSection(section) | Kind::Either(_, section) => {
             Some((section, ""))

@@ -10,10 +10,14 @@ mod waiting;
 mod watching;
 mod words;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     diagnostic::{Code, Diagnostic, Sink, Span},
+    paths,
     profiles::Selection,
     yaml::{Mapping, Node},
 };
@@ -94,7 +98,12 @@ fn check_image(name: &str, service: &Node, span: Span, sink: &mut Sink) {
         return;
     }
     let message = format!("service `{name}` has neither `image` nor `build`");
-    sink.push(Diagnostic::error(Code::NoImage, message).at(span, ""));
+    let written = service.get("image").map(|image| image.span);
+    let label = match written {
+        Some(_) => "this is empty",
+        None => "",
+    };
+    sink.push(Diagnostic::error(Code::NoImage, message).at(written.unwrap_or(span), label));
 }
 
 fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
@@ -123,6 +132,7 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         ("pids_limit", "pids"),
     ] {
         if let (Some(a), Some(b)) = (service.get(plain), limits.and_then(|l| l.get(limit)))
+            && !is_zero(a)
             && (a.as_text(), a.as_int(), a.as_float()) != (b.as_text(), b.as_int(), b.as_float())
         {
             let what = format!("`{plain}` and `deploy.resources.limits.{limit}` differ");
@@ -134,6 +144,7 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
         .and_then(|d| d.get("resources"))
         .and_then(|r| r.get("reservations")?.get("memory"));
     if let (Some(a), Some(b)) = (service.get("mem_reservation"), reserved)
+        && !is_zero(a)
         && a.as_text() != b.as_text()
     {
         let what = "`mem_reservation` and `deploy.resources.reservations.memory` differ";
@@ -161,6 +172,11 @@ fn check_conflicts(name: &str, service: &Node, sink: &mut Sink) {
     if let Some(build) = service.get("build") {
         check_build(service, build, &mut conflict);
     }
+}
+
+/// A limit of zero is none.
+fn is_zero(limit: &Node) -> bool {
+    limit.as_text() == Some("0") || limit.as_int() == Some(0) || limit.as_float() == Some(0.0)
 }
 
 /// Returns how many replicas a service has, and where that is said.
@@ -243,10 +259,20 @@ fn check_build(service: &Node, build: &Node, conflict: &mut dyn FnMut(&Node, &No
 }
 
 fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
-    let mut targets: HashMap<String, Span> = HashMap::new();
+    let mut targets: HashMap<PathBuf, Span> = HashMap::new();
+    let mut mount = |target: &str, span: Span, sink: &mut Sink| {
+        if let Some(first) = targets.insert(paths::clean(Path::new(target)), span) {
+            let message = format!("service `{name}` mounts two things at `{target}`");
+            sink.push(
+                Diagnostic::error(Code::DuplicateMount, message)
+                    .at(span, "here again")
+                    .and(first, "first here"),
+            );
+        }
+    };
     for volume in service.items_at("volumes") {
         if let Some(target) = volume.text_at("target") {
-            targets.insert(target.to_owned(), volume.span);
+            mount(target, volume.span, sink);
         }
     }
     for tmpfs in service.items_at("tmpfs") {
@@ -256,14 +282,7 @@ fn check_mounts(name: &str, service: &Node, sink: &mut Sink) {
             let message = format!("service `{name}`: a `tmpfs` needs an absolute path");
             sink.push(Diagnostic::error(Code::BadMount, message).at(tmpfs.span, ""));
         }
-        if let Some(first) = targets.insert(target.to_owned(), tmpfs.span) {
-            let message = format!("service `{name}` mounts two things at one target");
-            sink.push(
-                Diagnostic::error(Code::DuplicateMount, message)
-                    .at(tmpfs.span, "here again")
-                    .and(first, "first here"),
-            );
-        }
+        mount(target, tmpfs.span, sink);
     }
 }
 

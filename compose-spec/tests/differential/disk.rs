@@ -9,12 +9,12 @@ use std::{
 use compose_spec::{FileKind, Files, Passes, Request, Severity, configuration, emit};
 
 use crate::{
-    generate::{Case, FIXED},
+    case::{Case, FIXED},
     oracle::{Answer, Refusal, read},
 };
 
 /// The disk.
-struct Disk;
+pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {

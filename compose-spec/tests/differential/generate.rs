@@ -6,92 +6,11 @@ use std::fmt::Write as _;
 use proptest::{prelude::*, sample::select};
 
 use crate::{
+    case::Case,
+    forms,
     fragments::{SERVICE, TOP},
     text,
 };
-
-/// A project on the disk, and how it is asked for.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Case {
-    /// Files by path, besides [`FIXED`].
-    pub files: Vec<(String, String)>,
-    /// `-f`, in order.
-    pub compose: Vec<String>,
-    /// Variables of the caller besides `HOME`.
-    pub environment: Vec<(&'static str, &'static str)>,
-    /// `--env-file`
-    pub env_files: Vec<&'static str>,
-    /// `--profile`
-    pub profiles: Vec<&'static str>,
-    /// Services on the command line.
-    pub services: Vec<&'static str>,
-    /// A flag of `config` that leaves a pass out, or none.
-    pub pass: &'static str,
-    /// `--format`
-    pub format: &'static str,
-}
-
-impl Case {
-    /// Returns the Compose files as one text, for a report.
-    pub(crate) fn shown(&self) -> String {
-        let mut text = String::new();
-        for (name, file) in &self.files {
-            writeln!(text, "---- {name}\n{file}").expect("a String takes all");
-        }
-        write!(
-            text,
-            "---- {:?} env {:?} {:?} profiles {:?} {} --format {} {:?}",
-            self.compose,
-            self.environment,
-            self.env_files,
-            self.profiles,
-            self.pass,
-            self.format,
-            self.services
-        )
-        .expect("a String takes all");
-        text
-    }
-
-    /// Returns the case without services on the command line.
-    pub(crate) fn of_all_services(&self) -> Self {
-        Self {
-            services: Vec::new(),
-            ..self.clone()
-        }
-    }
-
-    /// Returns whether several documents become one.
-    pub(crate) fn is_merged(&self) -> bool {
-        self.compose.len() > 1
-            || ["---\n", "extends:", "include:"]
-                .iter()
-                .any(|part| self.has(part))
-    }
-
-    /// Returns whether a file holds a text.
-    pub(crate) fn has(&self, part: &str) -> bool {
-        self.files.iter().any(|(_, text)| text.contains(part))
-    }
-}
-
-/// Files that every case can name.
-pub(crate) const FIXED: &[(&str, &str)] = &[
-    (
-        "e.env",
-        "A=from_e\nB=\"two words\"\n# comment\nexport D=d # tail\nE='$V'\nF=$V-${U:-u}\n",
-    ),
-    ("f.env", "A=from_f\nV\nG=${A}\nH=${E}-$B\n"),
-    ("l.env", "a=file\nl=1\n"),
-    ("o.env", "V=env_file\nO=${V}${N}\nX=\n"),
-    ("sub/s.env", "A=from_sub\nS=${A:-none}\n"),
-    ("sub/.env", "V=sub\nK=kept\n"),
-    (
-        "base.yaml",
-        "services:\n  c:\n    image: base\n    environment: {FROM: base, A: base}\n    volumes: ['./rel:/rel']\n    \
-         env_file: e.env\n    labels: {base: '1'}\n    ports: ['1:1']\n  b:\n    build: ./ctx\n    command: [base]\n",
-    ),
-];
 
 const DOTENV: [&str; 4] = [
     "",
@@ -149,7 +68,7 @@ fn tagged((key, tag, value): (&'static str, &str, &str)) -> Entry {
 }
 
 fn attributes(most: usize) -> impl Strategy<Value = Vec<Entry>> {
-    let one = prop_oneof![4 => entry(SERVICE), 1 => text::attribute()];
+    let one = prop_oneof![4 => entry(SERVICE), 1 => text::attribute(), 1 => forms::attribute()];
     prop::collection::vec(one, 0..=most).prop_map(once)
 }
 
@@ -266,6 +185,22 @@ fn merge() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// A file in which only one attribute can be wrong.
+fn of_one_form() -> impl Strategy<Value = String> {
+    let one = prop_oneof![3 => forms::attribute(), 1 => text::attribute()];
+    one.prop_map(|attribute| {
+        let mut text = String::from("services:\n");
+        write_service(&mut text, "a", &with_image("a", vec![attribute]));
+        for name in ["b", "c"] {
+            write_service(&mut text, name, &with_image(name, Vec::new()));
+        }
+        let mut top = Vec::new();
+        complete(&mut top);
+        write_top(&mut text, &top);
+        text
+    })
+}
+
 /// `sub/ext.yaml`: a service that extends another one of the file.
 fn extended() -> impl Strategy<Value = String> {
     (attributes(2), attributes(2)).prop_map(|(mut e0, e1)| {
@@ -318,6 +253,7 @@ fn documents() -> impl Strategy<Value = Vec<String>> {
         3 => file(true, 4).prop_map(|one| vec![one]),
         4 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![one, two]),
         1 => (file(true, 2), file(false, 2), file(false, 1)).prop_map(|(a, b, c)| vec![a, b, c]),
+        2 => of_one_form().prop_map(|one| vec![one]),
         3 => merge(),
         1 => merge().prop_map(|both| vec![both.join("---\n")]),
         1 => (file(true, 2), file(false, 2)).prop_map(|(one, two)| vec![format!("{one}---\n{two}")]),
@@ -327,7 +263,12 @@ fn documents() -> impl Strategy<Value = Vec<String>> {
 /// A project.
 pub(crate) fn case() -> impl Strategy<Value = Case> {
     let includes = prop_oneof![4 => Just(None), 1 => included().prop_map(Some)];
-    let project = (documents(), extended(), includes, select(&DOTENV[..]));
+    let dotenv = prop_oneof![
+        3 => select(&DOTENV[..]).prop_map(str::to_owned),
+        1 => forms::variables(),
+    ];
+    let own = prop::option::weighted(0.2, forms::variables());
+    let project = (documents(), extended(), includes, dotenv, own);
     let profiles = prop_oneof![3 => Just(vec![]), 1 => Just(vec!["p"]), 1 => Just(vec!["*"]), 1 => Just(vec!["q", "r"])];
     let services = prop_oneof![6 => Just(vec![]), 1 => Just(vec!["a"]), 1 => Just(vec!["b", "c"])];
     let pass = prop_oneof![5 => Just(""), 1 => select(&PASSES[..])];
@@ -343,7 +284,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
         select(&["json", "yaml"][..]),
     );
     (project, asked).prop_map(|(project, asked)| {
-        let (documents, extended, includes, dotenv) = project;
+        let (documents, extended, includes, dotenv, own) = project;
         let (profiles, services, pass, env_files, mut environment, format) = asked;
         environment.extend([("EMPTY", ""), ("N", "5"), ("B", "true")]);
         let mut case = Case {
@@ -372,7 +313,10 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
             case.files.push(("sub/inc.yaml".to_owned(), text));
             case.files.push(("sub/over.yaml".to_owned(), over));
         }
-        case.files.push((".env".to_owned(), dotenv.to_owned()));
+        case.files.push((".env".to_owned(), dotenv));
+        // In place of the fixed file that services name most.
+        case.files
+            .extend(own.map(|text| ("e.env".to_owned(), text)));
         case
     })
 }

@@ -2,21 +2,54 @@
 //!
 //! Every rule names the place and judges the value: what it does not describe exactly fails the test.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::generate::Case;
+use crate::case::Case;
 
 /// Returns whether docker compose may refuse what is accepted here as `ours`.
 pub(crate) fn compose_may_refuse(case: &Case, message: &str, ours: &Value) -> bool {
-    later_files_complete(case, message)
+    later_files_complete(case, message, ours)
         || quoted_numbers(message, ours)
         || one_or_many(case, message, ours)
         || is_empty_ssh(message, ours)
+        || is_one_limit(message, ours)
+}
+
+/// R5: a limit that is said in one place is not two that differ.
+fn is_one_limit(message: &str, ours: &Value) -> bool {
+    let told = message
+        .strip_prefix("services.")
+        .and_then(|told| told.split_once(": can't set distinct values on '"));
+    let Some((service, told)) = told else {
+        return false;
+    };
+    let limits = told
+        .split_once("' and 'deploy.resources.limits.")
+        .and_then(|(plain, rest)| Some((plain, rest.split_once('\'')?.0)));
+    limits.is_some_and(|(plain, limit)| {
+        let service = &ours["services"][service];
+        !service[plain].is_null() && service["deploy"]["resources"]["limits"][limit].is_null()
+    })
 }
 
 /// R1: a file may lack a required key that a later one adds; docker compose judges after each document.
-fn later_files_complete(case: &Case, message: &str) -> bool {
-    case.is_merged() && message.contains(" missing property '")
+fn later_files_complete(case: &Case, message: &str, ours: &Value) -> bool {
+    let told = message.lines().last().unwrap_or_default();
+    let Some((path, key)) = told.split_once(" missing property '") else {
+        return false;
+    };
+    let path = path.rsplit(": ").next().unwrap_or(path);
+    let key = key.split('\'').next().unwrap_or_default();
+    // The section may be gone altogether, by a `!reset`.
+    case.is_merged() && at(ours, path).is_none_or(|section| section.get(key).is_some())
+}
+
+/// Returns what is at a path of keys and indices.
+fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |value, key| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        value => value.get(key),
+    })
 }
 
 /// R2: a text that is a number or a boolean is one everywhere; docker compose converts it at the places of a list.
@@ -37,10 +70,7 @@ fn quoted_numbers(message: &str, ours: &Value) -> bool {
     } else {
         return false;
     };
-    let found = path.split('.').try_fold(ours, |value, key| match value {
-        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
-        value => value.get(key),
-    });
+    let found = at(ours, &path);
     match found {
         // In a model the text is a variable still.
         Some(Value::String(text)) => text.contains('$') && !wanted.starts_with("string"),
@@ -49,7 +79,9 @@ fn quoted_numbers(message: &str, ours: &Value) -> bool {
             .iter()
             .any(|kind| wanted.starts_with(kind)),
         // A zero is left out of what is printed.
-        None => path.ends_with(".blkio_config.weight"),
+        None => [".blkio_config.weight", ".priority", ".gw_priority"]
+            .iter()
+            .any(|end| path.ends_with(end)),
         _ => false,
     }
 }
@@ -79,8 +111,14 @@ fn is_empty_ssh(message: &str, ours: &Value) -> bool {
         && services.is_some_and(|all| all.values().any(has_path))
 }
 
-/// Returns whether two values at a place may be printed.
-pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -> bool {
+/// Returns whether two values at a place may be printed; `project` is all that this crate prints.
+pub(crate) fn may_print(
+    case: &Case,
+    project: &Value,
+    path: &str,
+    ours: &Value,
+    theirs: &Value,
+) -> bool {
     let keys: Vec<&str> = path.split('.').skip(1).collect();
     let json = case.format == "json";
     match keys[..] {
@@ -108,15 +146,21 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         }
         // R8: an anchor brings back, to it, what `!reset` removes beside `<<`.
         ["services", _, attribute]
-            if ours.is_null() && case.has("<<: ") && case.has(&format!("{attribute}: !reset")) =>
+            if ours.is_null() && case.resets_anchored().any(|reset| reset == attribute) =>
         {
             true
+        }
+        // Without a mode there is the default network.
+        ["services", _, "networks"] if theirs.is_null() => {
+            *ours == json!({"default": null})
+                && case.resets_anchored().any(|reset| reset == "network_mode")
         }
         // J11: a name that variables leave empty stays empty.
         ["networks" | "volumes", _, "name"] => theirs.is_null() && case.has("name: '${V}'"),
         // J8: it reads the label files of services that are named on the command line, and of init containers, too late.
-        ["services", _, "labels"] if case.has("label_file") => {
-            !case.services.is_empty() && theirs.is_null()
+        ["services", service, "labels"] if case.services.contains(&service) => {
+            let service = &project["services"][service];
+            theirs.is_null() && service["profiles"].is_array() && service["label_file"].is_array()
         }
         ["services", _, "pre_start"] => is_like_inherited(ours, theirs),
         // L2: it tells a secret from one with the same place written in full.
@@ -146,6 +190,7 @@ pub(crate) fn may_print(case: &Case, path: &str, ours: &Value, theirs: &Value) -
         // S1: a text is the text that was written.
         ["services", _, "environment" | "labels" | "annotations", _]
         | ["services", _, "build", "args" | "labels", _] => is_rendered(ours, theirs),
+        [extension, ..] if extension.starts_with("x-") => is_rendered(ours, theirs),
         _ => false,
     }
 }
@@ -334,6 +379,8 @@ fn is_rendered(ours: &Value, theirs: &Value) -> bool {
             .ok()
             .filter(|_| text.contains(|c: char| c.is_ascii_digit()))
     };
-    let date = theirs.strip_suffix(" 00:00:00 +0000 UTC") == Some(ours);
+    let date = [" 00:00:00 +0000 UTC", "T00:00:00Z"]
+        .iter()
+        .any(|time| theirs.strip_suffix(time) == Some(ours));
     date || (float(ours).is_some() && float(ours) == float(theirs))
 }

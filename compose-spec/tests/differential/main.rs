@@ -16,12 +16,15 @@
     reason = "a test that lays files out"
 )]
 
+mod case;
 mod disk;
+mod forms;
 mod fragments;
 mod generate;
 mod known;
 mod oracle;
 mod refused;
+mod starts;
 mod text;
 
 use proptest::{
@@ -30,7 +33,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use crate::{generate::Case, oracle::Answer};
+use crate::{case::Case, oracle::Answer};
 
 /// Cases of an ordinary run: docker compose takes 40 ms for each.
 const CASES: u32 = 32;
@@ -43,15 +46,10 @@ fn random_projects_mean_the_same_to_docker_compose() {
         );
         return;
     };
-    if let Some(count) = std::env::var("DIFFERENTIAL_SURVEY")
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
+    if let Some(count) = asked("DIFFERENTIAL_SURVEY") {
         return survey(&oracle, count);
     }
-    let asked: Option<u32> = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let asked = asked("PROPTEST_CASES");
     let cases = asked.unwrap_or(CASES);
     let config = Config {
         cases,
@@ -72,8 +70,13 @@ fn random_projects_mean_the_same_to_docker_compose() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Returns how many cases a variable asks for.
+fn asked(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
 /// Prints every difference among `count` projects.
-fn survey(oracle: &oracle::Oracle, count: usize) {
+fn survey(oracle: &oracle::Oracle, count: u32) {
     let mut runner = TestRunner::default();
     let mut differing = 0;
     for _ in 0..count {
@@ -110,9 +113,23 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
                 // It judges only the services that are asked for.
                 Answer::Refused(_) => return None,
             };
+            // M1: a model is judged as the project is where no variable stands; it judges a model by its forms only.
+            let whole = Case {
+                pass: "",
+                ..case.of_all_services()
+            };
+            let judged = match case.pass {
+                "--no-interpolate" => match oracle.ask(directory.path(), &whole) {
+                    Answer::Refused(why) => why[0].message.clone(),
+                    Answer::Accepted(_) => String::new(),
+                },
+                _ => String::new(),
+            };
             let is_known = |found: &&oracle::Refusal| {
                 all.iter()
                     .any(|theirs| refused::may_refuse(case, found, theirs))
+                    || refused::place(&found.message)
+                        .is_some_and(|(_, attribute)| judged.contains(attribute))
             };
             let unknown = why.iter().filter(|found| !is_known(found));
             let told: Vec<String> = unknown
@@ -126,14 +143,15 @@ fn difference(oracle: &oracle::Oracle, case: &Case) -> Option<String> {
             (!told.is_empty()).then(|| told.join("\n"))
         }
         (Answer::Accepted(ours), Answer::Accepted(theirs)) => {
-            let told = paths_that_differ(case, "", &ours, &theirs);
+            let told = paths_that_differ((case, &ours), "", &ours, &theirs);
             (!told.is_empty()).then(|| told.join("\n"))
         }
     }
 }
 
+/// Returns the paths where two projects differ, with both values; `asked` is the case and the whole project of this crate.
 fn paths_that_differ(
-    case: &Case,
+    asked: (&Case, &serde_json::Value),
     path: &str,
     ours: &serde_json::Value,
     theirs: &serde_json::Value,
@@ -149,11 +167,11 @@ fn paths_that_differ(
                 if same {
                     Vec::new()
                 } else {
-                    paths_that_differ(case, &format!("{path}.{key}"), x, y)
+                    paths_that_differ(asked, &format!("{path}.{key}"), x, y)
                 }
             })
             .collect(),
-        _ if known::may_print(case, path, ours, theirs) => Vec::new(),
+        _ if known::may_print(asked.0, asked.1, path, ours, theirs) => Vec::new(),
         _ => vec![format!("{path}: stack {ours} compose {theirs}")],
     }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::generate::Case;
+use crate::case::Case;
 
 /// The program.
 pub(crate) struct Oracle {
@@ -45,6 +45,11 @@ pub(crate) fn find() -> Option<Oracle> {
 }
 
 impl Oracle {
+    /// The program.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
     /// Runs `config` on a project that was laid out in a directory.
     pub(crate) fn ask(&self, directory: &Path, case: &Case) -> Answer {
         self.ask_in(directory, case, case.format)

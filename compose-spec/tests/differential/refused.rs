@@ -7,7 +7,7 @@ use std::{collections::HashSet, net::IpAddr};
 
 use serde_json::Value;
 
-use crate::{generate::Case, oracle::Refusal};
+use crate::{case::Case, oracle::Refusal};
 
 /// An attribute of a service whose value docker would refuse.
 struct Rule {
@@ -85,19 +85,94 @@ const RULES: &[Rule] = &[
         attribute: "volumes",
         is_wrong: |value| {
             items(value).iter().any(|item| {
-                !text(&item["target"]).starts_with('/') || text(&item["source"]) == "a:b"
+                let target = text(&item["target"]);
+                !target.starts_with('/')
+                    || target == "/"
+                    || target.contains(':')
+                    || text(&item["source"]) == "a:b"
+                    || item["type"] == "bind" && text(&item["source"]).is_empty()
             })
         },
     },
     Rule {
         code: "S0309",
         attribute: "expose",
-        is_wrong: |value| items(value).iter().any(|item| !is_port(item)),
+        is_wrong: |value| {
+            let is_right = |item: &Value| {
+                let protocol = text(item).split('/').nth(1).unwrap_or("tcp");
+                is_port(item) && ["tcp", "udp", "sctp"].contains(&protocol)
+            };
+            items(value).iter().any(|item| !is_right(item))
+        },
     },
     Rule {
         code: "S0309",
         attribute: "ports",
-        is_wrong: |value| items(value).iter().any(|item| !is_port(&item["target"])),
+        is_wrong: |value| {
+            let published = |item: &Value| {
+                let published = &item["published"];
+                let is_plain = !text(published).contains('/') && is_port(published);
+                published.is_null() || *published == "" || is_plain
+            };
+            let is_right = |item: &Value| is_port(&item["target"]) && published(item);
+            items(value).iter().any(|item| !is_right(item))
+        },
+    },
+    Rule {
+        code: "S0311",
+        attribute: "extra_hosts",
+        is_wrong: |value| items(value).iter().any(|item| !is_extra_host(text(item))),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "extra_hosts",
+        is_wrong: |value| items(value).iter().any(|item| !is_extra_host(text(item))),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "build",
+        is_wrong: |value| {
+            let hosts = items(&value["extra_hosts"]);
+            hosts.iter().any(|item| !is_extra_host(text(item)))
+        },
+    },
+    Rule {
+        code: "S0303",
+        attribute: "restart",
+        is_wrong: |value| {
+            let whole = text(value);
+            let (policy, most) = whole.split_once(':').unwrap_or((whole, "1"));
+            let known = ["no", "always", "on-failure", "unless-stopped"];
+            !known.contains(&policy)
+                || text(value).contains(':')
+                    && (policy != "on-failure" || most.parse::<u32>().is_err())
+        },
+    },
+    Rule {
+        code: "S0312",
+        attribute: "deploy",
+        is_wrong: |value| text(&value["restart_policy"]["delay"]).starts_with('-'),
+    },
+    Rule {
+        code: "S0312",
+        attribute: "stop_grace_period",
+        is_wrong: |value| text(value).starts_with('-'),
+    },
+    Rule {
+        code: "S0312",
+        attribute: "healthcheck",
+        is_wrong: |value| text(&value["interval"]).starts_with('-'),
+    },
+    Rule {
+        code: "S0303",
+        attribute: "devices",
+        is_wrong: |value| {
+            let bad = |item: &Value| {
+                let access = text(&item["permissions"]);
+                access.is_empty() || !access.chars().all(|c| "rwm".contains(c))
+            };
+            items(value).iter().any(bad)
+        },
     },
 ];
 
@@ -116,11 +191,41 @@ pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
         "S0312"
             if found
                 .message
-                .contains("`mem_reservation` is larger than the limit") =>
+                .contains("mem_reservation` is larger than the limit") =>
         {
             each(services)
                 .any(|service| number(&service["mem_reservation"]) > number(&service["mem_limit"]))
         }
+        "S0310" if found.message.ends_with(" is no option") => {
+            let known = [
+                "ro",
+                "rw",
+                "z",
+                "Z",
+                "nocopy",
+                "cached",
+                "delegated",
+                "consistent",
+                "rslave",
+            ];
+            let options = found.text.trim_matches('"').rsplit(':').next();
+            options.is_some_and(|options| !options.split(',').all(|option| known.contains(&option)))
+        }
+        // It counts beyond the largest number of bytes, and begins anew.
+        "S0312"
+            if ["9999999999999999999", "100000000000"]
+                .iter()
+                .any(|many| found.text.contains(many)) =>
+        {
+            true
+        }
+        "S0204" if found.message.ends_with("a variable's name is missing") => {
+            each(services).any(|service| service["environment"].get("").is_some())
+        }
+        // V1: laid over each other, the lists become mappings before they are judged.
+        "S0308" if case.is_merged() => place(&found.message).is_some_and(|(_, attribute)| {
+            ["models", "depends_on", "networks"].contains(&attribute)
+        }),
         "S0511" | "S0512" => publishes_twice(services),
         "S0302" if found.message.contains(".dns_opt` must be a list") => case.is_merged(),
         "S0302" if found.message.contains(".environment.") => {
@@ -131,7 +236,7 @@ pub(crate) fn may_refuse(case: &Case, found: &Refusal, theirs: &Value) -> bool {
 }
 
 /// Returns the service and the attribute that a message names first: `services.a.ports[0].target`.
-fn place(message: &str) -> Option<(&str, &str)> {
+pub(crate) fn place(message: &str) -> Option<(&str, &str)> {
     let path = message.split('`').nth(1)?.strip_prefix("services.")?;
     let (service, attribute) = path.split_once('.')?;
     Some((service, attribute.split(['.', '[']).next()?))
@@ -159,10 +264,9 @@ fn is_replaced(case: &Case, found: &Refusal, services: &Value) -> bool {
     let written = found.text.trim_matches(['\'', '"', '[', ']']);
     case.is_merged()
         && of_value
-        && !written.is_empty()
+        && !found.text.is_empty()
         && *printed != *written
         && !printed.to_string().contains(&format!("\"{written}\""))
-        || case.is_merged() && found.code == "S0308"
 }
 
 fn each(services: &Value) -> impl Iterator<Item = &Value> {
@@ -235,9 +339,17 @@ fn is_port(value: &Value) -> bool {
         .as_u64()
         .map_or_else(|| text(value).to_owned(), |number| number.to_string());
     let range = shown.split('/').next().unwrap_or_default();
-    range
+    let ports: Vec<u16> = range
         .split('-')
-        .all(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        .map_while(|port| port.parse().ok())
+        .collect();
+    let whole = ports.len() == range.split('-').count() && ports.len() <= 2;
+    whole && ports[0] > 0 && ports.is_sorted()
+}
+
+fn is_extra_host(text: &str) -> bool {
+    let (host, address) = text.split_once('=').unwrap_or((text, ""));
+    !host.is_empty() && (address == "host-gateway" || address.parse::<IpAddr>().is_ok())
 }
 
 fn is_tmpfs(text: &str) -> bool {
@@ -253,9 +365,26 @@ fn is_tmpfs(text: &str) -> bool {
     size.is_none_or(|size| !size.is_empty() && digits(size))
 }
 
+/// `[host[:port]/]path[:tag][@digest]`
 fn is_image(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:@".contains(c);
-    text.ends_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits)
+    let (name, digest) = text.split_once('@').unwrap_or((text, "sha256:"));
+    let (path, tag) = match name.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, tag),
+        _ => (name, "latest"),
+    };
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = |part: &str| {
+        part.starts_with(word)
+            && part.ends_with(word)
+            && part.chars().all(|c| word(c) || "._-:".contains(c))
+    };
+    let hex = digest.strip_prefix("sha256:").unwrap_or("none");
+    let is_host = |part: &str| path.contains('/') && part.split(':').count() <= 2;
+    path.split('/')
+        .enumerate()
+        .all(|(at, part)| fits(part) && (at == 0 && is_host(part) || !part.contains(':')))
+        && tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && (hex.is_empty() || hex.len() == 64)
 }
 
 fn is_host_name(text: &str) -> bool {

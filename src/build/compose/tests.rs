@@ -107,7 +107,7 @@ fn a_section_becomes_a_build() {
         !format!("{:?}", input.secrets).contains("118"),
         "values are not shown"
     );
-    assert_eq!(input.ssh["default"], Path::new("/agent"));
+    assert_eq!(input.ssh["default"], [Path::new("/agent")]);
 }
 
 #[test]

@@ -17,10 +17,16 @@ pub struct SyntaxError {
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.problem)?;
+        write!(f, "{}: {}", self.place, self.reason())
+    }
+}
+
+impl SyntaxError {
+    /// Returns what is wrong, without the place, for texts that are one instruction.
+    pub fn reason(&self) -> String {
         match &self.suggestion {
-            Some(word) => write!(f, ", did you mean {word}?"),
-            None => Ok(()),
+            Some(word) => format!("{}, did you mean {word}?", self.problem),
+            None => self.problem.to_string(),
         }
     }
 }

@@ -167,7 +167,7 @@ impl StageRun<'_> {
             &self.state.layers
         };
         let (room, upper, work_directory) = self.room(below)?;
-        let lowers = self.builder.lowers(below);
+        let lowers = self.builder.lowers(below)?;
         let mounted = mount(&lowers, Some((&upper, &work_directory)))?;
         let merged = Tree::of_mount(mounted, "the image");
         let owner = match (&request.chown, work.link_owner) {

@@ -1,7 +1,6 @@
 //! What each instruction does to a stage.
 
 mod add;
-mod agent;
 mod copy;
 mod devices;
 mod meta;

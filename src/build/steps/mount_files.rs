@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::agent::Relay;
 use crate::{
     build::{
         cache::mount_lock,
@@ -12,6 +11,7 @@ use crate::{
         dockerfile::{FileOwner, Sharing},
         error::StepFailure,
         files::{Destination, Item, Placer, Tree},
+        ssh::{Agent, Relay},
         workspace::StepRoom,
     },
     model::Digest,
@@ -50,11 +50,8 @@ pub(super) fn cache(
     let home = caches.join(digest.hex());
     fs_err::create_dir_all(&home).map_err(StepFailure::Prepare)?;
     let name = match sharing {
-        Sharing::Shared => "data".to_owned(),
-        Sharing::Locked => {
-            locks.push(lock(&home.join("data.lock"))?);
-            "data".to_owned()
-        }
+        // Who has a locked one alone is decided before: see `Prepared::claims`.
+        Sharing::Shared | Sharing::Locked => "data".to_owned(),
         Sharing::Private => {
             let (name, held) = private(&home)?;
             locks.push(held);
@@ -101,23 +98,16 @@ fn own(path: &Path, owner: FileOwner, mode: u32) -> std::io::Result<()> {
     fs_err::set_permissions(path, permissions)
 }
 
-/// Begins to pass an agent on, at a socket in the step's room.
+/// Begins to answer for an agent, at a socket in the step's room.
 pub(super) fn relay(
     room: &StepRoom,
     name: &str,
-    agent: &Path,
+    agent: &[PathBuf],
     owner: FileOwner,
 ) -> Result<Relay, StepFailure> {
-    if fs_err::metadata(agent).is_ok_and(|metadata| metadata.is_file()) {
-        return Err(StepFailure::KeyFile(agent.display().to_string()));
-    }
     let path = room.file(name);
-    let fail = |source| StepFailure::Agent {
-        path: agent.display().to_string(),
-        source,
-    };
-    let relay = Relay::start(&path, agent).map_err(fail)?;
-    own(&path, owner, 0o600).map_err(fail)?;
+    let relay = Relay::start(&path, Agent::open(agent)?)?;
+    own(&path, owner, 0o600).map_err(StepFailure::Prepare)?;
     Ok(relay)
 }
 

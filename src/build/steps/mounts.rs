@@ -1,23 +1,27 @@
 //! `RUN --mount`: what each mount reads is decided and digested first; files and locks are made only when the step really runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use runtime::spec::{Mount, MountKind};
 use serde_json::{Value, json};
 
 use super::{
-    agent::Relay,
     mount_files::{cache, fill, relay, secret_file},
     run::bind,
 };
 use crate::{
     build::{
+        cache::Key,
         dockerfile::{FileOwner, Located, Run, RunMount, RunMountKind, Sharing},
         error::StepFailure,
         files::{Item, Tree},
         input::Secret,
         path,
         plan::Origin,
+        ssh::Relay,
         stage::{Context, StageRun},
         workspace::StepRoom,
     },
@@ -58,8 +62,8 @@ enum What {
     },
     Agent {
         id: String,
-        /// The socket of the host.
-        agent: PathBuf,
+        /// The socket of the host, or key files.
+        agent: Vec<PathBuf>,
         owner: FileOwner,
     },
 }
@@ -205,7 +209,7 @@ impl StageRun<'_> {
             Origin::Context if self.builder.ignore.is_empty() => self.builder.input.context.clone(),
             Origin::Directory(directory) if directory.ignore.is_empty() => directory.path.clone(),
             _ => match self.origin_layers(origin).as_deref() {
-                Some([only]) => only.path.clone(),
+                Some([only]) => self.builder.path(only)?,
                 _ => return Ok(None),
             },
         };
@@ -237,6 +241,22 @@ impl Prepared {
                 json!([mount.target, mount.read_only, what])
             })
             .collect()
+    }
+
+    /// Returns what stands for the caches that only one step may use at a time, each once and always in the same order: so a step that
+    /// mounts one twice does not wait for itself, and two steps do not wait for each other.
+    pub(super) fn claims(&self) -> Vec<Key> {
+        let locked = self.0.iter().filter_map(|mount| match &mount.what {
+            What::Cache {
+                id,
+                sharing: Sharing::Locked,
+                ..
+            } => Some(id),
+            _ => None,
+        });
+        let ids: BTreeSet<&String> = locked.collect();
+        let key = |id| Key::of(json!({ "locked cache": id }));
+        ids.into_iter().map(key).collect()
     }
 
     /// Makes what the mounts need.

@@ -58,6 +58,7 @@ impl StageRun<'_> {
             return Ok(());
         }
         emulation::require(&self.stage.platform)?;
+        self.claim(&mounts.claims())?;
         let (room, upper, work) = self.room(&self.state.layers)?;
         let ready = mounts.make(self, &room)?;
         let sandbox = Sandbox {
@@ -70,7 +71,7 @@ impl StageRun<'_> {
         mounts.extend(ready.mounts.iter().cloned());
         mounts.extend(sandbox.devices.mounts.iter().cloned());
         let targets = targets(&mounts);
-        let mut lowers = self.builder.lowers(&self.state.layers);
+        let mut lowers = self.builder.lowers(&self.state.layers)?;
         let image = self.builder.merged(&self.state.layers, "the image")?;
         let stub_directory = room.directory("stubs").map_err(StepFailure::Prepare)?;
         let stubs = stubs(&image, &targets, &stub_directory)?;

@@ -33,7 +33,7 @@ impl StageRun<'_> {
             return Ok(());
         }
         let (_room, upper, work) = self.room(&self.state.layers)?;
-        let lowers = self.builder.lowers(&self.state.layers);
+        let lowers = self.builder.lowers(&self.state.layers)?;
         let merged = Tree::of_mount(mount(&lowers, Some((&upper, &work)))?, "the image");
         let target = merged.resolve(directory.as_ref())?;
         if !merged.exists(&target)? {

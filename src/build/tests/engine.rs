@@ -1,7 +1,7 @@
 //! Builds at the same time, builds that are stopped, and what is said of steps that were not cached.
 
 use super::{
-    super::{BuildEvent, Secret, build},
+    super::{BuildError, BuildEvent, DockerfileSource, Secret, build},
     fixture::{Fixture, chain},
 };
 
@@ -159,4 +159,61 @@ fn a_secret_is_in_no_record_layer_history_or_event() {
     // Another value is no reason to run the step again.
     build("another");
     assert_eq!(fixture.runner.count(), 1);
+}
+
+#[test]
+fn a_step_that_waits_for_a_locked_cache_ends_with_its_build() {
+    let fixture = Fixture::new();
+    let lock = |id: &str| format!("RUN --mount=type=cache,id={id},target=/c,sharing=locked");
+    let holder = format!("FROM scratch\n{} wait", lock("one"));
+    let waiter = format!("FROM scratch\n{} write /x x", lock("one"));
+    let other = format!("FROM scratch\n{} write /y y", lock("two"));
+    let stopped = |error: &BuildError| chain(error).ends_with("cancelled");
+    let root = fixture.root();
+    let build_text = |text: &str| {
+        let mut input = fixture.input();
+        input.dockerfile = DockerfileSource::Inline(text.to_owned());
+        let host = fixture.host(&fixture.store, &root, &|_| {});
+        build(&input, host).map(drop)
+    };
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| build_text(&holder));
+        fixture.runner.waiting.wait();
+        let waits = scope.spawn(|| build_text(&waiter));
+        // Another cache is nobody's; and when this is built, the waiting one has had its time.
+        build_text(&other).unwrap();
+        fixture.cancel.cancel();
+        assert!(stopped(&waits.join().unwrap().unwrap_err()));
+        assert!(stopped(&held.join().unwrap().unwrap_err()));
+    });
+}
+
+#[test]
+fn locked_caches_are_taken_in_one_order_and_once() {
+    let fixture = Fixture::new();
+    let mounts = |ids: [&str; 3]| {
+        let mounts = ids.iter().enumerate();
+        let mounts = mounts
+            .map(|(at, id)| format!("--mount=type=cache,id={id},target=/c{at},sharing=locked"));
+        mounts.collect::<Vec<_>>().join(" ")
+    };
+    // Taken as they are written, the two would wait for each other, and each for itself.
+    let mut stages = String::new();
+    for number in 0..8 {
+        let order = if number % 2 == 0 {
+            ["a", "b", "a"]
+        } else {
+            ["b", "a", "b"]
+        };
+        stages += &format!(
+            "FROM scratch AS s{number}\nRUN {} write /{number} x\n",
+            mounts(order)
+        );
+    }
+    stages += "FROM scratch\n";
+    for number in 0..8 {
+        stages += &format!("COPY --from=s{number} / /\n");
+    }
+    fixture.build(&stages);
+    assert_eq!(fixture.runner.count(), 8);
 }

@@ -88,7 +88,10 @@ impl Layers for Store {
         if !path.exists() {
             fs::rename(upper, &path).unwrap();
         }
-        Ok(Layer { diff_id, path })
+        Ok(Layer {
+            diff_id,
+            path: Some(path),
+        })
     }
 
     fn commit_image(

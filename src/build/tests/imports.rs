@@ -167,3 +167,63 @@ fn an_image_carries_its_own_steps_when_asked_to_and_stays_the_same() {
     assert_eq!(again.record.id, first.record.id);
     assert!(steps_of(fixture.build(TWO_STAGES).config.to_string().as_bytes()).is_none());
 }
+
+#[test]
+fn a_layer_that_does_not_come_has_its_steps_made_and_the_rest_is_used() {
+    let (one, other) = (machine(), machine());
+    let first = one.build(TWO_STAGES);
+    let (whole, fetched) = cache(&first, true, &other);
+    let missing = first.steps.last().unwrap().step.layer.clone().unwrap();
+    other.imports.lock().unwrap().push(ImportedCache {
+        name: "holes".to_owned(),
+        steps: steps(&first.steps, true),
+        fetch: Box::new(move |diff_id| {
+            if *diff_id == missing {
+                return Ok(false);
+            }
+            (whole.fetch)(diff_id)
+        }),
+    });
+    let second = other.build(TWO_STAGES);
+    assert_eq!(second.read("/end"), "2");
+    let done: Vec<String> = other
+        .steps()
+        .into_iter()
+        .filter(|step| step.starts_with("done"))
+        .collect();
+    assert_eq!(done, ["done RUN write /end 2"]);
+    assert_eq!(fetched.load(Ordering::SeqCst), 4);
+    assert!(other.warnings().is_empty(), "{:?}", other.warnings());
+}
+
+#[test]
+fn layers_of_a_chain_come_at_the_same_time() {
+    let (one, other) = (machine(), machine());
+    let first = one.build("FROM scratch\nCOPY a /a\nRUN write /b 1\nRUN write /c 1\n");
+    let (whole, fetched) = cache(&first, true, &other);
+    let together = std::sync::Barrier::new(3);
+    other.imports.lock().unwrap().push(ImportedCache {
+        name: "slow".to_owned(),
+        steps: steps(&first.steps, true),
+        fetch: Box::new(move |diff_id| {
+            // Ends only when all three are asked for.
+            together.wait();
+            (whole.fetch)(diff_id)
+        }),
+    });
+    let second = other.build("FROM scratch\nCOPY a /a\nRUN write /b 1\nRUN write /c 1\n");
+    assert_eq!(second.record.id, first.record.id);
+    assert_eq!(fetched.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_fetch_that_panics_is_a_layer_that_does_not_come() {
+    let (one, other) = (machine(), machine());
+    let first = one.build(TWO_STAGES);
+    other.imports.lock().unwrap().push(ImportedCache {
+        name: "broken".to_owned(),
+        steps: steps(&first.steps, true),
+        fetch: Box::new(|_| panic!("a fault of the fetch")),
+    });
+    assert_eq!(other.build(TWO_STAGES).read("/end"), "2");
+}

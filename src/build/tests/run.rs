@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use runtime::spec::{MountKind, Namespace, Seccomp};
 
 use super::{
-    super::{BuildInput, BuildNetwork, Secret},
+    super::{BuildInput, BuildNetwork, Secret, ssh::samples},
     fixture::{Fixture, chain},
 };
 
@@ -322,8 +322,8 @@ fn an_agent_is_at_its_place_while_the_step_runs_and_its_path_counts_for_nothing(
         let path = agents.path().join(name);
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let built = fixture.try_build_with(dockerfile, |input| {
-            input.ssh.insert("default".to_owned(), path.clone());
-            input.ssh.insert("two".to_owned(), path);
+            input.ssh.insert("default".to_owned(), vec![path.clone()]);
+            input.ssh.insert("two".to_owned(), vec![path]);
         });
         drop(listener);
         built.map_err(|error| chain(&error)).unwrap()
@@ -341,11 +341,17 @@ fn an_agent_is_at_its_place_while_the_step_runs_and_its_path_counts_for_nothing(
     build("other");
     assert_eq!(fixture.runner.count(), 1);
     let key = agents.path().join("id_ed25519");
-    std::fs::write(&key, "key").unwrap();
-    let refused = fixture.try_build_with(&dockerfile.replace(" x", " y"), |input| {
-        input.ssh.insert("default".to_owned(), key);
-    });
-    let error = chain(&refused.map(drop).unwrap_err());
+    std::fs::write(&key, samples::ED25519).unwrap();
+    let with_key = |step: &str| {
+        fixture.try_build_with(&dockerfile.replace(" x", step), |input| {
+            for id in ["default", "two"] {
+                input.ssh.insert(id.to_owned(), vec![key.clone()]);
+            }
+        })
+    };
+    assert!(with_key(" y").is_ok());
+    std::fs::write(&key, samples::ENCRYPTED).unwrap();
+    let error = chain(&with_key(" z").map(drop).unwrap_err());
     assert!(error.contains("ssh-add"), "{error}");
 }
 

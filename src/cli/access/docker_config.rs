@@ -10,9 +10,9 @@ use std::{
 use fs_err as fs;
 use serde_json::{Map, Value, json};
 
-use super::helper::{Helper, HelperError};
+use super::helper::{Helper, HelperError, TOKEN_USER};
 use crate::model::{
-    Credential, base64,
+    Credential, Secret, base64,
     docker_config::{DockerConfig, DockerConfigError, Lookup, key_of},
 };
 
@@ -71,6 +71,24 @@ pub(in crate::cli) enum Kept {
     File(PathBuf),
     /// By a helper.
     Helper(String),
+}
+
+/// What is kept of a login besides the user name.
+#[derive(Debug)]
+pub(in crate::cli) enum Proof {
+    /// What the user typed.
+    Password(Secret<String>),
+    /// What the registry gave instead of it: it can be taken back there, and opens nothing else.
+    Identity(Secret<String>),
+}
+
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Password(_) => "password",
+            Self::Identity(_) => "identity token",
+        })
+    }
 }
 
 impl<'a> DockerFile<'a> {
@@ -160,30 +178,44 @@ impl<'a> DockerFile<'a> {
         }
     }
 
-    /// Keeps a user name and password: with the registry's helper, else in the file.
+    /// Keeps a login: with the registry's helper, else in the file.
     pub(in crate::cli) fn store(
         &self,
         registry: &str,
         user: &str,
-        password: &str,
+        proof: &Proof,
     ) -> Result<Kept, FileError> {
         let path = self.path.as_ref().ok_or(FileError::NoPlace)?;
         let key = key_of(registry);
         if let Some(name) = self.parsed.keeper(registry) {
-            Helper::new(name, self.environment).store(registry, user, password)?;
+            let (user, secret) = match proof {
+                Proof::Password(password) => (user, password),
+                Proof::Identity(token) => (TOKEN_USER, token),
+            };
+            Helper::new(name, self.environment).store(registry, user, secret.reveal())?;
             // An empty entry tells other clients that the helper knows this registry.
             change(path, |auths| {
                 auths.insert(key.to_owned(), json!({}));
             })?;
             return Ok(Kept::Helper(name.to_owned()));
         }
-        let auth = base64::encode(format!("{user}:{password}").as_bytes());
+        let entry = match proof {
+            Proof::Password(password) => {
+                let auth = format!("{user}:{}", password.reveal());
+                json!({ "auth": base64::encode(auth.as_bytes()) })
+            }
+            // As Docker's client writes it: the user name stays where others look for it.
+            Proof::Identity(token) => {
+                let auth = base64::encode(format!("{user}:").as_bytes());
+                json!({ "auth": auth, "identitytoken": token.reveal() })
+            }
+        };
         let old = self.parsed.keys_of(registry);
         change(path, |auths| {
             for key in &old {
                 auths.shift_remove(key);
             }
-            auths.insert(key.to_owned(), json!({ "auth": auth }));
+            auths.insert(key.to_owned(), entry);
         })?;
         Ok(Kept::File(path.clone()))
     }

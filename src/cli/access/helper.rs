@@ -25,7 +25,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What a helper prints when it has nothing, with exit status 1.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 /// User name that stands for an identity token.
-const TOKEN_USER: &str = "<token>";
+pub(super) const TOKEN_USER: &str = "<token>";
 
 /// One helper.
 pub(in crate::cli) struct Helper<'a> {
@@ -106,17 +106,17 @@ impl<'a> Helper<'a> {
         }))
     }
 
-    /// Hands over a user name and password.
+    /// Hands over a user name and password, or [`TOKEN_USER`] and an identity token.
     pub(in crate::cli) fn store(
         &self,
         registry: &str,
         user: &str,
-        password: &str,
+        secret: &str,
     ) -> Result<(), HelperError> {
         let entry = Entry {
             server: key_of(registry).to_owned(),
             username: user.to_owned(),
-            secret: password.to_owned(),
+            secret: secret.to_owned(),
         };
         let text = serde_json::to_vec(&entry).expect("three strings are JSON");
         self.run("store", &text).map(drop)

@@ -5,7 +5,7 @@
 mod docker_config;
 mod helper;
 
-pub(super) use docker_config::{DockerFile, Kept};
+pub(super) use docker_config::{DockerFile, Kept, Proof};
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::{docker_config::Kept, *};
+use super::{
+    docker_config::{Kept, Proof},
+    *,
+};
 use crate::model::docker_config::HUB_KEY;
 
 /// A home with a configuration, and a helper that keeps its secrets in a file.
@@ -76,7 +79,10 @@ fn a_login_is_kept_in_the_file_beside_what_others_keep_there() {
     let home = Home::new(Some(
         r#"{"psFormat": "x", "auths": {"index.docker.io": {"auth": "b2xkOm9sZA=="}, "a": {"auth": "b2xkOm9sZA=="}}}"#,
     ));
-    let kept = home.file().store("docker.io", "me", "se:cret").unwrap();
+    let kept = home
+        .file()
+        .store("docker.io", "me", &password("se:cret"))
+        .unwrap();
     assert!(matches!(kept, Kept::File(_)));
     let config = home.config();
     assert_eq!(
@@ -90,10 +96,42 @@ fn a_login_is_kept_in_the_file_beside_what_others_keep_there() {
     assert_eq!(home.config(), serde_json::json!({"psFormat": "x"}));
 }
 
+fn password(text: &str) -> Proof {
+    Proof::Password(Secret::new(text.to_owned()))
+}
+
+#[test]
+fn an_identity_token_is_kept_in_the_place_of_the_password() {
+    let token = Secret::new("lasting".to_owned());
+    let found = Lookup::Found(Credential::RefreshToken(token.clone()));
+    let home = Home::new(None);
+    let proof = Proof::Identity(token.clone());
+    home.file().store("lan:5000", "me", &proof).unwrap();
+    assert_eq!(
+        home.config(),
+        serde_json::json!({"auths": {"lan:5000": {"auth": "bWU6", "identitytoken": "lasting"}}})
+    );
+    assert_eq!(home.file().look_up("lan:5000").unwrap(), found);
+    // A later login with a password leaves nothing of it.
+    home.file().store("lan:5000", "me", &password("p")).unwrap();
+    assert_eq!(
+        home.config(),
+        serde_json::json!({"auths": {"lan:5000": {"auth": "bWU6cA=="}}})
+    );
+
+    let home = Home::new(Some(r#"{"credsStore": "file"}"#));
+    let kept = home.file().store("lan:5000", "me", &proof).unwrap();
+    assert_eq!(kept, Kept::Helper("file".to_owned()));
+    let known = Helper::new("file", &home.environment).get("lan:5000");
+    assert_eq!(known.unwrap(), Some(Credential::RefreshToken(token)));
+}
+
 #[test]
 fn the_first_login_makes_a_private_file() {
     let home = Home::new(None);
-    home.file().store("lan:5000", "me", "pw").unwrap();
+    home.file()
+        .store("lan:5000", "me", &password("pw"))
+        .unwrap();
     let directory = home.directory.path().join(".docker");
     assert_eq!(
         fs_err::metadata(directory).unwrap().permissions().mode() & 0o777,
@@ -105,7 +143,7 @@ fn the_first_login_makes_a_private_file() {
     fs_err::create_dir(link.directory.path().join(".docker")).unwrap();
     let path = link.directory.path().join(".docker/config.json");
     std::os::unix::fs::symlink(&target, &path).unwrap();
-    link.file().store("other", "me", "pw").unwrap();
+    link.file().store("other", "me", &password("pw")).unwrap();
     assert!(fs_err::symlink_metadata(&path).unwrap().is_symlink());
     assert!(home.config()["auths"]["other"].is_object());
 }
@@ -114,7 +152,10 @@ fn the_first_login_makes_a_private_file() {
 fn helpers_keep_find_and_forget() {
     let home = Home::new(Some(r#"{"credsStore": "file"}"#));
     assert_eq!(home.file().user("docker.io"), None);
-    let kept = home.file().store("docker.io", "me", "hunter2").unwrap();
+    let kept = home
+        .file()
+        .store("docker.io", "me", &password("hunter2"))
+        .unwrap();
     assert_eq!(kept, Kept::Helper("file".into()));
     assert_eq!(home.config()["auths"], serde_json::json!({HUB_KEY: {}}));
     let helper = Helper::new("file", &home.environment);

@@ -8,14 +8,12 @@ use std::{
 };
 
 use clap::Args;
-use compose_spec::model::{
-    Build, CacheEntry, ExtraHost, ImageSource, Project, Service, SshKey, Ulimit,
-};
+use compose_spec::model::{Build, CacheEntry, ExtraHost, ImageSource, Project, Service, Ulimit};
 use indexmap::IndexMap;
 
 use super::{
     output::{self, Output},
-    values::{self, SecretFlag},
+    values::{self, AgentFlag, SecretFlag},
 };
 use crate::{
     cli::{
@@ -94,9 +92,9 @@ pub(in crate::cli) struct Arguments {
     /// Secret for RUN --mount=type=secret
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = values::secret)]
     secrets: Vec<SecretFlag>,
-    /// Agent for RUN --mount=type=ssh
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = values::agent)]
-    agents: Vec<SshKey>,
+    /// Agent or unencrypted key for RUN --mount=type=ssh
+    #[arg(long = "ssh", value_name = "ID[=SOCKET|=KEY]", value_parser = values::agent)]
+    agents: Vec<AgentFlag>,
     /// Right that RUN may ask for: security.insecure, network.host, device[=NAME]
     #[arg(long = "allow", value_name = "RIGHT", value_delimiter = ',')]
     rights: Vec<String>,
@@ -125,9 +123,12 @@ pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Resul
             "a push needs a name to push to: `-t`".to_owned(),
         ));
     }
-    if arguments.platform.len() > 1 && arguments.outputs.iter().any(Output::is_file) {
-        let text = "of an image for several platforms no files are written: push it, or build one platform after the other";
-        return Err(Failure::Usage(text.to_owned()));
+    let has_platforms = arguments.platform.len() > 1;
+    if has_platforms {
+        let is_named = !arguments.tags.is_empty();
+        for output in &arguments.outputs {
+            output.refuse_platforms(is_named)?;
+        }
     }
     let input = standard_input(arguments)?;
     let project = project(session, arguments, &input)?;
@@ -167,7 +168,7 @@ pub(in crate::cli) fn run(session: &Session<'_>, arguments: &Arguments) -> Resul
         tags => tags.to_vec(),
     };
     for one in &arguments.outputs {
-        output::write(session, one, &names)?;
+        output::write(session, one, &names, has_platforms)?;
     }
     if push {
         super::push(session, arguments.tags.clone(), arguments.quiet)?;
@@ -288,7 +289,8 @@ fn project(
             .additional_contexts
             .insert(name.clone(), context(value, &absolute));
     }
-    build.ssh.clone_from(&arguments.agents);
+    let agents = arguments.agents.iter();
+    build.ssh = agents.flat_map(|agent| agent.keys(directory)).collect();
     fill_agents(&mut build, environment);
     let mut secrets = IndexMap::new();
     for flag in &arguments.secrets {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use compose_spec::model::{ImageSource, Project, ServiceName, SshKey};
 
-use self::values::SecretFlag;
+use self::values::{AgentFlag, SecretFlag};
 use super::{
     failure::Failure,
     pull,
@@ -46,9 +46,9 @@ pub(super) struct Arguments {
     /// Secret for RUN --mount=type=secret, besides those of the file
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = values::secret)]
     secrets: Vec<SecretFlag>,
-    /// Agent for RUN --mount=type=ssh, besides those of the file
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]", value_parser = values::agent)]
-    agents: Vec<SshKey>,
+    /// Agent or unencrypted key for RUN --mount=type=ssh, besides those of the file
+    #[arg(long = "ssh", value_name = "ID[=SOCKET|=KEY]", value_parser = values::agent)]
+    agents: Vec<AgentFlag>,
     /// Memory limit of RUN
     #[arg(short, long, value_name = "BYTES", value_parser = values::size)]
     memory: Option<u64>,
@@ -140,7 +140,12 @@ fn change(
             build.target.clone_from(&arguments.target);
         }
         build.secrets.extend(grants.iter().cloned());
-        build.ssh.extend(arguments.agents.iter().cloned());
+        // An id of the command line replaces that of the file.
+        let is_given = |key: &SshKey| arguments.agents.iter().any(|agent| agent.id == key.id);
+        build.ssh.retain(|key| !is_given(key));
+        let agents = arguments.agents.iter();
+        let given = agents.flat_map(|agent| agent.keys(&settings.working_dir));
+        build.ssh.extend(given);
         fill_agents(build, environment);
     }
     Ok(())

@@ -27,9 +27,19 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Whether something is written besides the store and the registry.
-    pub(super) fn is_file(&self) -> bool {
-        !matches!(self, Self::Store | Self::Registry)
+    /// Refuses what cannot be written of images for several platforms: these forms hold one.
+    pub(super) fn refuse_platforms(&self, is_named: bool) -> Result<(), Failure> {
+        let text = match self {
+            Self::Store | Self::Registry => return Ok(()),
+            Self::Directory(_) | Self::Oci(_) if is_named => return Ok(()),
+            Self::Directory(_) | Self::Oci(_) => {
+                "several platforms are written by their common name: give one, `-t`"
+            }
+            Self::Tar(_) | Self::Docker(_) => {
+                "one archive of files, or for `docker load`, holds one platform: write several with type=local or type=oci, or push them"
+            }
+        };
+        Err(Failure::Usage(text.to_owned()))
     }
 }
 
@@ -66,11 +76,12 @@ pub(crate) fn parse(text: &str) -> Result<Output, String> {
     }
 }
 
-/// Writes what was asked for; `names` name the image, its id when it has none.
+/// Writes what was asked for; `names` name the image, its id when it has none. With several platforms a directory has one for each.
 pub(super) fn write(
     session: &Session<'_>,
     output: &Output,
     names: &[String],
+    has_platforms: bool,
 ) -> Result<(), Failure> {
     let root = &session.settings.root;
     let name = names.first().map_or("", String::as_str);
@@ -83,9 +94,17 @@ pub(super) fn write(
         Output::Store | Output::Registry => Ok(()),
         Output::Directory(path) => {
             let path = session.settings.working_dir.join(path);
-            observe::copy_image(root, name, &path).map_err(|error| {
-                Failure::intent(format!("write the files to `{}`", path.display()), &error)
-            })
+            let intent = format!("write the files to `{}`", path.display());
+            let fail = |error| Failure::intent(&intent, &error);
+            if !has_platforms {
+                return observe::copy_image(root, name, &path).map_err(fail);
+            }
+            for (platform, id) in observe::platform_images(root, name).map_err(fail)? {
+                // As docker names them: linux_arm64.
+                let below = path.join(platform.replace('/', "_"));
+                observe::copy_image(root, id.as_str(), &below).map_err(fail)?;
+            }
+            Ok(())
         }
         Output::Tar(file) => archive(session, file.as_deref(), |out| {
             observe::export_image(root, name, out).map_err(|error| Failure::error(&error))

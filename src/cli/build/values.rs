@@ -80,19 +80,38 @@ impl SecretFlag {
     }
 }
 
-/// `ID[=SOCKET]`; without a socket it is that of `$SSH_AUTH_SOCK`.
-pub(crate) fn agent(text: &str) -> Result<SshKey, String> {
-    let (id, path) = match text.split_once('=') {
-        Some((id, path)) => (id, Some(path)),
-        None => (text, None),
-    };
+/// `ID[=SOCKET|=KEY[,KEY…]]`; without a path it is the agent at `$SSH_AUTH_SOCK`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AgentFlag {
+    pub(super) id: String,
+    paths: Vec<String>,
+}
+
+pub(crate) fn agent(text: &str) -> Result<AgentFlag, String> {
+    let (id, paths) = text.split_once('=').unwrap_or((text, ""));
     if id.is_empty() {
         return Err("an agent needs an id: `default`".to_owned());
     }
-    Ok(SshKey {
+    let paths = paths.split(',').filter(|path| !path.is_empty());
+    Ok(AgentFlag {
         id: id.to_owned(),
-        path: path.filter(|path| !path.is_empty()).map(Into::into),
+        paths: paths.map(str::to_owned).collect(),
     })
+}
+
+impl AgentFlag {
+    /// Returns one entry for each path, as the builder takes them.
+    pub(super) fn keys(&self, directory: &Path) -> Vec<SshKey> {
+        let entry = |path| SshKey {
+            id: self.id.clone(),
+            path,
+        };
+        if self.paths.is_empty() {
+            return vec![entry(None)];
+        }
+        let paths = self.paths.iter().map(|path| directory.join(path));
+        paths.map(|path| entry(Some(path))).collect()
+    }
 }
 
 /// `REFERENCE`, or `type=registry|local|inline[,key=value…]`.
@@ -221,8 +240,13 @@ mod tests {
         );
         assert_eq!(cache("app:cache").unwrap().options["ref"], "app:cache");
         assert!(cache("type=local,src").is_err());
-        assert_eq!(agent("default").unwrap().path, None);
-        assert_eq!(agent("x=/s").unwrap().path.unwrap(), Path::new("/s"));
+        let paths = |text: &str| -> Vec<_> {
+            let keys = agent(text).unwrap().keys(Path::new("/here"));
+            keys.into_iter().map(|key| key.path).collect()
+        };
+        assert_eq!(paths("default"), [None]);
+        assert_eq!(paths("x=/s"), [Some("/s".into())]);
+        assert_eq!(paths("x=a,/b"), [Some("/here/a".into()), Some("/b".into())]);
         assert!(ulimit("x").is_err() && host("a:b").is_err() && size("1x").is_err());
         assert!(
             size("99999999999999999999").is_err() && pair("=x").is_err() && agent("=x").is_err()

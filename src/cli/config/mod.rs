@@ -74,7 +74,7 @@ struct Only {
     /// Keys of networks, one a line
     #[arg(long)]
     networks: bool,
-    /// Keys of models, one a line
+    /// Models, one a line
     #[arg(long)]
     models: bool,
     /// Images, one a line
@@ -128,9 +128,14 @@ impl Without {
 }
 
 impl Only {
-    /// Lists are of everything; the services on the command line only have their profiles on.
+    /// Lists of everything, for which no `env_file` is read.
     fn is_list(&self) -> bool {
         self.service_names || self.volumes || self.networks || self.models
+    }
+
+    /// Whether the services on the command line only have to exist. Else they have their profiles on.
+    fn ignores_services(&self) -> bool {
+        self.service_names || self.hash.is_some()
     }
 }
 
@@ -141,6 +146,10 @@ impl Arguments {
             return variables::text(session, json);
         }
         let passes = self.without.passes();
+        let passes = Passes {
+            env_resolution: passes.env_resolution && !self.only.is_list(),
+            ..passes
+        };
         let mut found = session.configuration(&self.services, passes)?;
         if self.only.unsupported {
             return Ok(unsupported::text(&found, json));
@@ -150,9 +159,12 @@ impl Arguments {
             let text = "--no-interpolate prints the whole model, not only the services named";
             session.ui.warn(text);
         }
-        if self.only.is_list() && !self.services.is_empty() {
-            let everything = session.configuration(&[], passes)?;
-            merge_active(&mut found, everything);
+        if !self.services.is_empty() {
+            if self.only.ignores_services() {
+                found = session.configuration(&[], passes)?;
+            } else if self.only.is_list() {
+                merge_active(&mut found, session.configuration(&[], passes)?);
+            }
         }
         if self.resolve_image_digests || self.lock_image_digests {
             digests::resolve(session, &mut found.canonical)?;
@@ -210,7 +222,7 @@ impl Only {
         } else if self.networks {
             keys("networks")
         } else if self.models {
-            keys("models")
+            lines(models(&found.canonical))
         } else if self.images {
             lines(images(&found.canonical))
         } else if self.profiles {
@@ -224,18 +236,37 @@ impl Only {
     }
 }
 
-/// Returns the image of each service: what it pulls, or the tag of what it builds.
+/// Returns the image of each service, what it pulls or the tag of what it builds, and the other images that its init
+/// containers run.
 fn images(canonical: &Value) -> Vec<String> {
     let project = canonical["name"].as_str().unwrap_or_default();
     let services = canonical["services"].as_object();
-    services
-        .into_iter()
-        .flatten()
-        .map(|(name, service)| match service["image"].as_str() {
+    let mut images = Vec::new();
+    for (name, service) in services.into_iter().flatten() {
+        let own = match service["image"].as_str() {
             Some(image) => image.to_owned(),
             None => format!("{project}-{name}"),
-        })
-        .collect()
+        };
+        let hooks = service["pre_start"].as_array().into_iter().flatten();
+        let others = hooks.filter_map(|hook| hook["image"].as_str());
+        let others: Vec<String> = others
+            .filter(|image| *image != own)
+            .map(str::to_owned)
+            .collect();
+        images.push(own);
+        images.extend(others);
+    }
+    images
+}
+
+/// Returns what each model runs.
+fn models(canonical: &Value) -> Vec<&str> {
+    let models = canonical["models"].as_object().into_iter().flatten();
+    let mut names: Vec<&str> = models
+        .filter_map(|(_, model)| model["model"].as_str())
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 /// Returns a line for each service: its name and the SHA-256 digest of its canonical form.

@@ -207,18 +207,6 @@ impl Settings {
         })
     }
 
-    /// Returns whether a Compose file comes on standard input: `-f -`, or `COMPOSE_FILE=-`.
-    pub(super) fn reads_stdin(&self) -> bool {
-        if !self.flags.files.is_empty() {
-            return self.flags.files.iter().any(|file| file.as_os_str() == "-");
-        }
-        let variables = Variables(&self.environment);
-        let separator = variables.text("COMPOSE_PATH_SEPARATOR").unwrap_or(":");
-        variables
-            .text("COMPOSE_FILE")
-            .is_some_and(|files| files.split(separator).any(|file| file == "-"))
-    }
-
     /// How a failure of deciding is shown.
     pub(super) fn plain_ui(terminals: Terminals) -> UiOptions {
         UiOptions {

@@ -194,26 +194,3 @@ fn docker_host_is_noted_and_not_followed() {
             .is_empty()
     );
 }
-
-#[test]
-fn standard_input_is_read_when_it_is_a_file() {
-    for (flags, environment, reads) in [
-        (&[][..], &[][..], false),
-        (&["-"], &[], true),
-        (&["a.yaml"], &[("COMPOSE_FILE", "-")], false),
-        (&[], &[("COMPOSE_FILE", "a.yaml:-")], true),
-        (
-            &[],
-            &[("COMPOSE_FILE", "a:-"), ("COMPOSE_PATH_SEPARATOR", ",")],
-            false,
-        ),
-    ] {
-        let files = flags.iter().map(Into::into).collect();
-        let flags = Flags {
-            files,
-            ..Flags::default()
-        };
-        let settings = resolve(flags, environment, ALL);
-        assert_eq!(settings.reads_stdin(), reads, "{environment:?}");
-    }
-}

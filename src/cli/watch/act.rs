@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     os::fd::AsFd,
+    path::Path,
 };
 
 use compose_spec::{
@@ -118,49 +119,56 @@ impl<'a> Containers<'a> {
         })
     }
 
-    /// Copies what is to be copied, then does what is to be done after it. All files are tried before the first error is told.
+    /// Copies what is to be copied, then does what is to be done after it. All rules are tried before the first error is told.
     pub(super) fn follow(&self, session: &Session<'_>, hits: &[Hit<'_>]) -> Result<(), Failure> {
-        let service = self.service;
-        let mut restart = None;
-        let mut hooks: Vec<&Hook> = Vec::new();
+        let mut copied = BTreeSet::new();
         let mut done = Ok(());
         for hit in hits {
-            let is_copied = match self.copy(session, hit) {
-                Ok(is_changed) => is_changed,
-                Err(failure) => {
-                    done = done.and(Err(failure));
-                    continue;
-                }
-            };
-            match &hit.rule.action {
-                WatchAction::Restart => restart = Some(hit.paths()),
-                WatchAction::SyncRestart { .. } if is_copied => restart = Some(hit.paths()),
-                WatchAction::SyncExec { exec, .. } if is_copied => hooks.push(exec),
-                _ => {}
-            }
+            let copying = self.copy(session, hit, &mut copied);
+            done = done.and(copying);
         }
         done?;
-        for hook in hooks {
-            for container in &self.list {
-                run(session, container, hook)?;
+        // Rules may be about the same file: whichever copied it, it is another one now.
+        let is_other = |hit: &&Hit<'_>| hit.changes.iter().any(|(path, ..)| copied.contains(path));
+        for hit in hits.iter().filter(is_other) {
+            if let WatchAction::SyncExec { exec, .. } = &hit.rule.action {
+                for container in &self.list {
+                    run(session, container, exec)?;
+                }
             }
         }
-        if let Some(paths) = restart {
-            session.ui.say(&format!("{service}: restarting, {paths}"));
-            let request = Request::Lifecycle(LifecycleRequest {
-                project: self.project.clone(),
-                services: vec![service.clone()],
-                action: LifecycleAction::Restart { grace_ms: None },
-            });
-            session.call(&request, ProgressOptions::default(), None)?;
+        let restarts = hits.iter().find(|hit| match hit.rule.action {
+            WatchAction::Restart => true,
+            WatchAction::SyncRestart { .. } => is_other(hit),
+            _ => false,
+        });
+        match restarts {
+            Some(hit) => self.restart(session, &hit.paths()),
+            None => Ok(()),
         }
+    }
+
+    fn restart(&self, session: &Session<'_>, paths: &str) -> Result<(), Failure> {
+        let service = self.service;
+        session.ui.say(&format!("{service}: restarting, {paths}"));
+        let request = Request::Lifecycle(LifecycleRequest {
+            project: self.project.clone(),
+            services: vec![service.clone()],
+            action: LifecycleAction::Restart { grace_ms: None },
+        });
+        session.call(&request, ProgressOptions::default(), None)?;
         Ok(())
     }
 
-    /// Makes the files of a rule in the containers equal to those of this machine; returns whether one of them was not.
-    fn copy(&self, session: &Session<'_>, hit: &Hit<'_>) -> Result<bool, Failure> {
+    /// Makes the files of a rule in the containers equal to those of this machine, and adds those that were not to `copied`.
+    fn copy<'b>(
+        &self,
+        session: &Session<'_>,
+        hit: &Hit<'b>,
+        copied: &mut BTreeSet<&'b Path>,
+    ) -> Result<(), Failure> {
         let Some(target) = hit.rule.target() else {
-            return Ok(false);
+            return Ok(());
         };
         let mut names = BTreeSet::new();
         for container in &self.list {
@@ -175,12 +183,8 @@ impl<'a> Containers<'a> {
                 };
                 match mirrored {
                     Ok(Mirrored::Changed) => {
-                        let shown = if relative.as_os_str().is_empty() {
-                            target.to_owned()
-                        } else {
-                            format!("{}/{}", target.trim_end_matches('/'), relative.display())
-                        };
-                        names.insert(shown);
+                        copied.insert(*path);
+                        names.insert(place(target, relative));
                     }
                     Ok(Mirrored::Equal | Mirrored::Left) => {}
                     // It went while we looked: its end is the next change.
@@ -189,14 +193,22 @@ impl<'a> Containers<'a> {
                 }
             }
         }
-        if names.is_empty() {
-            return Ok(false);
+        if !names.is_empty() {
+            let names = listed(names);
+            session
+                .ui
+                .say(&format!("{}: {names} updated", self.service));
         }
-        session
-            .ui
-            .say(&format!("{}: {} updated", self.service, listed(names)));
-        Ok(true)
+        Ok(())
     }
+}
+
+/// Returns the path in the container, for people.
+fn place(target: &str, relative: &Path) -> String {
+    if relative.as_os_str().is_empty() {
+        return target.to_owned();
+    }
+    format!("{}/{}", target.trim_end_matches('/'), relative.display())
 }
 
 /// Runs a command in a container to its end. Its output is ours.

@@ -21,7 +21,7 @@ use crate::{
     image::{
         digest,
         reference::Reference,
-        store::{ImageStore, SavedImage, member_header},
+        store::{INDEX_TYPE, ImageStore, SavedImage, member_header, platform_json},
     },
     model::Digest,
 };
@@ -82,18 +82,7 @@ struct Archive<'a> {
 
 impl Archive<'_> {
     fn image(&mut self, image: &SavedImage, format: SaveFormat) -> Result<(), SaveError> {
-        let original = match format {
-            SaveFormat::Oci => self.original(image)?,
-            SaveFormat::Docker => None,
-        };
-        let manifest = match original {
-            Some(manifest) => manifest,
-            None => self.plain(image)?,
-        };
-        self.small(&image.id, &image.config)?;
-        let digest = digest::of(&manifest);
-        self.small(&digest, &manifest)?;
-        let entry = json!({"mediaType": MANIFEST_TYPE, "digest": digest, "size": manifest.len()});
+        let entry = self.manifest(image, format)?;
         if image.references.is_empty() {
             self.manifests.push(entry.clone());
         }
@@ -103,7 +92,10 @@ impl Archive<'_> {
                 continue;
             };
             let familiar = reference.familiar();
-            let mut entry = entry.clone();
+            let mut entry = match image.platforms.get(name) {
+                Some(others) if format == SaveFormat::Oci => self.index(image, &entry, others)?,
+                _ => entry.clone(),
+            };
             let tag = reference.tag().unwrap_or("latest");
             entry["annotations"] =
                 json!({"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag});
@@ -126,6 +118,46 @@ impl Archive<'_> {
             "Layers": layers,
         }));
         Ok(())
+    }
+
+    /// Writes layers, config and manifest of an image, and returns what points to it.
+    fn manifest(&mut self, image: &SavedImage, format: SaveFormat) -> Result<Value, SaveError> {
+        let original = match format {
+            SaveFormat::Oci => self.original(image)?,
+            SaveFormat::Docker => None,
+        };
+        let manifest = match original {
+            Some(manifest) => manifest,
+            None => self.plain(image)?,
+        };
+        self.small(&image.id, &image.config)?;
+        let digest = digest::of(&manifest);
+        self.small(&digest, &manifest)?;
+        Ok(json!({"mediaType": MANIFEST_TYPE, "digest": digest, "size": manifest.len()}))
+    }
+
+    /// Writes the images of further platforms and the index of all of them, and returns what points to it.
+    fn index(
+        &mut self,
+        image: &SavedImage,
+        entry: &Value,
+        others: &[SavedImage],
+    ) -> Result<Value, SaveError> {
+        let mut manifests = Vec::new();
+        for one in std::iter::once(image).chain(others) {
+            let mut entry = if one.id == image.id {
+                entry.clone()
+            } else {
+                self.manifest(one, SaveFormat::Oci)?
+            };
+            entry["platform"] = platform_json(&one.platform);
+            manifests.push(entry);
+        }
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests});
+        let index = index.to_string().into_bytes();
+        let digest = digest::of(&index);
+        self.small(&digest, &index)?;
+        Ok(json!({"mediaType": INDEX_TYPE, "digest": digest, "size": index.len()}))
     }
 
     /// Writes the layers as they came and returns the manifest as it came, where the store has all of that.
@@ -192,7 +224,7 @@ impl Archive<'_> {
 
     fn finish(mut self, format: SaveFormat) -> Result<(), SaveError> {
         let index = json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": self.manifests,
+            "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": self.manifests,
         });
         self.file("index.json", index.to_string().as_bytes())?;
         if format == SaveFormat::Docker {

@@ -1,6 +1,9 @@
 //! Proving who we are, after a registry has asked: Basic, or a token from its token server.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use hyper::{Method, Request, header};
@@ -15,7 +18,7 @@ use super::{
     settings::Endpoint,
     url::{Url, encode},
 };
-use crate::model::Credential;
+use crate::model::{Credential, Secret};
 
 /// Life of a token whose server does not say.
 const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(60);
@@ -39,6 +42,9 @@ struct TokenAnswer {
     access_token: Option<String>,
     #[serde(default)]
     expires_in: Option<u64>,
+    /// Stands for user and password from now on (distribution's token specification, `offline_token`).
+    #[serde(default)]
+    refresh_token: Option<Secret<String>>,
 }
 
 impl Client<'_> {
@@ -81,6 +87,7 @@ impl Client<'_> {
                 realm,
                 service: service.as_deref(),
                 scope: &self.purpose.scope(repository, scope.as_deref()),
+                wants_identity: self.purpose == Purpose::Login,
             };
             return self
                 .fetch_token(endpoint, repository, &query, credential)
@@ -132,6 +139,13 @@ impl Client<'_> {
                 host: endpoint.base.authority(),
             });
         };
+        if query.wants_identity
+            && let Some(identity) = answer.refresh_token
+            && !identity.reveal().is_empty()
+        {
+            let mut kept = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = Some(identity);
+        }
         let life = answer
             .expires_in
             .map_or(TOKEN_LIFE_DEFAULT, Duration::from_secs);
@@ -165,7 +179,7 @@ impl Purpose {
                 scopes.dedup();
                 scopes.join(" ")
             }
-            Self::Registry => asked.unwrap_or_default().to_owned(),
+            Self::Registry | Self::Login => asked.unwrap_or_default().to_owned(),
         }
     }
 }
@@ -175,6 +189,8 @@ struct TokenQuery<'a> {
     realm: Url,
     service: Option<&'a str>,
     scope: &'a str,
+    /// Asks for a token that lasts, and stands for user and password.
+    wants_identity: bool,
 }
 
 impl TokenQuery<'_> {
@@ -205,6 +221,10 @@ impl TokenQuery<'_> {
         let secret = match credential {
             Known::Credential(Credential::Password { user, password }) => {
                 url.add_query("account", &user);
+                if self.wants_identity {
+                    url.add_query("client_id", "stack");
+                    url.add_query("offline_token", "true");
+                }
                 Some(basic(&user, password.reveal()))
             }
             _ => None,

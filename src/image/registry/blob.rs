@@ -60,6 +60,7 @@ impl Repository<'_> {
             let endpoint = Endpoint {
                 registry: url.authority(),
                 base: url.clone(),
+                namespace: None,
             };
             match self
                 .stream_from(&endpoint, Some(&url), descriptor, &mut at, sink)

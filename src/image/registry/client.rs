@@ -25,6 +25,7 @@ use super::{
     transport::{Transport, TransportError},
     url::Url,
 };
+use crate::model::Secret;
 
 /// Redirects followed.
 const REDIRECTS_MAX: usize = 10;
@@ -43,8 +44,10 @@ pub(super) enum Purpose {
     Pull,
     /// Write one repository, and read others of which blobs may be mounted.
     Push { mounts: BTreeSet<String> },
-    /// Whatever the registry asks for: its catalog, or nothing but who we are.
+    /// Whatever the registry asks for, for instance to read its catalog.
     Registry,
+    /// Nothing but to show who we are; a token that stands for user and password is welcome.
+    Login,
 }
 
 /// Talks to the registries of one piece of work.
@@ -54,6 +57,8 @@ pub(crate) struct Client<'a> {
     transport: Transport,
     /// By endpoint and repository.
     authorizations: Mutex<HashMap<(String, String), Authorization>>,
+    /// What a token server gave to be used in the place of user and password.
+    pub(super) identity: Mutex<Option<Secret<String>>>,
     tell: Tell<'a>,
     /// What was told already.
     told: Mutex<BTreeSet<String>>,
@@ -92,7 +97,7 @@ impl<'a> Ask<'a> {
     }
 
     fn url(&self, endpoint: &Endpoint) -> Url {
-        match self.target {
+        let mut url = match self.target {
             Target::Content { kind, what } => {
                 let repository = self.repository;
                 endpoint
@@ -100,8 +105,12 @@ impl<'a> Ask<'a> {
                     .join(&format!("/v2/{repository}/{kind}/{what}"))
             }
             Target::Path(path) => endpoint.base.join(&format!("/v2/{path}")),
-            Target::Url(url) => url.clone(),
+            Target::Url(url) => return url.clone(),
+        };
+        if let Some(namespace) = &endpoint.namespace {
+            url.add_query("ns", namespace);
         }
+        url
     }
 
     /// What it is about, for messages.
@@ -128,6 +137,7 @@ impl<'a> Client<'a> {
             purpose,
             transport: Transport::new(registries),
             authorizations: Mutex::default(),
+            identity: Mutex::default(),
             tell,
             told: Mutex::default(),
         }

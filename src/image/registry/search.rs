@@ -1,5 +1,7 @@
 //! Searching a registry, and trying a credential: calls that are about no repository.
 
+use std::sync::PoisonError;
+
 use hyper::Method;
 use serde::Deserialize;
 
@@ -10,7 +12,7 @@ use super::{
     settings::{Endpoint, Registries},
     url::Url,
 };
-use crate::image::reference::DEFAULT_REGISTRY;
+use crate::{image::reference::DEFAULT_REGISTRY, model::Secret};
 
 /// Host of the Hub's search.
 const HUB_SEARCH: &str = "https://index.docker.io/v1/search";
@@ -141,6 +143,7 @@ async fn search_hub(
     let endpoint = Endpoint {
         base: Url::new(true, "index.docker.io"),
         registry: DEFAULT_REGISTRY.to_owned(),
+        namespace: None,
     };
     let ask = Ask::new(Method::GET, "search", Target::Url(&url));
     let answer: HubAnswer = read(client, &endpoint, &ask).await?.0;
@@ -203,14 +206,21 @@ async fn read<T: serde::de::DeserializeOwned>(
     Ok((parsed, next))
 }
 
-/// Tries the credential that a caller brought: asks the registry for nothing but its greeting (`GET /v2/`).
-pub async fn login(registry: &str, registries: &Registries) -> Result<(), Failures> {
+/// Tries the credential that a caller brought: asks the registry for nothing but its greeting (`GET /v2/`). Returns the identity token that
+/// its token server gave for it, which is to be kept in the place of the password.
+pub async fn login(
+    registry: &str,
+    registries: &Registries,
+) -> Result<Option<Secret<String>>, Failures> {
     let tell: Tell<'_> = &|_warning| {};
     let mut failures = Vec::new();
     for endpoint in registries.own_endpoints(registry) {
-        let client = Client::new(registries, Purpose::Registry, tell);
+        let client = Client::new(registries, Purpose::Login, tell);
         match greet(&client, &endpoint).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                let identity = client.identity.into_inner();
+                return Ok(identity.unwrap_or_else(PoisonError::into_inner));
+            }
             Err(error) if !matches!(error, RegistryError::Transport(_)) => {
                 failures.push(error);
                 break;
@@ -289,6 +299,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_brings_an_identity_token_where_the_server_has_one() {
+        let fake = Fake::start().await;
+        let registry = fake.address.to_string();
+        let with = |credential: Credential| {
+            let access = RegistryAccess {
+                credentials: BTreeMap::from([(registry.clone(), credential)]),
+                ..RegistryAccess::default()
+            };
+            let registries = Registries::default().impatient();
+            registries.for_caller(&Arc::new(access)).unwrap()
+        };
+        let realm = format!("Bearer realm=\"{}/token\",service=\"s\"", fake.url());
+        fake.guard("Bearer T", &realm);
+        let answer = |refresh: &str| {
+            let answer = json!({"token": "T", "refresh_token": refresh});
+            Reply::Plain(200, vec![], answer.to_string().into_bytes())
+        };
+        let password = Credential::password("me", "secret");
+        fake.fault("/token", 1, answer("lasting"));
+        let identity = login(&registry, &with(password.clone())).await.unwrap();
+        assert_eq!(identity, Some(Secret::new("lasting".to_owned())));
+        fake.fault("/token", 1, answer(""));
+        let identity = login(&registry, &with(password)).await.unwrap();
+        assert_eq!(identity, None);
+        // It is shown instead of the password, to the token server alone.
+        fake.fault("POST /token", 1, answer("lasting"));
+        fake.log();
+        let token = Credential::RefreshToken(Secret::new("lasting".to_owned()));
+        login(&registry, &with(token)).await.unwrap();
+        let log = fake.log();
+        assert!(log[1].starts_with("POST /token"), "{log:?}");
+        assert!(log[2].starts_with("GET /v2/ Bearer T"), "{log:?}");
+    }
+
+    #[tokio::test]
     async fn a_login_is_tried_with_basic_and_with_tokens() {
         let fake = Fake::start().await;
         let registry = fake.address.to_string();
@@ -322,7 +367,9 @@ mod tests {
         login(&registry, &with("secret")).await.unwrap();
         let log = fake.log();
         assert!(
-            log[1].starts_with("GET /token?service=s&account=me Basic "),
+            log[1].starts_with(
+                "GET /token?service=s&account=me&client_id=stack&offline_token=true Basic "
+            ),
             "{log:?}"
         );
         let error = login(&registry, &with("wrong")).await.unwrap_err();

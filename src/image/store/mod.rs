@@ -59,7 +59,7 @@ pub use export::export;
 pub(crate) use ingest::Ingest;
 pub(crate) use layer::{LayerMeta, Staged, stage};
 pub(crate) use outgoing::{Outgoing, OutgoingBlob};
-pub(crate) use platforms::OutgoingIndex;
+pub(crate) use platforms::{INDEX_TYPE, OutgoingIndex, platform_json};
 pub(crate) use record::NewImage;
 pub use remove::Kept;
 pub(crate) use select::SavedImage;

@@ -8,7 +8,7 @@ use crate::{
     model::{Digest, ImageId},
 };
 
-const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// An index ready to be sent, with the images in it.
 #[derive(Debug, Clone)]
@@ -52,6 +52,20 @@ impl ImageStore {
         Ok(())
     }
 
+    /// Lists the images that a name stands for, each with its platform; the first runs here.
+    pub fn platform_images(&self, name: &str) -> Result<Vec<(String, ImageId)>, ImageError> {
+        let reference = name.parse::<Reference>()?.to_string();
+        let index = self.index()?;
+        let missing = || ImageError::NotFound(name.to_owned());
+        let entry = index.references.get(&reference).ok_or_else(missing)?;
+        let ids = std::iter::once(&entry.image).chain(&entry.platforms);
+        let images = ids.map(|id| {
+            let image = index.images.get(id).ok_or_else(missing)?;
+            Ok((image.platform.clone(), id.clone()))
+        });
+        images.collect()
+    }
+
     /// Makes the images of all platforms of a name ready to be sent; `None` when it stands for one image. Blocks. The caller holds a lease.
     pub(crate) fn outgoing_index(
         &self,
@@ -90,7 +104,8 @@ impl ImageStore {
     }
 }
 
-fn platform_json(platform: &str) -> serde_json::Value {
+/// Returns a platform as an index writes it.
+pub(crate) fn platform_json(platform: &str) -> serde_json::Value {
     let normal = platform
         .parse::<Platform>()
         .map(|platform| platform.to_string());

@@ -1,6 +1,6 @@
 //! Images as commands name them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImageError, ImageStore, index::Index, resolve};
 use crate::{
@@ -23,6 +23,10 @@ pub(crate) struct SavedImage {
     pub(crate) diff_ids: Vec<Digest>,
     /// Full references by which it was asked for.
     pub(crate) references: Vec<String>,
+    /// `os/architecture[/variant]`.
+    pub(crate) platform: String,
+    /// Those of the references that stand for further platforms too, with their images.
+    pub(crate) platforms: BTreeMap<String, Vec<SavedImage>>,
 }
 
 impl SavedImage {
@@ -52,6 +56,15 @@ impl ImageStore {
                 };
                 let image = &mut found[at];
                 if let Some(reference) = reference.filter(|name| !image.references.contains(name)) {
+                    let others = &index.references[&reference].platforms;
+                    let others: Result<Vec<_>, _> = others
+                        .iter()
+                        .map(|id| self.saved(&index, id.clone(), name))
+                        .collect();
+                    let others = others?;
+                    if !others.is_empty() {
+                        image.platforms.insert(reference.clone(), others);
+                    }
                     image.references.push(reference);
                 }
             }
@@ -74,6 +87,8 @@ impl ImageStore {
             blobs: entry.blobs.clone(),
             diff_ids: entry.diff_ids.clone(),
             references: Vec::new(),
+            platform: entry.platform.clone(),
+            platforms: BTreeMap::new(),
         })
     }
 }

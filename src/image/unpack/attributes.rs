@@ -11,13 +11,13 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fgetxattr,
-        lgetxattr, llistxattr, lsetxattr, statat, utimensat,
+        AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod,
+        fchown, fgetxattr, fstat, futimens, lgetxattr, llistxattr, lsetxattr, statat, utimensat,
     },
     io::Errno,
 };
 
-use super::header::Time;
+use super::{header::Time, reader::Entry};
 
 /// The attribute by which a directory hides the one below.
 pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
@@ -54,21 +54,21 @@ pub(crate) fn through(parent: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
 }
 
 /// Gives an entry its owner, then its mode: changing the owner clears set-id bits.
+///
+/// Looks before it changes: most entries have the owner that this process has, and each change is a write to the inode.
 pub(super) fn apply_owner_and_mode(
     parent: BorrowedFd<'_>,
     name: &[u8],
     attributes: &Attributes,
     is_symlink: bool,
 ) -> Result<(), Errno> {
-    let owner = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-    chownat(
-        parent,
-        name,
-        Some(owner.0),
-        Some(owner.1),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    if is_symlink {
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let has_owner = attributes.is_owner_of(&stat);
+    if !has_owner {
+        let (uid, gid) = attributes.owner();
+        chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    if is_symlink || (has_owner && attributes.is_mode_of(&stat)) {
         return Ok(());
     }
     // The entry was made by us a moment ago and is no link; fchmodat(2) has no way to say "do not follow" before 6.6.
@@ -80,16 +80,60 @@ pub(super) fn apply_owner_and_mode(
     )
 }
 
+/// As [`apply_owner_and_mode`], of a file that is open.
+pub(super) fn apply_to_file(file: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
+    let stat = fstat(file)?;
+    let has_owner = attributes.is_owner_of(&stat);
+    if !has_owner {
+        let (uid, gid) = attributes.owner();
+        fchown(file, uid, gid)?;
+    }
+    if has_owner && attributes.is_mode_of(&stat) {
+        return Ok(());
+    }
+    fchmod(file, Mode::from_raw_mode(attributes.mode))
+}
+
+impl Attributes {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self {
+            uid: entry.uid,
+            gid: entry.gid,
+            mode: entry.mode,
+        }
+    }
+
+    fn owner(&self) -> (Option<Uid>, Option<Gid>) {
+        (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))
+    }
+
+    fn is_owner_of(&self, stat: &Stat) -> bool {
+        (stat.st_uid, stat.st_gid) == (self.uid, self.gid)
+    }
+
+    fn is_mode_of(&self, stat: &Stat) -> bool {
+        stat.st_mode & 0o7777 == self.mode & 0o7777
+    }
+}
+
 pub(super) fn apply_time(parent: BorrowedFd<'_>, name: &[u8], mtime: Time) -> Result<(), Errno> {
+    utimensat(parent, name, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// As [`apply_time`], of a file that is open.
+pub(super) fn apply_time_to_file(file: BorrowedFd<'_>, mtime: Time) -> Result<(), Errno> {
+    futimens(file, &timestamps(mtime))
+}
+
+fn timestamps(mtime: Time) -> Timestamps {
     let time = Timespec {
         tv_sec: mtime.seconds,
         tv_nsec: i64::from(mtime.nanos),
     };
-    let times = Timestamps {
+    Timestamps {
         last_access: time,
         last_modification: time,
-    };
-    utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+    }
 }
 
 /// Sets extended attributes; the names that were refused, `security.capability` excepted, come back.
@@ -178,11 +222,11 @@ pub(crate) fn copy_attributes(
 }
 
 /// Sets the time of a directory as it was when it was looked at.
-pub(crate) fn set_time_of(directory: BorrowedFd<'_>, stat: &rustix::fs::Stat) -> Result<(), Errno> {
+pub(crate) fn set_time_of(directory: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
     apply_time(directory, b".", time_of(stat))
 }
 
-fn time_of(stat: &rustix::fs::Stat) -> Time {
+fn time_of(stat: &Stat) -> Time {
     Time {
         seconds: stat.st_mtime,
         nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),

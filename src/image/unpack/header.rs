@@ -12,7 +12,7 @@ use super::TarError;
 pub(super) const BLOCK: usize = 512;
 
 /// Seconds and nanoseconds since the epoch; may be before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Time {
     /// Whole seconds, rounded down.
     pub(crate) seconds: i64,

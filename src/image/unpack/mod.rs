@@ -132,6 +132,9 @@ pub enum TarError {
     /// The source of the stream broke.
     #[error("read the layer")]
     Read(#[source] std::io::Error),
+    /// It does not begin as an archive does.
+    #[error("it is no tar archive")]
+    NoArchive,
     /// The stream ends within an entry.
     #[error("the archive ends in the middle of an entry")]
     Truncated,
@@ -292,7 +295,11 @@ fn kernel(entry: &reader::Entry, step: &'static str) -> impl FnOnce(Errno) -> Un
     kernel_at(&entry.path, step)
 }
 
+/// The text of the path is only made when there is an error: this is called several times an entry.
 fn kernel_at(path: &[u8], step: &'static str) -> impl FnOnce(Errno) -> UnpackError {
-    let entry = display(path);
-    move |errno| UnpackError::Kernel { entry, step, errno }
+    move |errno| UnpackError::Kernel {
+        entry: display(path),
+        step,
+        errno,
+    }
 }

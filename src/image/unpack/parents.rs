@@ -11,6 +11,8 @@ use rustix::{
     io::Errno,
 };
 
+use super::{attributes::apply_time, pending::Newest};
+
 /// Open directories that are kept. Four layers unpack at once, and the usual limit is 1024 files a process.
 const OPEN_MAX: usize = 128;
 /// Links followed before a path counts as a loop, as in the kernel.
@@ -96,16 +98,26 @@ impl<'a> Parents<'a> {
         self.open.clear();
     }
 
-    /// Returns the directories without an entry that are directories still: a later entry may have replaced one.
-    pub(super) fn take_implied(self) -> Result<Vec<Vec<u8>>, Errno> {
+    /// Returns the directories without an entry that are directories still: a later entry may have replaced one. Sets their times.
+    pub(super) fn take_implied(self, mut newest: Newest) -> Result<Vec<Vec<u8>>, Errno> {
         let mut implied = Vec::new();
-        for path in self.implied {
+        // What lies in a directory comes behind it, and is part of its age.
+        for path in self.implied.into_iter().rev() {
             match open_resolving(self.root, &path, ResolveFlags::NO_SYMLINKS) {
-                Ok(_) => implied.push(path),
+                Ok(directory) => {
+                    let time = newest.of(&path);
+                    apply_time(directory.as_fd(), b".", time)?;
+                    let path = Path(path);
+                    if let Some((parent, _)) = path.split() {
+                        newest.add(parent, time);
+                    }
+                    implied.push(path.0);
+                }
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(errno) => return Err(errno),
             }
         }
+        implied.reverse();
         Ok(implied)
     }
 

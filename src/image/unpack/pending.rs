@@ -41,6 +41,26 @@ impl Times {
     }
 }
 
+/// The newest entry of each directory that has no entry of its own.
+///
+/// Such a directory gets that time, and not the moment at which it was made: the same stream is the same tree wherever and whenever it is
+/// unpacked. One in which only whiteouts lie is as old as the epoch.
+#[derive(Default)]
+pub(super) struct Newest(HashMap<Vec<u8>, Time>);
+
+impl Newest {
+    pub(super) fn add(&mut self, directory: &[u8], time: Time) {
+        match self.0.get_mut(directory) {
+            Some(newest) => *newest = time.max(*newest),
+            None => drop(self.0.insert(directory.to_owned(), time)),
+        }
+    }
+
+    pub(super) fn of(&self, directory: &[u8]) -> Time {
+        self.0.get(directory).copied().unwrap_or_default()
+    }
+}
+
 /// Hard links whose target is not in this layer.
 #[derive(Default)]
 pub(super) struct Links {

@@ -74,6 +74,8 @@ pub(crate) struct TarReader<'a, R> {
     pub(super) left: u64,
     /// Zero bytes after them.
     padding: u64,
+    /// No header was read yet.
+    is_first: bool,
 }
 
 impl<'a, R: Read> TarReader<'a, R> {
@@ -93,6 +95,7 @@ impl<'a, R: Read> TarReader<'a, R> {
             recorder,
             left: 0,
             padding: 0,
+            is_first: true,
         }
     }
 
@@ -264,8 +267,12 @@ impl<'a, R: Read> TarReader<'a, R> {
     /// Reads a header block; `None` at the end mark or the end of the stream, which is then read to its very end.
     fn next_header(&mut self) -> Result<Option<[u8; BLOCK]>, TarError> {
         let zero = |block: &[u8; BLOCK]| block.iter().all(|b| *b == 0);
-        let Some(block) = self.read_block()? else {
-            return Ok(None);
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        let block = match self.read_block() {
+            Ok(Some(block)) => block,
+            Ok(None) => return Ok(None),
+            Err(TarError::Truncated) if is_first => return Err(TarError::NoArchive),
+            Err(error) => return Err(error),
         };
         if zero(&block) {
             if self.read_block()?.is_some_and(|second| !zero(&second)) {
@@ -276,7 +283,11 @@ impl<'a, R: Read> TarReader<'a, R> {
             return Ok(None);
         }
         if !Header(&block).is_intact() {
-            return Err(TarError::Field("checksum"));
+            return Err(if is_first {
+                TarError::NoArchive
+            } else {
+                TarError::Field("checksum")
+            });
         }
         Ok(Some(block))
     }

@@ -91,9 +91,7 @@ fn next<R: Read>(
     is_first: bool,
 ) -> Result<Option<super::reader::Entry>, UnpackError> {
     match reader.next_entry() {
-        Err(TarError::Field(_) | TarError::Type(_)) if is_first => {
-            Err(UnpackError::Unsealed("it is no tar archive"))
-        }
+        Err(TarError::Field(_) | TarError::Type(_)) if is_first => Err(TarError::NoArchive.into()),
         next => Ok(next?),
     }
 }

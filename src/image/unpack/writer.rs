@@ -19,7 +19,7 @@ use super::{
     files::{CHUNK, existing, is_whiteout, is_whiteout_stat, remove_any, write_at},
     kernel, kernel_at,
     parents::{Parents, Path, clean},
-    pending::{Links, Times, within},
+    pending::{Links, Newest, Times, within},
     reader::{Entry, Kind, TarReader},
     refuse,
     replaced::Aside,
@@ -35,6 +35,7 @@ pub(super) struct Writer<'a> {
     /// Directories get their time last, since every entry put into one changes it.
     pub(super) times: Times,
     links: Links,
+    newest: Newest,
     /// Keeps the content of what is replaced; `None` when no record is made of the stream.
     aside: Option<Aside<'a>>,
     pub(super) unpacked: Unpacked,
@@ -48,6 +49,7 @@ impl<'a> Writer<'a> {
             parents: Parents::new(root),
             times: Times::default(),
             links: Links::default(),
+            newest: Newest::default(),
             aside,
             unpacked: Unpacked::default(),
             buffer: vec![0; CHUNK],
@@ -94,6 +96,9 @@ impl<'a> Writer<'a> {
         within("replaced entries", replaced, self.limits.remembered)?;
         self.keep_time(parent, &directory)
             .map_err(kernel(entry, "look at its directory"))?;
+        if self.parents.implied.contains(parent) {
+            self.newest.add(parent, entry.mtime);
+        }
         self.links.drop_at(&path.0, entry.kind != Kind::Directory);
         match entry.kind {
             Kind::Directory => self.make_directory(entry, &path, &directory, name),
@@ -113,7 +118,7 @@ impl<'a> Writer<'a> {
         self.unpacked.replaced = self.aside.map(Aside::take).unwrap_or_default();
         self.unpacked.implied = self
             .parents
-            .take_implied()
+            .take_implied(self.newest)
             .map_err(kernel_at(b"", "look at its directories"))?;
         Ok(self.unpacked)
     }
@@ -175,7 +180,9 @@ impl<'a> Writer<'a> {
     ) -> Result<(), UnpackError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let make = || openat(directory, name, flags, Mode::from_raw_mode(0o600));
+        // Set-id bits come with the owner, after the content.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let make = || openat(directory, name, flags, mode);
         let file = self.replacing(entry, directory, name, make, "make a file")?;
         let recorded = match &mut self.aside {
             Some(aside) => aside
@@ -184,9 +191,11 @@ impl<'a> Writer<'a> {
             None => Vec::new(),
         };
         self.write_data((entry, &recorded), reader, &file)?;
-        drop(file);
-        self.set_attributes(entry, directory.as_fd(), name)?;
-        attributes::apply_time(directory.as_fd(), name, entry.mtime)
+        // Through the descriptor, which saves the kernel one look-up each.
+        attributes::apply_to_file(file.as_fd(), &Attributes::of(entry))
+            .map_err(kernel(entry, "set its owner and mode"))?;
+        self.set_xattrs(entry, directory.as_fd(), name)?;
+        attributes::apply_time_to_file(file.as_fd(), entry.mtime)
             .map_err(kernel(entry, "set its time"))
     }
 
@@ -345,14 +354,18 @@ impl<'a> Writer<'a> {
         directory: BorrowedFd<'_>,
         name: &[u8],
     ) -> Result<(), UnpackError> {
-        let attributes = Attributes {
-            uid: entry.uid,
-            gid: entry.gid,
-            mode: entry.mode,
-        };
         let is_symlink = entry.kind == Kind::Symlink;
-        attributes::apply_owner_and_mode(directory, name, &attributes, is_symlink)
+        attributes::apply_owner_and_mode(directory, name, &Attributes::of(entry), is_symlink)
             .map_err(kernel(entry, "set its owner and mode"))?;
+        self.set_xattrs(entry, directory, name)
+    }
+
+    fn set_xattrs(
+        &mut self,
+        entry: &Entry,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(), UnpackError> {
         let overlay = if self.is_plain() {
             Overlay::Kept
         } else {

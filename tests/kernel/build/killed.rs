@@ -1,4 +1,4 @@
-//! The supervisor killed at every moment of a build: what the next build makes is what an undisturbed one makes.
+//! The supervisor killed, or the user pressing Ctrl-C, at every moment of a build: what the next build makes is what an undisturbed one makes.
 
 use std::{
     io::{BufRead, BufReader},
@@ -31,15 +31,24 @@ fn id(world: &World, arguments: &[&str]) -> String {
         .stdout
 }
 
-#[test]
-fn a_build_that_is_killed_at_any_moment_leaves_what_the_next_can_use() {
-    let world = World::new("services: {}");
+/// What happens to a build in the middle.
+#[derive(Clone, Copy)]
+enum Disturbance {
+    /// The supervisor is killed.
+    Kill,
+    /// The user presses Ctrl-C.
+    Interrupt,
+}
+
+/// Disturbs builds at several moments, and returns how many did not end well; what the next one makes is looked at each time.
+fn disturb(world: &World, how: Disturbance) -> usize {
+    use nix::{sys::signal::Signal, unistd::Pid};
     for number in 0..200 {
         world.write(&format!("files/{number}"), &number.to_string());
     }
-    let mut killed_early = 0;
+    let mut early = 0;
     for moment in 0..MOMENTS {
-        write(&world, moment);
+        write(world, moment);
         let mut client = world
             .command(&["--progress", "json", "build"])
             .stdin(Stdio::null())
@@ -47,19 +56,39 @@ fn a_build_that_is_killed_at_any_moment_leaves_what_the_next_can_use() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(client.stderr.take().unwrap()).lines();
-        let seen = lines.take(2 * moment + 1).count();
-        for pid in world.supervisors() {
-            let pid = nix::unistd::Pid::from_raw(pid);
+        let mut lines = BufReader::new(client.stderr.take().unwrap()).lines();
+        let seen = lines.by_ref().take(2 * moment + 1).count();
+        let (pids, signal) = match how {
+            Disturbance::Kill => (world.supervisors(), Signal::SIGKILL),
+            Disturbance::Interrupt => (vec![client.id().cast_signed()], Signal::SIGINT),
+        };
+        for pid in pids {
             // It may have ended by itself.
-            let _gone = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            let _gone = nix::sys::signal::kill(Pid::from_raw(pid), signal);
         }
-        killed_early += usize::from(!client.wait().unwrap().success());
-        let first = id(&world, &[]);
-        assert_eq!(id(&world, &[]), first, "after {seen} lines");
-        assert_eq!(id(&world, &["--no-cache"]), first, "after {seen} lines");
-        eventually("nothing is left of it", SOON, || no_litter(&world));
+        // One that still says something must not die of a closed pipe instead.
+        let _rest = lines.count();
+        early += usize::from(!client.wait().unwrap().success());
+        let first = id(world, &[]);
+        assert_eq!(id(world, &[]), first, "after {seen} lines");
+        assert_eq!(id(world, &["--no-cache"]), first, "after {seen} lines");
+        eventually("nothing is left of it", SOON, || no_litter(world));
     }
+    early
+}
+
+#[test]
+fn a_build_that_is_interrupted_at_any_moment_leaves_what_the_next_can_use() {
+    let world = World::new("services: {}");
+    let early = disturb(&world, Disturbance::Interrupt);
+    assert!(early > 0, "none was interrupted in time");
+    world.finish();
+}
+
+#[test]
+fn a_build_that_is_killed_at_any_moment_leaves_what_the_next_can_use() {
+    let world = World::new("services: {}");
+    let killed_early = disturb(&world, Disturbance::Kill);
     assert!(
         killed_early > MOMENTS / 2,
         "only {killed_early} were killed in time"

@@ -2,10 +2,12 @@
 
 mod caches;
 mod contexts;
+mod full_disk;
 mod hostile;
 mod killed;
 mod network;
 mod platforms;
+mod ssh;
 
 use std::{
     path::PathBuf,
@@ -138,24 +140,6 @@ fn a_killed_supervisor_leaves_a_cache_that_the_next_build_uses() {
     assert!(again.stderr.contains("#2 CACHED"), "{}", again.stderr);
     eventually("the orphaned step is killed", SOON, || has_ended(&marker));
     eventually("nothing is left of it", SOON, || no_litter(&world));
-    world.finish();
-}
-
-#[test]
-fn a_full_disk_fails_the_build_and_not_the_cache() {
-    let dockerfile =
-        "FROM busybox\nRUN echo first > /first\nRUN busybox dd if=/dev/zero of=/big bs=1M count=64";
-    let world = World::on_small_disk(&compose(&[("web", dockerfile)]), "32m");
-    let failed = world.stack(&["--progress", "plain", "build"]).fails(4);
-    let text = failed.stderr.to_lowercase();
-    assert!(text.contains("no space left"), "{text}");
-    eventually("nothing is left", SOON, || no_litter(&world));
-    world.write(
-        "compose.yaml",
-        &compose(&[("web", &dockerfile.replace("count=64", "count=2"))]),
-    );
-    let again = world.stack(&["--progress", "plain", "build"]).ok();
-    assert!(again.stderr.contains("#2 CACHED"), "{}", again.stderr);
     world.finish();
 }
 

@@ -95,3 +95,49 @@ fn programs_of_a_platform_that_does_not_run_here_are_refused_with_what_to_instal
     );
     world.finish();
 }
+
+#[test]
+fn files_and_archives_hold_every_platform() {
+    let world = World::new("services: {}");
+    world.write("Dockerfile", DOCKERFILE);
+    let build = |more: &[&str]| {
+        let platforms = "linux/amd64,linux/arm64,linux/arm/v7";
+        let arguments = ["image", "build", "--platform", platforms];
+        world.stack(&[&arguments[..], more, &["."]].concat())
+    };
+    build(&["-t", "web:1", "-o", "files", "-o", "type=oci,dest=web.tar"]).ok();
+    for (directory, architecture) in [
+        ("linux_amd64", "amd64"),
+        ("linux_arm64", "arm64"),
+        ("linux_arm_v7", "arm"),
+    ] {
+        let path = world.project().join("files").join(directory).join("arch");
+        let text = fs_err::read_to_string(path).unwrap();
+        assert_eq!(text.trim(), architecture);
+    }
+    // Another program reads each of them from the archive.
+    let archive = world.project().join("web.tar").display().to_string();
+    for architecture in ["amd64", "arm64", "arm"] {
+        let source = format!("oci-archive:{archive}");
+        let arguments = [
+            "--override-arch",
+            architecture,
+            "inspect",
+            "--config",
+            &source,
+        ];
+        let config: serde_json::Value =
+            serde_json::from_str(&run_tool("skopeo", &arguments)).unwrap();
+        assert_eq!(config["architecture"], architecture);
+    }
+    // And we read it again.
+    world.stack(&["image", "rm", "web:1"]).ok();
+    world.stack(&["image", "load", "-i", &archive]).ok();
+    let shown = world.stack(&["image", "inspect", "--format", "{{.Architecture}}", "web:1"]);
+    assert_eq!(shown.ok().stdout.trim(), "amd64");
+    let unnamed = build(&["-o", "files"]).fails(2);
+    assert!(unnamed.stderr.contains("`-t`"), "{unnamed:#?}");
+    let one = build(&["-t", "web:1", "-o", "type=tar,dest=x.tar"]).fails(2);
+    assert!(one.stderr.contains("type=oci"), "{one:#?}");
+    world.finish();
+}

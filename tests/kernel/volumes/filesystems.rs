@@ -201,3 +201,102 @@ fn what_cannot_be_mounted_says_why() {
     );
     world.finish();
 }
+
+#[test]
+fn a_bound_volume_has_the_attributes_that_its_options_ask_for() {
+    let world = World::new("services: {}");
+    let place = world.project().join("place");
+    fs_err::create_dir(&place).unwrap();
+    fs_err::write(place.join("file"), "of the host\n").unwrap();
+    std::os::unix::fs::symlink("/proc/self/exe", place.join("exe")).unwrap();
+    let compose = |option: &str| {
+        format!(
+            "services: {{ app: {{ image: busybox, command: sleep 1000, init: true, volumes: [ 'data:/data' ] }} }}\n\
+             volumes: {{ data: {{ name: bound, driver_opts: {{ type: none, o: '{option}', device: {} }} }} }}\n",
+            place.display()
+        )
+    };
+    let shell = |words: &str| world.stack(&["exec", "-T", "app", "sh", "-c", words]);
+    let attributes = || {
+        let words = "grep ' /data ' /proc/self/mountinfo";
+        let line = shell(words).ok().stdout;
+        line.split(' ').nth(5).unwrap().to_owned()
+    };
+    world.write("compose.yaml", &compose("bind,size=1m"));
+    let refused = world.stack(&["up", "-d"]).fails(8);
+    assert!(refused.stderr.contains("`size=1m`"), "{refused:#?}");
+
+    world.write("compose.yaml", &compose("bind,ro,nodev,noatime"));
+    world.stack(&["up", "-d"]).ok();
+    assert!(mounted(&world, "bound").is_some());
+    let found = attributes();
+    for wanted in ["ro", "nodev", "noatime"] {
+        assert!(found.split(',').any(|flag| flag == wanted), "{found}");
+    }
+    assert_eq!(exec(&world, "app", &["cat", "/data/file"]), "of the host\n");
+    let refused = shell("echo x >/data/file");
+    assert!(refused.stderr.contains("Read-only"), "{refused:#?}");
+    // The host writes where the container cannot, and both see it.
+    fs_err::write(place.join("file"), "changed\n").unwrap();
+    assert_eq!(exec(&world, "app", &["cat", "/data/file"]), "changed\n");
+    world.stack(&["down", "-v", "-t", "0"]).ok();
+    assert_eq!(mounted(&world, "bound"), None);
+    assert!(place.join("file").exists());
+
+    // An empty directory that nobody may write is no error: nothing is copied into it.
+    let empty = world.project().join("empty");
+    fs_err::create_dir(&empty).unwrap();
+    let text = compose("ro,bind").replace(place.to_str().unwrap(), empty.to_str().unwrap());
+    world.write("compose.yaml", &text);
+    world.stack(&["up", "-d"]).ok();
+    assert_eq!(exec(&world, "app", &["ls", "/data"]), "");
+    world.stack(&["down", "-v", "-t", "0"]).ok();
+
+    world.write("compose.yaml", &compose("rbind,noexec,nosuid"));
+    world.stack(&["up", "-d"]).ok();
+    let found = attributes();
+    assert!(
+        found.starts_with("rw,nosuid,noexec") || found.starts_with("rw,noexec,nosuid"),
+        "{found}"
+    );
+    exec(
+        &world,
+        "app",
+        &["sh", "-c", "cp /bin/busybox /data/busybox"],
+    );
+    let refused = shell("/data/busybox true");
+    assert!(refused.stderr.contains("Permission denied"), "{refused:#?}");
+    world.stack(&["down", "-v", "-t", "0"]).ok();
+    world.finish();
+}
+
+#[test]
+fn a_file_system_stays_for_who_has_it_from_another_container() {
+    let world = World::new(
+        r#"
+x-app: &app { image: busybox, command: sleep 1000, init: true }
+services:
+  owner: { <<: *app, volumes: [ "data:/data" ] }
+  reader: { <<: *app, volumes_from: [ "owner:ro" ] }
+volumes:
+  data: { name: lent, driver_opts: { type: tmpfs, o: size=1m, device: tmpfs } }
+"#,
+    );
+    world.stack(&["up", "-d"]).ok();
+    exec(&world, "owner", &["sh", "-c", "echo one >/data/file"]);
+    assert_eq!(exec(&world, "reader", &["cat", "/data/file"]), "one\n");
+    // The reader alone keeps it.
+    world.stack(&["stop", "-t", "0", "owner"]).ok();
+    assert!(mounted(&world, "lent").is_some());
+    assert_eq!(exec(&world, "reader", &["cat", "/data/file"]), "one\n");
+    let refused = world.stack(&["volume", "rm", "lent"]).fails(1);
+    assert!(refused.stderr.contains("in use"), "{refused:#?}");
+    world.stack(&["stop", "-t", "0", "reader"]).ok();
+    assert_eq!(mounted(&world, "lent"), None);
+    // As after a reboot: it is mounted for both.
+    world.stack(&["start"]).ok();
+    assert!(mounted(&world, "lent").is_some());
+    exec(&world, "owner", &["sh", "-c", "echo two >/data/file"]);
+    assert_eq!(exec(&world, "reader", &["cat", "/data/file"]), "two\n");
+    world.finish();
+}

@@ -73,7 +73,7 @@ fn broken_lines_are_reported_without_their_value() {
     let outer = |_: &str| None;
     for (text, wanted) in [
         ("A B=secret", "blanks"),
-        ("=secret", "missing"),
+        ("=${secret", "not well formed"),
         ("A=\"secret", "no end"),
         ("A=${secret", "not well formed"),
         ("A!=x", "`!`"),

@@ -3,7 +3,7 @@
 mod save;
 mod umoci;
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use serde_json::json;
 

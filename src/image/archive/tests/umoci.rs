@@ -1,6 +1,6 @@
 //! What an overlay of our layers shows, compared with what umoci makes of the same image.
 
-use std::os::fd::AsRawFd;
+use std::{os::fd::AsRawFd, path::PathBuf};
 
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,

@@ -189,3 +189,36 @@ async fn redirects_within_the_host_keep_credentials_and_loops_end() {
     let error = text(&world.pull(&fake.name("image:2")).await.unwrap_err());
     assert!(error.contains("redirects without end"), "{error}");
 }
+
+#[tokio::test]
+async fn a_mirror_of_several_registries_is_told_which_one_is_meant() {
+    let (mut world, cache) = (World::new(), Fake::start().await);
+    put(&cache, "1", &[layer("a", 1000)]);
+    let settings = |more: &str| {
+        let path = world.directory.path().join("registries.toml");
+        let text = format!(
+            "[registry.\"registry.invalid\"]\nmirrors = [\"{}\"]\n[registry.\"{}\"]\n{more}\n",
+            cache.url(),
+            cache.address
+        );
+        fs_err::write(&path, text).unwrap();
+        Registries::read(&path).unwrap().impatient()
+    };
+    let (many, one) = (settings("serves-many = true"), settings(""));
+    world.registries = many;
+    world.pull("registry.invalid/image:1").await.unwrap();
+    let log = cache.log();
+    assert!(
+        log.len() >= 3 && log.iter().all(|line| line.contains("?ns=registry.invalid")),
+        "{log:?}"
+    );
+    // Asked for its own content, it is no mirror; and one that was not said to serve many is told nothing.
+    world.registries = world.registries.clone().impatient();
+    put(&cache, "2", &[layer("b", 1000)]);
+    world.pull(&cache.name("image:2")).await.unwrap();
+    world.registries = one;
+    put(&cache, "3", &[layer("c", 1000)]);
+    world.pull("registry.invalid/image:3").await.unwrap();
+    let log = cache.log();
+    assert!(log.iter().all(|line| !line.contains("ns=")), "{log:?}");
+}

@@ -4,7 +4,10 @@
 //! [registry."docker.io"]
 //! mirrors = ["https://mirror.example", "http://127.0.0.1:5000"]   # asked before the registry, in this order
 //!
-//! [registry."registry.lan:5000"]        # a registry or a mirror, as `host[:port]`
+//! [registry."cache.lan:5000"]           # a registry or a mirror, as `host[:port]`
+//! serves-many = true                    # a mirror of several registries: told with `?ns=` which one is meant
+//!
+//! [registry."registry.lan:5000"]
 //! insecure = true                       # the certificate is not checked, plain HTTP is allowed
 //! ca = "lan-ca.crt"                     # PEM; relative to this file
 //! client-cert = "client.cert"
@@ -27,6 +30,8 @@ use crate::{image::registry::url::Url, model::normal_registry};
 pub(super) struct Entry {
     pub(super) mirrors: Vec<Url>,
     pub(super) insecure: bool,
+    /// As a mirror it has the content of several registries, and has to be told whose is wanted.
+    pub(super) serves_many: bool,
     pub(super) certificates: HostCertificates,
 }
 
@@ -53,6 +58,8 @@ struct Raw {
     mirrors: Vec<Spanned<String>>,
     #[serde(default)]
     insecure: bool,
+    #[serde(default)]
+    serves_many: bool,
     ca: Option<PathBuf>,
     client_cert: Option<Spanned<PathBuf>>,
     client_key: Option<PathBuf>,
@@ -85,6 +92,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Entry>, 
         }
         let mut entry = Entry {
             insecure: raw.insecure,
+            serves_many: raw.serves_many,
             ..Entry::default()
         };
         for mirror in raw.mirrors {

@@ -161,6 +161,7 @@ impl Registries {
                 let entry = self.entries.entry(name).or_default();
                 own.mirrors.append(&mut entry.mirrors);
                 own.insecure |= entry.insecure;
+                own.serves_many |= entry.serves_many;
                 let theirs = &entry.certificates;
                 let authorities = theirs.authorities.iter().cloned();
                 own.certificates.authorities.extend(authorities);
@@ -276,6 +277,7 @@ impl Registries {
             .map(|url| Endpoint {
                 base: url.clone(),
                 registry: url.authority(),
+                namespace: self.serves_many(url).then(|| registry.to_owned()),
             })
             .collect();
         endpoints.extend(self.own_endpoints(registry));
@@ -301,6 +303,7 @@ impl Registries {
         let own = |base| Endpoint {
             base,
             registry: registry.to_owned(),
+            namespace: None,
         };
         bases.into_iter().map(own).collect()
     }
@@ -309,6 +312,15 @@ impl Registries {
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
         let says = |name: &str| self.entries.get(name).is_some_and(|entry| entry.insecure);
         says(&url.authority()) || says(url.host())
+    }
+
+    fn serves_many(&self, mirror: &Url) -> bool {
+        let says = |name: &str| {
+            self.entries
+                .get(name)
+                .is_some_and(|entry| entry.serves_many)
+        };
+        says(&mirror.authority()) || says(mirror.host())
     }
 
     /// Returns the certificates that the settings name for a host.
@@ -340,4 +352,6 @@ pub(super) struct Endpoint {
     pub(super) base: Url,
     /// Under what name its credentials are kept.
     pub(super) registry: String,
+    /// The registry that a mirror of several has to be told of, by the query parameter `ns` (as containerd tells it).
+    pub(super) namespace: Option<String>,
 }

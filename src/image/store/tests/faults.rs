@@ -153,6 +153,15 @@ fn other_operations_on_a_full_disk_change_all_or_nothing() {
             };
             let copied = is_full(store.copy_layer(&upper).map(drop));
             assert_sound(&store);
+            // What a build made is moved, and needs next to no room; its record does.
+            let built = tempfile::tempdir_in(disk).map(|built| {
+                let result = store.commit_layer(&built.keep());
+                is_full(result.map(drop))
+            });
+            if let Ok(true) = built {
+                assert_no_litter(&store);
+            }
+            assert_sound(&store);
             let tagged = is_full(store.tag("app:1", "app:2"));
             assert_eq!(store.find("app:2").unwrap().is_none(), tagged);
             let names = ["app:1".to_owned()];

@@ -2,6 +2,32 @@
 
 use super::*;
 
+#[test]
+fn a_directory_without_an_entry_is_as_old_as_what_lies_in_it() {
+    let entry = |path: &'static [u8], mtime| Member {
+        path,
+        mtime,
+        ..Member::default()
+    };
+    let stream = Tape::default()
+        .add(&entry(b"a/b/old", 1_000_000_000))
+        .add(&entry(b"a/b/new", 1_500_000_000))
+        .add(&entry(b"a/c/file", 1_200_000_000))
+        .add(&entry(b"removed/.wh.file", 1_300_000_000))
+        .end();
+    let layer = unpack_bytes(&stream);
+    for (path, time) in [
+        ("a/b", 1_500_000_000),
+        ("a/c", 1_200_000_000),
+        ("a", 1_500_000_000),
+        ("removed", 0),
+        ("", 1_500_000_000),
+    ] {
+        let stat = layer.stat(path);
+        assert_eq!((stat.mtime(), stat.mtime_nsec()), (time, 0), "{path}");
+    }
+}
+
 /// U4: directories merge, everything else replaces.
 #[test]
 fn kinds_replace_each_other_and_directories_merge() {

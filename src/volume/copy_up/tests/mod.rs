@@ -304,7 +304,7 @@ fn a_move_that_was_cut_off_is_ended() {
 }
 
 #[test]
-fn a_bound_volume_is_never_filled() {
+fn a_bound_volume_is_filled_when_it_is_empty_as_with_docker() {
     let bed = Bed::new();
     let device = bed.directory.path().join("device");
     fs::create_dir(&device).unwrap();
@@ -316,11 +316,14 @@ fn a_bound_volume_is_never_filled() {
             ("device", device.to_str().unwrap()),
         ],
     );
-    let layers = [bed.layer("l", &[("d/a", "1")])];
-    let filled = bed
-        .volumes
-        .copy_up(("bound", None), (&layers, "/d"))
-        .unwrap();
-    assert_eq!(filled, Filled::Bound);
-    assert_eq!(names(&device), [""; 0]);
+    let layers = [bed.layer("l", &[("d/a", "1"), ("e/b", "2")])];
+    let fill = |source| {
+        let filled = bed.volumes.copy_up(("bound", None), (&layers, source));
+        filled.unwrap()
+    };
+    assert_eq!(fill("/d"), Filled::Copied);
+    assert_eq!(names(&device), ["a"]);
+    // The user's data is nobody's to mix with an image's.
+    assert_eq!(fill("/e"), Filled::NotEmpty);
+    assert_eq!(names(&device), ["a"]);
 }

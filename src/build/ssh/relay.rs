@@ -1,4 +1,5 @@
-//! An ssh agent for one step: a socket in its room, behind which only the questions that ssh asks reach the caller's agent.
+//! An ssh agent for one step: a socket in its room, behind which only the questions that ssh asks are answered, by the caller's agent or with
+//! keys of files.
 //!
 //! The socket of the host itself is not mounted, because whoever holds it can also add and remove keys, and because agents believe only
 //! root and their own user. The wire is that of draft-ietf-sshm-ssh-agent: length, type, contents.
@@ -17,39 +18,62 @@ use std::{
     thread::JoinHandle,
 };
 
+use super::agent::{Agent, FAILURE, IDENTITIES, SIGN, SshError, answer};
+
 /// Largest message; OpenSSH's own limit.
 const MESSAGE_BYTES_MAX: u32 = 256 * 1024;
 /// Connections at the same time.
 const CONNECTIONS_MAX: usize = 32;
-/// "Which keys are there", "sign this".
-const ASKED: [u8; 2] = [11, 13];
-/// `SSH_AGENT_FAILURE` with its length.
-const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 
 /// Passes an agent on until it is dropped.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub(in crate::build) struct Relay {
     path: PathBuf,
+    /// The directory of the socket: the way to it that is short enough for every client.
+    directory: fs_err::File,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Relay {
     /// Makes the socket and answers at it.
-    pub(super) fn start(path: &Path, agent: &Path) -> io::Result<Self> {
-        // Whoever gave a file that is no agent learns it now, not from the step.
-        drop(UnixStream::connect(agent)?);
-        let listener = bind(path)?;
+    pub(in crate::build) fn start(path: &Path, agent: Agent) -> Result<Self, SshError> {
+        let shown = match &agent {
+            Agent::Socket(socket) => socket.display().to_string(),
+            Agent::Keys(_) => path.display().to_string(),
+        };
+        Self::begin(path, agent).map_err(|source| SshError::Agent {
+            path: shown,
+            source,
+        })
+    }
+
+    fn begin(path: &Path, agent: Agent) -> io::Result<Self> {
+        if let Agent::Socket(socket) = &agent {
+            // Whoever gave something that is no agent learns it now, not from the step.
+            drop(UnixStream::connect(socket)?);
+        }
+        let (directory, name) = split(path)?;
+        let listener = UnixListener::bind(below(&directory, &name))?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, agent) = (Arc::clone(&stop), agent.to_owned());
+        let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("ssh-agent".to_owned())
             .spawn(move || serve(&listener, &agent, &stopped))?;
         Ok(Self {
             path: path.to_owned(),
+            directory,
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// Returns a path of the socket for programs of the host. It is valid while this is not dropped.
+    pub(in crate::build) fn address(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default();
+        let process = std::process::id();
+        let directory = self.directory.as_raw_fd();
+        PathBuf::from(format!("/proc/{process}/fd/{directory}")).join(name)
     }
 }
 
@@ -64,15 +88,14 @@ impl Drop for Relay {
     }
 }
 
-/// Binds below a descriptor of the directory: paths of sockets end at 108 bytes (unix(7)), state roots do not.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    let (directory, name) = split(path)?;
-    UnixListener::bind(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
-}
-
 fn connect(path: &Path) -> io::Result<UnixStream> {
     let (directory, name) = split(path)?;
-    UnixStream::connect(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+    UnixStream::connect(below(&directory, &name))
+}
+
+/// Names a file below a descriptor of its directory: paths of sockets end at 108 bytes (unix(7)), state roots do not.
+fn below(directory: &fs_err::File, name: &str) -> String {
+    format!("/proc/self/fd/{}/{name}", directory.as_raw_fd())
 }
 
 fn split(path: &Path) -> io::Result<(fs_err::File, String)> {
@@ -82,7 +105,7 @@ fn split(path: &Path) -> io::Result<(fs_err::File, String)> {
     Ok((fs_err::File::open(parent)?, name.display().to_string()))
 }
 
-fn serve(listener: &UnixListener, agent: &Path, stop: &AtomicBool) {
+fn serve(listener: &UnixListener, agent: &Agent, stop: &AtomicBool) {
     let connections = Arc::new(AtomicUsize::new(0));
     for client in listener.incoming() {
         if stop.load(Ordering::SeqCst) {
@@ -93,7 +116,7 @@ fn serve(listener: &UnixListener, agent: &Path, stop: &AtomicBool) {
             connections.fetch_sub(1, Ordering::SeqCst);
             continue;
         }
-        let (count, agent) = (Arc::clone(&connections), agent.to_owned());
+        let (count, agent) = (Arc::clone(&connections), agent.clone());
         // It ends with its client, and all clients end with the step.
         let spawned = std::thread::Builder::new().spawn(move || {
             if let Err(error) = talk(client, &agent) {
@@ -108,10 +131,18 @@ fn serve(listener: &UnixListener, agent: &Path, stop: &AtomicBool) {
 }
 
 /// Answers one client to its end.
-fn talk(mut client: UnixStream, agent: &Path) -> io::Result<()> {
-    let mut agent = UnixStream::connect(agent)?;
+fn talk(mut client: UnixStream, agent: &Agent) -> io::Result<()> {
+    let mut agent = match agent {
+        Agent::Socket(socket) => UnixStream::connect(socket)?,
+        Agent::Keys(keys) => {
+            while let Some(question) = message(&mut client)? {
+                client.write_all(&answer(keys, &question))?;
+            }
+            return Ok(());
+        }
+    };
     while let Some(question) = message(&mut client)? {
-        if question.get(4).is_some_and(|kind| ASKED.contains(kind)) {
+        if matches!(question.get(4), Some(&(IDENTITIES | SIGN))) {
             agent.write_all(&question)?;
             let answer = message(&mut agent)?;
             let answer = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -167,8 +198,9 @@ mod tests {
         let asked = agent(&host);
         let deep = directory.path().join("long-name/".repeat(20));
         fs_err::create_dir_all(&deep).unwrap();
-        let relay = Relay::start(&deep.join("socket"), &host).unwrap();
-        let mut client = connect(&deep.join("socket")).unwrap();
+        let relay = Relay::start(&deep.join("socket"), Agent::Socket(host)).unwrap();
+        assert!(relay.address().as_os_str().len() < 108);
+        let mut client = UnixStream::connect(relay.address()).unwrap();
         let mut ask = |bytes: &[u8]| {
             client.write_all(bytes).unwrap();
             message(&mut client).unwrap().unwrap()
@@ -182,7 +214,8 @@ mod tests {
         drop(client);
         drop(relay);
         assert_eq!(asked.join().unwrap(), [11, 13]);
-        assert!(Relay::start(&deep.join("other"), &directory.path().join("none")).is_err());
+        let none = Agent::Socket(directory.path().join("none"));
+        assert!(Relay::start(&deep.join("other"), none).is_err());
     }
 
     #[test]

@@ -50,12 +50,19 @@ impl Written {
 
 /// Returns `path` made absolute: `~` is `home`, anything relative starts from `base`.
 pub(crate) fn absolute(base: &Path, home: Option<&str>, path: &str) -> String {
+    clean(Path::new(&joined(base, home, path)))
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// As [`absolute`], with `.` and `..` as they are written.
+pub(crate) fn joined(base: &Path, home: Option<&str>, path: &str) -> String {
     let expanded = match (path.strip_prefix('~'), home) {
         // Whatever follows: docker compose knows no homes of other users.
         (Some(rest), Some(home)) => Path::new(home).join(rest.trim_start_matches('/')),
         _ => base.join(path),
     };
-    clean(&expanded).to_string_lossy().into_owned()
+    expanded.to_string_lossy().into_owned()
 }
 
 /// Returns the path without `.`, `..` and doubled slashes.

@@ -16,7 +16,7 @@ use crate::process::user::{Id, UserSpec};
 use crate::rootfs::tmpfs::TmpfsOptions;
 use crate::security::{capabilities, seccomp};
 use crate::spec::{
-    ContainerSpec, MountKind, Namespace, Namespaces, ProbeTest, Process, Rootfs, Seccomp,
+    ContainerSpec, MountKind, Namespace, Namespaces, ProbeTest, Process, Resources, Rootfs, Seccomp,
 };
 
 /// A description that was checked.
@@ -72,9 +72,9 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
     check_mounts(&spec)?;
     check_limits(&spec)?;
     check_monitor(&spec)?;
-    resources::check(&spec.resources)?;
-    exact::check_limits(&spec.resources.exact)?;
+    check_resources(&spec.resources)?;
     resources::check_devices(&spec.devices)?;
+    resources::check_hooks(&spec)?;
     resources::check_users(&spec)?;
     if let Seccomp::Profile(profile) = &spec.security.seccomp {
         seccomp::custom::check(profile).map_err(CheckError::Seccomp)?;
@@ -87,6 +87,12 @@ pub fn check(spec: ContainerSpec) -> Result<Checked, CheckError> {
         exact::check(security)?;
     }
     Ok(Checked(spec))
+}
+
+/// Judges limits by themselves, for a group that exists.
+pub fn check_resources(limits: &Resources) -> Result<(), CheckError> {
+    resources::check(limits)?;
+    exact::check_limits(&limits.exact)
 }
 
 /// Judges a process: the first one, an exec or a probe.

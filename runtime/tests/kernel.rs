@@ -13,7 +13,7 @@
 mod group;
 #[path = "kernel/harness.rs"]
 mod harness;
-#[path = "kernel/measure.rs"]
+#[path = "kernel/measure/mod.rs"]
 mod measure;
 #[path = "kernel/running.rs"]
 mod running;
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.first().is_some_and(|first| first == "--measure") {
-        measure::run();
+        measure::run(arguments.get(1).map(String::as_str));
         return ExitCode::SUCCESS;
     }
     let mut groups = GROUPS.to_vec();

@@ -49,6 +49,12 @@ impl StepRunner for StepContainers {
 
     fn device(&self, name: &str) -> Result<StepDevice, String> {
         let found = named_devices(&observe::host_facts().cdi, [name])?;
+        if let Some(hook) = found.hooks.first() {
+            let program = hook.path.display();
+            return Err(format!(
+                "device `{name}`: it wants the hook `{program}`, and RUN has no hooks"
+            ));
+        }
         Ok(StepDevice {
             nodes: found.nodes,
             mounts: found.mounts,

@@ -88,7 +88,7 @@ fn what_cannot_be_honoured_is_refused() {
         "stack up --build --no-build",
         "stack up --force-recreate --no-recreate",
         "stack up --wait --attach web",
-        "stack up --watch",
+        "stack up --watch --detach",
         "stack up --scale web",
         "stack up --pull sometimes",
         "stack up --always-recreate-deps",

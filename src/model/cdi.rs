@@ -101,21 +101,42 @@ pub struct CdiHook {
     pub hook_name: String,
     /// The program.
     pub path: PathBuf,
+    /// Arguments, the first of which is its name; empty = its path.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// `NAME=value`; it gets no others.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Seconds.
+    #[serde(default, deserialize_with = "maybe_number")]
+    pub timeout: Option<u32>,
 }
 
 /// YAML is read with every scalar as a text.
-fn numbers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Number(u32),
-        Text(String),
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Number(u32),
+    Text(String),
+}
+
+impl Number {
+    fn value<E: serde::de::Error>(self) -> Result<u32, E> {
+        match self {
+            Self::Number(number) => Ok(number),
+            Self::Text(text) => text.parse().map_err(E::custom),
+        }
     }
-    Vec::<Number>::deserialize(deserializer)?
-        .into_iter()
-        .map(|number| match number {
-            Number::Number(number) => Ok(number),
-            Number::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        })
-        .collect()
+}
+
+fn numbers<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    let numbers = Vec::<Number>::deserialize(deserializer)?;
+    numbers.into_iter().map(Number::value).collect()
+}
+
+fn maybe_number<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u32>, D::Error> {
+    let number = Option::<Number>::deserialize(deserializer)?;
+    number.map(Number::value).transpose()
 }

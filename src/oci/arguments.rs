@@ -187,19 +187,19 @@ pub(super) struct Update {
     #[arg(short, long)]
     pub(super) resources: Option<PathBuf>,
     /// Bytes
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(super) memory: Option<i64>,
     /// Memory plus swap in bytes
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(super) memory_swap: Option<i64>,
     /// Bytes
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(super) memory_reservation: Option<i64>,
     /// Microseconds
     #[arg(long)]
     pub(super) cpu_period: Option<u64>,
     /// Microseconds per period
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(super) cpu_quota: Option<i64>,
     #[arg(long, alias = "cpu-shares")]
     pub(super) cpu_share: Option<u64>,
@@ -207,7 +207,7 @@ pub(super) struct Update {
     pub(super) cpuset_cpus: Option<String>,
     #[arg(long)]
     pub(super) cpuset_mems: Option<String>,
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(super) pids_limit: Option<i64>,
     #[arg(long)]
     pub(super) blkio_weight: Option<u16>,

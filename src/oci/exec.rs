@@ -8,14 +8,14 @@ use super::{
     config::{self, Hook},
     create::write_pid,
     error::OciError,
-    hooks::{Caller, state_file},
+    hooks::Caller,
     map,
     state::{Container, Status},
     streams,
 };
 use fs_err as fs;
 use runtime::{
-    process::{ExecRequest, LaunchIo, Launched, exec},
+    process::{ExecRequest, LaunchIo, Launched, exec, hook},
     security::seccomp::program,
     spec::{CapabilitySets, ContainerSpec, Process},
 };
@@ -91,7 +91,7 @@ pub(super) fn run_in(
         rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).map_err(failed)
     };
     let io = LaunchIo::Files {
-        stdin: state_file(caller.state).map_err(failed)?,
+        stdin: hook::state_file(caller.state).map_err(failed)?,
         stdout: null(rustix::fs::OFlags::WRONLY)?,
         stderr: std::io::stderr()
             .as_fd()

@@ -107,7 +107,10 @@ async fn adopt_container(context: &Context, record: &ContainerRecord) {
     if !record.endpoints.is_empty() {
         adopt_network(context, record).await;
     }
-    let running = matches!(receiver.borrow().state, ContainerState::Running { .. });
+    let state = receiver.borrow().state.clone();
+    // It may have ended and been started again since its record was read; only what follows is told as a change.
+    context.journal.look(record, &state);
+    let running = matches!(state, ContainerState::Running { .. });
     if let Err(error) = context.fabric.set_running(&record.id, running).await {
         warn!(container = name, %error, "publish");
     }

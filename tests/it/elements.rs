@@ -24,7 +24,6 @@ const UNREAD: &[&str] = &[
     "Service.rollback",
     "Service.update",
     "Service.use_api_socket",
-    "WatchRule.initial_sync",
 ];
 
 #[test]

@@ -8,4 +8,4 @@
 
 mod elements;
 mod layering;
-mod old_holes;
+mod tables;

@@ -29,22 +29,8 @@ services:
 
 fn world(more: &str) -> World {
     let world = World::new(&hooked(more));
-    // Hooks of several users write to it.
-    world.write("log/all", "");
-    for name in ["log", "log/all"] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-        fs_err::set_permissions(world.project().join(name), mode).unwrap();
-    }
+    world.make_log();
     world
-}
-
-fn log(world: &World) -> String {
-    let text = fs_err::read_to_string(world.project().join("log/all")).unwrap();
-    text.lines().collect::<Vec<_>>().join(" ")
-}
-
-fn clear(world: &World) {
-    world.write("log/all", "");
 }
 
 #[test]
@@ -63,12 +49,12 @@ fn hooks_run_around_every_start_and_stop_of_a_command_and_no_other() {
     );
     let up = world.stack(&["up", "-d"]).ok();
     let first = "up 0 /tmp own none more second own";
-    assert!(log(&world).starts_with(first), "{}", log(&world));
+    assert!(world.log(" ").starts_with(first), "{}", world.log(" "));
     assert!(
         up.stderr.contains("app-1 -> | to out") && up.stderr.contains("app-1 -> | to err"),
         "{up:?}"
     );
-    clear(&world);
+    world.clear_log();
 
     // What is up is not started, and a restart by policy is none of a command.
     world.stack(&["up", "-d"]).ok();
@@ -78,34 +64,34 @@ fn hooks_run_around_every_start_and_stop_of_a_command_and_no_other() {
         again if again != pid && again != 0 => Ok(()),
         other => Err(other),
     });
-    assert_eq!(log(&world), "");
+    assert_eq!(world.log(" "), "");
 
     world.stack(&["restart"]).ok();
     assert!(
-        log(&world).starts_with(&format!("drain signal {first}")),
+        world.log(" ").starts_with(&format!("drain signal {first}")),
         "{}",
-        log(&world)
+        world.log(" ")
     );
-    clear(&world);
+    world.clear_log();
     world.stack(&["up", "-d", "--force-recreate"]).ok();
     assert!(
-        log(&world).starts_with(&format!("drain signal {first}")),
+        world.log(" ").starts_with(&format!("drain signal {first}")),
         "{}",
-        log(&world)
+        world.log(" ")
     );
-    clear(&world);
+    world.clear_log();
     world.stack(&["stop"]).ok();
-    assert_eq!(log(&world), "drain signal");
+    assert_eq!(world.log(" "), "drain signal");
     world.stack(&["start"]).ok();
-    assert!(log(&world).starts_with(&format!("drain signal {first}")));
-    clear(&world);
+    assert!(world.log(" ").starts_with(&format!("drain signal {first}")));
+    world.clear_log();
     // A kill is no stop.
     world.stack(&["kill"]).ok();
-    assert_eq!(log(&world), "");
+    assert_eq!(world.log(" "), "");
     world.stack(&["up", "-d"]).ok();
-    clear(&world);
+    world.clear_log();
     world.stack(&["down"]).ok();
-    assert_eq!(log(&world), "drain signal");
+    assert_eq!(world.log(" "), "drain signal");
     world.finish();
 }
 
@@ -175,7 +161,7 @@ fn a_pre_stop_that_fails_or_takes_too_long_keeps_the_container_and_its_data() {
         }
         assert_eq!(world.pids("app"), pids);
     }
-    assert_eq!(log(&world), "drain drain drain");
+    assert_eq!(world.log(" "), "drain drain drain");
     fs_err::remove_file(world.project().join("log/broken")).unwrap();
     world.write("log/slow", "");
     let failed = world.stack(&["stop", "-t", "0"]).fails(1);
@@ -185,10 +171,10 @@ fn a_pre_stop_that_fails_or_takes_too_long_keeps_the_container_and_its_data() {
     );
     assert_eq!(world.pids("app"), pids);
     fs_err::remove_file(world.project().join("log/slow")).unwrap();
-    clear(&world);
+    world.clear_log();
     // A hook that was killed begins anew, and so do those before it.
     world.stack(&["stop"]).ok();
-    assert_eq!(log(&world), "drain signal");
+    assert_eq!(world.log(" "), "drain signal");
     world.finish();
 }
 
@@ -205,7 +191,7 @@ fn a_kill_does_not_wait_for_the_hooks_of_a_stop() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    eventually("the hook runs", SOON, || match log(&world) {
+    eventually("the hook runs", SOON, || match world.log(" ") {
         text if text == "drain" => Ok(()),
         other => Err(other),
     });
@@ -226,16 +212,18 @@ fn hooks_of_a_killed_supervisor_are_gone_on_with_and_none_is_run_twice() {
       - command: [ sh, -c, "echo two >> /log/all" ]"#,
     );
     let mut client = world.command(&["up", "-d"]).spawn().unwrap();
-    eventually("the first hook runs", SOON, || match log(&world) {
+    eventually("the first hook runs", SOON, || match world.log(" ") {
         text if text == "one" => Ok(()),
         other => Err(other),
     });
     client.kill().unwrap();
     client.wait().unwrap();
     kill(Pid::from_raw(world.supervisors()[0]), Signal::SIGKILL).unwrap();
-    eventually("the next supervisor goes on", SOON, || match log(&world) {
-        text if text == "one two" => Ok(()),
-        other => Err(other),
+    eventually("the next supervisor goes on", SOON, || {
+        match world.log(" ") {
+            text if text == "one two" => Ok(()),
+            other => Err(other),
+        }
     });
     world.write("log/go", "");
     // Nothing is left to run, for this supervisor or the next one.
@@ -246,7 +234,7 @@ fn hooks_of_a_killed_supervisor_are_gone_on_with_and_none_is_run_twice() {
         now => Err(now),
     });
     world.stack(&["up", "-d"]).ok();
-    assert_eq!(log(&world), "one two");
+    assert_eq!(world.log(" "), "one two");
     world.finish();
 }
 

@@ -11,15 +11,6 @@ use crate::support::{World, eventually};
 
 const SOON: Duration = Duration::from_secs(15);
 
-fn log(world: &World) -> String {
-    let text = fs_err::read_to_string(world.project().join("log/all")).unwrap_or_default();
-    text.lines().collect::<Vec<_>>().join(", ")
-}
-
-fn clear(world: &World) {
-    world.write("log/all", "");
-}
-
 /// Names of all containers, those that are no replicas too.
 fn names(world: &World) -> Vec<String> {
     let listed = world.stack(&["ps", "-a", "--format", "{{.Name}}"]).ok();
@@ -56,19 +47,15 @@ services:
     healthcheck: { test: wget -qO /dev/null http://127.0.0.1/seed, interval: 50ms, start_period: 5s, start_interval: 50ms }
 "#,
     );
-    world.write("log/all", "");
-    for name in ["log", "log/all"] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-        fs_err::set_permissions(world.project().join(name), mode).unwrap();
-    }
+    world.make_log();
     let up = world.stack(&["up", "-d"]).ok();
-    let all = log(&world);
+    let all = world.log(", ");
     assert!(
         all.starts_with("first service more from the image, second, each"),
         "{all}"
     );
     assert_eq!(all.matches("each").count(), 2, "{all}");
-    eventually("both replicas run", SOON, || match log(&world) {
+    eventually("both replicas run", SOON, || match world.log(", ") {
         all if all.matches("start").count() == 2 => Ok(()),
         all => Err(all),
     });
@@ -82,29 +69,29 @@ services:
     );
 
     // With a replica that runs it is the service's no more.
-    clear(&world);
+    world.clear_log();
     world.stack(&["up", "-d", "--scale", "app=3"]).ok();
-    eventually("the third runs", SOON, || match log(&world) {
+    eventually("the third runs", SOON, || match world.log(", ") {
         all if all == "each, start" => Ok(()),
         all => Err(all),
     });
-    clear(&world);
+    world.clear_log();
     world.stack(&["stop", "-t", "0", "app"]).ok();
-    assert_eq!(log(&world), "");
+    assert_eq!(world.log(", "), "");
     world.stack(&["start", "app"]).ok();
-    let all = log(&world);
+    let all = world.log(", ");
     assert!(
         all.starts_with("first") && all.matches("each").count() == 3,
         "{all}"
     );
     // A restart is none of them.
-    eventually("all run", SOON, || match log(&world) {
+    eventually("all run", SOON, || match world.log(", ") {
         all if all.matches("start").count() == 3 => Ok(()),
         all => Err(all),
     });
-    clear(&world);
+    world.clear_log();
     world.stack(&["restart", "-t", "0", "app"]).ok();
-    eventually("all run again", SOON, || match log(&world) {
+    eventually("all run again", SOON, || match world.log(", ") {
         all if all == "start, start, start" => Ok(()),
         all => Err(all),
     });
@@ -148,10 +135,10 @@ services:
         kill(Pid::from_raw(*supervisor), Signal::SIGKILL).unwrap();
     }
     world.stack(&["pull", "--policy", "missing"]).ok();
-    assert_eq!(log(&world), "tried");
+    assert_eq!(world.log(", "), "tried");
     world.write("log/good", "");
     world.stack(&["up", "-d"]).ok();
-    assert_eq!(log(&world), "tried, tried, second");
+    assert_eq!(world.log(", "), "tried, tried, second");
     assert_eq!(world.row("app").unwrap()["State"], "running");
     assert_eq!(names(&world).len(), 1);
     world.finish();
@@ -174,7 +161,7 @@ services:
     );
     world.write("log/all", "");
     let mut client = world.command(&["up", "-d"]).spawn().unwrap();
-    eventually("the first one runs", SOON, || match log(&world) {
+    eventually("the first one runs", SOON, || match world.log(", ") {
         all if all == "first" => Ok(()),
         all => Err(all),
     });
@@ -187,9 +174,11 @@ services:
         now => Err(now),
     });
     world.write("log/go", "");
-    eventually("the next supervisor goes on", SOON, || match log(&world) {
-        all if all == "first, second, start" => Ok(()),
-        all => Err(all),
+    eventually("the next supervisor goes on", SOON, || {
+        match world.log(", ") {
+            all if all == "first, second, start" => Ok(()),
+            all => Err(all),
+        }
     });
     eventually("they are removed", SOON, || match names(&world) {
         all if all.len() == 1 => Ok(()),

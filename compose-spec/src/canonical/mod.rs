@@ -331,6 +331,16 @@ impl Reader<'_> {
         absolute
     }
 
+    /// Returns a path made absolute, with `.` and `..` as they are written.
+    pub(crate) fn joined(&self, path: &str) -> Rc<str> {
+        let Setting {
+            base, environment, ..
+        } = self.setting;
+        let joined = crate::paths::joined(base, environment.get("HOME"), path);
+        // Components leave `.` out when they are compared, so the spelling is kept as text.
+        joined.into()
+    }
+
     /// Returns whether a model is read, in which variables are not replaced and values stay as written.
     pub(crate) fn is_model(&self) -> bool {
         !self.setting.passes.interpolation

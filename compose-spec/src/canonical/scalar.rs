@@ -38,7 +38,9 @@ impl Reader<'_> {
             _ => return self.wrong_form(&node, self.expects(kind)),
         };
         // A path with variables in it starts where every other one does.
-        if self.is_open(&scalar.text) && !matches!(kind, Kind::Path | Kind::Context) {
+        if self.is_open(&scalar.text)
+            && !matches!(kind, Kind::Path | Kind::SpelledPath | Kind::Context)
+        {
             return Some(Node {
                 value: Value::Text(scalar.text),
                 ..node
@@ -68,7 +70,11 @@ impl Reader<'_> {
             };
         }
         let value = self.converted(kind, resolved, &scalar, node.span)?;
-        let value = if model && !matches!(kind, Kind::Path | Kind::Context | Kind::TextOrFlag) {
+        let value = if model
+            && !matches!(
+                kind,
+                Kind::Path | Kind::SpelledPath | Kind::Context | Kind::TextOrFlag
+            ) {
             typed(&scalar)
         } else {
             value
@@ -147,8 +153,15 @@ impl Reader<'_> {
             Kind::Checked(rule) if !(rule.holds)(&text) => {
                 return self.breaks_rule(rule, shown, span);
             }
-            Kind::Path if text.is_empty() => return self.bad_value(span, "the path is empty"),
+            Kind::Path | Kind::SpelledPath if text.is_empty() => {
+                return self.bad_value(span, "the path is empty");
+            }
             Kind::Path => Value::Text(self.absolute(&text, span)),
+            Kind::SpelledPath => {
+                // Noted as what it becomes.
+                self.absolute(&text, span);
+                Value::Text(self.joined(&text))
+            }
             Kind::Context => Value::Text(self.context(&text, span)),
             _ => Value::Text(text),
         })

@@ -47,6 +47,7 @@ pub(crate) fn normalize(tree: &mut Node, name: &Name, origin: &Origin, context: 
         for (_, entry) in services.iter_mut() {
             default_context(&mut entry.value, &origin.directory, &context.paths);
             default_targets(&mut entry.value);
+            mounts::clean_env_files(&mut entry.value);
             default_counts(&mut entry.value, !passes.interpolation);
             if passes.normalization {
                 default_wanted |= service(&mut entry.value, !passes.interpolation);

@@ -162,7 +162,7 @@ const ENV_FILES: Kind = Kind::Items(&Items {
 static ENV_FILE: Section = Section {
     title: "an env file",
     fields: &[
-        Field::new("path", Kind::Path).required(),
+        Field::new("path", Kind::SpelledPath).required(),
         Field::new("required", Kind::Flag).empty(Empty::DropTrue),
         Field::new("format", Kind::Text),
     ],

@@ -110,6 +110,8 @@ pub(crate) enum Kind {
     Command,
     /// A path, made absolute.
     Path,
+    /// A path, made absolute, whose spelling tells it apart until all documents are one: `./a` is not `a`.
+    SpelledPath,
     /// A build context: a path, or a URL as it is.
     Context,
     /// A list.
@@ -296,7 +298,12 @@ impl Kind {
             Self::Any => "any value",
             Self::Pair => "a text or nothing",
             Self::Values => "a scalar or a list of scalars",
-            Self::Text | Self::OneOf(_) | Self::Checked(_) | Self::Path | Self::Context => "a text",
+            Self::Text
+            | Self::OneOf(_)
+            | Self::Checked(_)
+            | Self::Path
+            | Self::SpelledPath
+            | Self::Context => "a text",
             Self::TextOrNumber => "a text or a number",
             Self::TextOrFlag => "a text, true or false",
             Self::Flag | Self::StrictFlag => "true or false",

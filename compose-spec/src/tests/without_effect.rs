@@ -53,10 +53,6 @@ const ELEMENTS: &[(&str, &str)] = &[
         "services.a.deploy.rollback_config",
     ),
     (
-        "develop: {watch: [{path: ., action: rebuild}]}",
-        "services.a.develop",
-    ),
-    (
         "build: {context: ., isolation: hyperv}",
         "services.a.build.isolation",
     ),

@@ -11,6 +11,12 @@ const PERIOD_US_DEFAULT: u64 = 100_000;
 /// v1's file of real-time time.
 const REAL_TIME: &str = "cpu.rt_runtime_us";
 
+/// v1's bound of memory.
+const MEMORY: &str = "memory.limit_in_bytes";
+
+/// v1's bound of memory plus swap.
+const MEMORY_AND_SWAP: &str = "memory.memsw.limit_in_bytes";
+
 /// One value for one control file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -75,18 +81,19 @@ pub(super) fn apply(
         }
     };
     // The two lists name the same limits; each one is set by the version that has its controller.
-    for setting in v1(resources) {
+    let settings = v1(resources);
+    for (position, setting) in settings.iter().enumerate() {
         match cgroup.v1_directory(setting.controller) {
             Some(directory) => {
                 if setting.file == REAL_TIME {
-                    lend_real_time(cgroup, directory, &setting);
+                    lend_real_time(cgroup, directory, setting);
                 }
-                if !set(directory, &setting)? {
-                    lacks(&setting);
+                if !set_with(directory, setting, settings.get(position + 1))? {
+                    lacks(setting);
                 }
             }
             None if cgroup.v2_directory(setting.controller).is_some() && !setting.only_v1 => {}
-            None => lacks(&setting),
+            None => lacks(setting),
         }
     }
     for setting in v2(resources) {
@@ -123,6 +130,20 @@ fn lend_real_time(cgroup: &Cgroup, directory: &std::path::Path, runtime: &Settin
     }
 }
 
+/// Writes one v1 setting. A group that has both bounds of memory refuses more memory than memory plus swap: then the one that is set next
+/// goes first.
+fn set_with(
+    directory: &std::path::Path,
+    setting: &Setting,
+    next: Option<&Setting>,
+) -> Result<bool, CgroupError> {
+    let outcome = set(directory, setting);
+    match next.filter(|next| setting.file == MEMORY && next.file == MEMORY_AND_SWAP) {
+        Some(next) if outcome.is_err() && set(directory, next).is_ok() => set(directory, setting),
+        _ => outcome,
+    }
+}
+
 /// Writes one setting; false when the kernel does not have its file.
 fn set(directory: &std::path::Path, setting: &Setting) -> Result<bool, CgroupError> {
     let unsupported = |error: &io::Error| {
@@ -144,18 +165,13 @@ fn set(directory: &std::path::Path, setting: &Setting) -> Result<bool, CgroupErr
 fn v1(resources: &Resources) -> Vec<Setting> {
     let mut settings = Vec::new();
     if let Some(bytes) = resources.memory_bytes {
-        settings.push(setting(
-            "memory limit",
-            "memory",
-            "memory.limit_in_bytes",
-            bytes,
-        ));
+        settings.push(setting("memory limit", "memory", MEMORY, bytes));
     }
     if let Some(total) = swap_total(resources) {
         let value = total.text("-1");
         settings.push(Setting {
             explicit: resources.memory_swap_bytes.is_some(),
-            ..setting("swap limit", "memory", "memory.memsw.limit_in_bytes", value)
+            ..setting("swap limit", "memory", MEMORY_AND_SWAP, value)
         });
     }
     if let Some(bytes) = resources.memory_reservation_bytes {

@@ -14,6 +14,7 @@ mod devices;
 mod end;
 mod exact;
 mod hierarchies;
+mod join;
 mod limits;
 mod oom;
 mod policy;
@@ -23,7 +24,6 @@ mod tests;
 
 use std::{
     io,
-    os::fd::OwnedFd,
     path::{Component, Path, PathBuf},
 };
 
@@ -32,6 +32,7 @@ use crate::spec::{CgroupPlace, ExactLimit, Resources};
 pub use crate::spec::{DeviceAccess, DeviceKind, DeviceRule};
 pub use devices::DevicePolicy;
 pub use hierarchies::{Hierarchies, V1Mount};
+pub use join::{JoinPlan, JoinV1};
 pub use oom::OomNotice;
 pub use stats::Stats;
 
@@ -115,15 +116,6 @@ pub enum CgroupError {
     },
 }
 
-/// How a new process joins a group, prepared by its parent.
-#[derive(Debug, Default)]
-pub struct JoinPlan {
-    /// The `tasks` file of each v1 hierarchy. The child writes `0` to each while it has one thread: `cgroup.procs` would cost milliseconds.
-    pub v1_tasks: Vec<OwnedFd>,
-    /// The v2 directory, for CLONE_INTO_CGROUP.
-    pub v2_directory: Option<OwnedFd>,
-}
-
 /// The control group of one container.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -139,6 +131,8 @@ pub struct Cgroup {
 struct V1Group {
     controllers: Vec<String>,
     path: PathBuf,
+    /// Of its hierarchy.
+    mount_point: PathBuf,
 }
 
 #[derive(Debug)]
@@ -193,6 +187,7 @@ impl Cgroup {
         warnings: &mut Vec<String>,
     ) -> Result<(), CgroupError> {
         limits::apply(self, resources, warnings)?;
+        block_io::apply(self, &resources.block_io, warnings)?;
         exact::apply(self, &resources.exact, warnings)
     }
 
@@ -215,30 +210,6 @@ impl Cgroup {
     /// Returns whether the group exists nowhere.
     pub fn is_absent(&self) -> bool {
         self.v1.is_empty() && self.v2.is_none()
-    }
-
-    /// Prepares the joining of a new process.
-    pub fn join_files(&self) -> Result<JoinPlan, CgroupError> {
-        use rustix::fs::{Mode, OFlags, open};
-        let failed = |path: &Path, errno: rustix::io::Errno| CgroupError::Use {
-            intent: "join",
-            path: path.to_owned(),
-            source: errno.into(),
-        };
-        let mut plan = JoinPlan::default();
-        for group in &self.v1 {
-            let tasks = group.path.join("tasks");
-            let file = open(&tasks, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(|errno| failed(&tasks, errno))?;
-            plan.v1_tasks.push(file);
-        }
-        if let Some(group) = &self.v2 {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let directory = open(&group.path, flags, Mode::empty())
-                .map_err(|errno| failed(&group.path, errno))?;
-            plan.v2_directory = Some(directory);
-        }
-        Ok(plan)
     }
 
     /// Returns the group that somebody has made below this one, in those hierarchies where it exists, and this group in all others.
@@ -272,6 +243,7 @@ impl Cgroup {
                 .map(|mount| V1Group {
                     controllers: mount.controllers.clone(),
                     path: mount.mount_point.join(&below),
+                    mount_point: mount.mount_point.clone(),
                 })
                 .collect(),
             v2: hierarchies.v2.as_ref().map(|mount_point| V2Group {

@@ -1,6 +1,6 @@
 //! Judges limits, devices and user maps.
 
-use super::{CheckError, absolute};
+use super::{CheckError, absolute, no_nul};
 use crate::spec::{ContainerSpec, Device, IdRange, Resources, UserMap};
 
 /// Judges numbers whose range the kernel knows.
@@ -97,6 +97,20 @@ pub(super) fn check_devices(devices: &[Device]) -> Result<(), CheckError> {
         if !access.read && !access.write && !access.make {
             let device = device.source.display().to_string();
             return Err(CheckError::DeviceAccess(device));
+        }
+    }
+    Ok(())
+}
+
+/// Judges hooks.
+pub(super) fn check_hooks(spec: &ContainerSpec) -> Result<(), CheckError> {
+    for hook in &spec.hooks {
+        absolute("hook", &hook.path)?;
+        for text in &hook.args {
+            no_nul("argument of a hook", text)?;
+        }
+        for entry in &hook.env {
+            no_nul("variable of a hook", entry)?;
         }
     }
     Ok(())

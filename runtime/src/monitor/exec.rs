@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     check::check_process,
-    process::{ExecRequest, LaunchIo, Launched, exec},
+    process::{ExecRequest, LaunchIo, Launched, exec, is_ending},
     spec::{ExitStatus, ProbeResult, ProbeTest, Process},
 };
 
@@ -254,6 +254,9 @@ impl Monitor {
     pub(super) fn probe_ended(&mut self, pid: i32, status: WaitStatus) {
         self.probe_output();
         if let Some(probe) = self.take_probe(|probe| probe.pid == pid) {
+            if self.has_fallen_with_container(status) {
+                return;
+            }
             let text = String::from_utf8_lossy(&probe.text).into_owned();
             self.probe_done(
                 probe.began,
@@ -262,6 +265,15 @@ impl Monitor {
                 text,
             );
         }
+    }
+
+    /// Tells whether a probe was killed because the container ends, which says nothing of its health. Its own end is told afterwards: the
+    /// kernel waits for all others in its pid namespace.
+    fn has_fallen_with_container(&self, status: WaitStatus) -> bool {
+        let Phase::Running(run) = &self.phase else {
+            return true;
+        };
+        status.signal() == Some(libc::SIGKILL) && is_ending(run.pid)
     }
 
     /// Kills a probe that takes too long.

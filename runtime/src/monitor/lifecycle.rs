@@ -1,7 +1,7 @@
 //! Starts the container, takes its end, decides what follows, and tells everybody.
 
 use std::{
-    os::unix::process::ExitStatusExt,
+    os::{fd::AsRawFd, unix::process::ExitStatusExt},
     process::ExitStatus as WaitStatus,
     time::{Duration, Instant},
 };
@@ -17,8 +17,8 @@ use super::{
     streams::Streams,
 };
 use crate::{
-    cgroup::{Cgroup, DevicePolicy},
-    process::{LaunchIo, launch},
+    cgroup::{Cgroup, DevicePolicy, Hierarchies, JoinPlan},
+    process::{LaunchIo, Launched, launch, launch_with_hooks},
     spec::{ContainerState, ExitStatus, Health, StateRecord},
 };
 
@@ -34,14 +34,16 @@ impl Monitor {
         ready: &mut ReadyPipe,
     ) -> Result<(), Refusal> {
         let mut warnings = Vec::new();
-        let adopted = self.recover(last)?;
+        // Reading the mount table costs a tenth of a start on a host with hundreds of mounts: once is enough.
+        let hierarchies = Hierarchies::detect()?;
+        let adopted = self.recover(last, &hierarchies)?;
         if !adopted && await_attach {
             self.publish();
             ready.tell(&Ready::Waiting);
             return Ok(());
         }
         if !adopted {
-            self.start(&mut warnings)?;
+            self.start(Some(&hierarchies), &mut warnings)?;
         }
         if let Phase::Running(run) = &self.phase {
             ready.tell(&Ready::Started {
@@ -53,17 +55,17 @@ impl Monitor {
     }
 
     /// Starts the container's process. The control group is made by the first start and kept for later ones.
-    pub(super) fn start(&mut self, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    pub(super) fn start(
+        &mut self,
+        hierarchies: Option<&Hierarchies>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
         self.has_started.set(true);
         let spec = self.checked.spec();
-        let cgroup = match self.cgroup.take() {
-            Some(cgroup) => cgroup,
-            None => Cgroup::create(
-                &spec.cgroup,
-                &spec.resources,
-                &DevicePolicy::of(spec)?,
-                warnings,
-            )?,
+        let cgroup = if let Some(cgroup) = self.cgroup.take() {
+            cgroup
+        } else {
+            self.make_group(hierarchies, warnings)?
         };
         let cgroup = self.cgroup.insert(cgroup);
         let join = cgroup.join_files()?;
@@ -74,7 +76,7 @@ impl Monitor {
             Streams::pipes(spec.stdio.stdin).map_err(Refusal::Streams)?
         };
         let oom = OomWatch::new(cgroup);
-        let launched = launch(&self.checked, io, &join, &self.filter).map_err(Refusal::Launch)?;
+        let launched = self.launch(io, &join)?;
         let streams = match launched.console {
             Some(console) => Streams::terminal(console).map_err(Refusal::Streams)?,
             None => pipes,
@@ -104,6 +106,38 @@ impl Monitor {
         self.log.event(&format!("started, pid {}", launched.pid));
         self.publish();
         Ok(())
+    }
+
+    fn make_group(
+        &self,
+        hierarchies: Option<&Hierarchies>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Cgroup, Refusal> {
+        let detected;
+        let hierarchies = if let Some(known) = hierarchies {
+            known
+        } else {
+            detected = Hierarchies::detect()?;
+            &detected
+        };
+        let spec = self.checked.spec();
+        let devices = DevicePolicy::of(spec)?;
+        let (place, resources) = (&spec.cgroup, &spec.resources);
+        let made = Cgroup::create_in(hierarchies, place, resources, &devices, warnings)?;
+        Ok(made)
+    }
+
+    /// Starts the process; hooks are told of the container's directory by its path.
+    fn launch(&self, io: LaunchIo, join: &JoinPlan) -> Result<Launched, Refusal> {
+        let launched = if self.checked.spec().hooks.is_empty() {
+            launch(&self.checked, io, join, &self.filter)
+        } else {
+            let number = self.directory.as_raw_fd();
+            let directory =
+                fs_err::read_link(format!("/proc/self/fd/{number}")).map_err(Refusal::Directory)?;
+            launch_with_hooks(&self.checked, io, join, &self.filter, &directory)
+        };
+        launched.map_err(Refusal::Launch)
     }
 
     /// Takes the end of the run: what is left in the control group ends too, the last output is read, and the policy decides.
@@ -167,7 +201,7 @@ impl Monitor {
     /// The back-off is over.
     pub(super) fn start_again(&mut self) {
         let mut warnings = Vec::new();
-        if let Err(refusal) = self.start(&mut warnings) {
+        if let Err(refusal) = self.start(None, &mut warnings) {
             self.log
                 .event(&format!("not started: {}", refusal.message()));
             let status = ExitStatus {
@@ -186,7 +220,7 @@ impl Monitor {
     /// The first client has attached to a container that waited for it.
     pub(super) fn start_for(&mut self, client: u32) {
         let mut warnings = Vec::new();
-        match self.start(&mut warnings) {
+        match self.start(None, &mut warnings) {
             Ok(()) => {
                 for warning in warnings {
                     self.log.event(&warning);

@@ -95,40 +95,10 @@ fn boot_id() -> io::Result<String> {
         .to_owned())
 }
 
-/// Start time of a process in clock ticks; `None` when it does not exist.
-pub(super) fn start_ticks(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    start_ticks_of(&stat)
-}
-
-/// Field 22 of /proc/pid/stat; the second one is a name in parentheses that may contain anything.
-fn start_ticks_of(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::spec::ExitStatus;
-
-    #[test]
-    fn the_start_time_is_found_behind_any_name() {
-        let numbers = (3..=52)
-            .map(|n| n.to_string())
-            .collect::<Vec<_>>()
-            .join(" ");
-        assert_eq!(
-            start_ticks_of(&format!("1 (a) b) 9 () {numbers}")),
-            Some(22)
-        );
-        assert_eq!(start_ticks_of("1 (a) S 1"), None);
-        assert!(
-            start_ticks(1).is_some()
-                || start_ticks(std::process::id().try_into().unwrap()).is_some()
-        );
-        assert_eq!(start_ticks(-5), None);
-    }
 
     #[test]
     fn a_record_is_read_back_by_the_next_monitor() {

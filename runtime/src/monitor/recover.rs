@@ -27,12 +27,13 @@ use rustix::{
 use super::{
     HealthRun, HealthWatch, Monitor, Parent, Phase, Restarts, Run,
     oom::OomWatch,
-    record::{now_ms, start_ticks},
+    record::now_ms,
     setup::{Refusal, chain},
     streams::Streams,
 };
 use crate::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, Hierarchies},
+    process::start_ticks,
     spec::{ContainerState, Health, StateRecord},
     sys,
 };
@@ -58,8 +59,12 @@ struct Orphan<'a> {
 
 impl Monitor {
     /// Adopts the container when it runs and can be adopted; otherwise sees to it that nothing of it runs. True = adopted.
-    pub(super) fn recover(&mut self, last: Option<&StateRecord>) -> Result<bool, Refusal> {
-        let cgroup = Cgroup::open(&self.checked.spec().cgroup)?;
+    pub(super) fn recover(
+        &mut self,
+        last: Option<&StateRecord>,
+        hierarchies: &Hierarchies,
+    ) -> Result<bool, Refusal> {
+        let cgroup = Cgroup::open_in(hierarchies, &self.checked.spec().cgroup)?;
         let orphan = last
             .filter(|record| self.recorder.is_of_this_boot(record))
             .and_then(find_orphan);
@@ -165,7 +170,7 @@ fn find_orphan(record: &StateRecord) -> Option<Orphan<'_>> {
     let recorded = record.init_start_ticks?;
     // Opened before the start time is read: a pid that is reused in between has another start time.
     let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-    (start_ticks(pid) == Some(recorded)).then_some(Orphan {
+    (start_ticks(pid).ok() == Some(recorded)).then_some(Orphan {
         record,
         pid,
         pidfd,

@@ -4,6 +4,8 @@ pub(crate) mod attributes;
 mod confinement;
 pub(crate) mod handover;
 pub mod held;
+pub mod hook;
+mod hooked;
 mod init;
 pub mod limits;
 mod names;
@@ -23,6 +25,8 @@ use crate::check::{Checked, check_process};
 use crate::error::{Errno, Error, Step};
 use crate::spec::{ContainerSpec, Process};
 
+pub use hooked::launch_with_hooks;
+pub(crate) use start::is_ending;
 pub use start::start_ticks;
 
 /// One instruction of a system call filter.

@@ -1,8 +1,7 @@
 //! What the errors of a child are about, where that is not a list.
 
-use super::prepare::link_text;
 use super::user::UserSpec;
-use crate::cgroup::JoinPlan;
+use crate::cgroup::{JoinPlan, JoinV1};
 use crate::fault::{Subject, Subjects};
 use crate::spec::Process;
 
@@ -49,7 +48,7 @@ impl Names {
         let mut list =
             |texts: Vec<String>| texts.into_iter().map(|text| subjects.add(text)).collect();
         let additional = list(process.groups.clone());
-        let tasks = list(cgroup.v1_tasks.iter().map(link_text).collect());
+        let tasks = list(cgroup.v1.iter().map(shown).collect());
         Self {
             process: subjects.add(format!("the process of `{program}`")),
             container: subjects.add("the container's"),
@@ -69,4 +68,8 @@ impl Names {
             tasks,
         }
     }
+}
+
+fn shown(group: &JoinV1) -> String {
+    group.directory.join("tasks").display().to_string()
 }

@@ -1,7 +1,6 @@
 //! Parts of a [`super::plan::Plan`] that depend on what this host permits, and texts for execve(2).
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -157,11 +156,6 @@ pub(crate) fn candidates(process: &Process) -> Result<Vec<CString>, Error> {
             CString::new(format!("{directory}/{program}")).map_err(|_nul| refuse())
         })
         .collect()
-}
-
-pub(crate) fn link_text(descriptor: &OwnedFd) -> String {
-    let link = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-    fs_err::read_link(link).map_or_else(|_| "tasks".to_owned(), |path| path.display().to_string())
 }
 
 /// Finds this process's own command line in memory.

@@ -170,10 +170,27 @@ pub fn start_ticks(pid: i32) -> Result<u64, Error> {
     ticks_of(&text).ok_or_else(|| Error::new(Step::Read, path, Errno::INVAL))
 }
 
-/// Field 22 of proc_pid_stat(5). The second one is a name in brackets that may itself contain blanks and brackets.
+/// Tells whether a process is on its way out, or gone. The first process of a pid namespace is for as long as the kernel takes to end all
+/// others there.
+pub(crate) fn is_ending(pid: i32) -> bool {
+    // include/linux/sched.h; the kernel keeps what it shows here.
+    const PF_EXITING: u64 = 4;
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    number(&stat, FLAGS).is_none_or(|flags| flags & PF_EXITING != 0)
+}
+
+/// Field of the kernel's flags of a process.
+const FLAGS: usize = 9;
+
 fn ticks_of(stat: &str) -> Option<u64> {
+    const START_TIME: usize = 22;
+    number(stat, START_TIME)
+}
+
+/// A field of proc_pid_stat(5). The second one is a name in brackets that may itself contain blanks and brackets.
+fn number(stat: &str, field: usize) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    rest.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -186,5 +203,13 @@ mod tests {
         assert_eq!(ticks_of(stat), Some(4321));
         assert!(start_ticks(std::process::id().cast_signed()).unwrap() > 0);
         assert_eq!(ticks_of("7 (a"), None);
+        assert_eq!(number(stat, FLAGS), Some(4_194_560));
+        assert!(start_ticks(-5).is_err());
+    }
+
+    #[test]
+    fn what_runs_is_not_ending_and_what_is_gone_is() {
+        assert!(!is_ending(std::process::id().cast_signed()));
+        assert!(is_ending(i32::MAX));
     }
 }

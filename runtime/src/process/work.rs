@@ -25,8 +25,8 @@ pub(crate) fn report(stage: BorrowedFd<'_>, report: Report) {
 
 /// The thread-group way (`cgroup.procs`) waits some milliseconds for a lock that `tasks` does not take.
 pub(crate) fn join_cgroup(plan: &Plan<'_>) -> Result<(), Fault> {
-    for (tasks, subject) in plan.cgroup.v1_tasks.iter().zip(&plan.names.tasks) {
-        rustix::io::write(tasks, b"0").at(Step::JoinCgroup, *subject)?;
+    for (group, subject) in plan.cgroup.v1.iter().zip(&plan.names.tasks) {
+        rustix::io::write(&group.tasks, b"0").at(Step::JoinCgroup, *subject)?;
     }
     Ok(())
 }

@@ -3,15 +3,14 @@
 //! The v2 group is mounted there itself. With v1 each hierarchy is a directory of its own, and a v2 group beside them is `unified`.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::confine::open_plain;
 use super::mounts::{Prepared, Source, attach, clone_tree, make, settings};
-use crate::cgroup::JoinPlan;
+use crate::cgroup::{JoinPlan, JoinV1};
 use crate::error::{Error, Step};
 use crate::fault::{At, Fault, Subject, Subjects};
 use crate::sys::mount::{Change, NODEV, NOEXEC, NOSUID, RDONLY, change_mount};
@@ -57,7 +56,7 @@ impl Plan {
             Some(directory) => Some(detach(directory.as_fd(), "v2 directory", is_read_only)?),
             None => None,
         };
-        if join.v1_tasks.is_empty() {
+        if join.v1.is_empty() {
             return Ok(match v2 {
                 Some(tree) => {
                     Self::Unified(Prepared::builtin(TARGET, Source::Detached(tree), subjects))
@@ -65,11 +64,9 @@ impl Plan {
                 None => Self::Nothing,
             });
         }
-        let mounts = fs_err::read_to_string("/proc/self/mountinfo")
-            .map_err(|error| Error::new(Step::Read, "/proc/self/mountinfo", error))?;
         let mut hierarchies = Vec::new();
-        for tasks in &join.v1_tasks {
-            hierarchies.push(hierarchy(tasks, &mounts, is_read_only, subjects)?);
+        for group in &join.v1 {
+            hierarchies.push(hierarchy(group, is_read_only, subjects)?);
         }
         if let Some(tree) = v2 {
             let subject = subjects.add("v2 cgroup on /sys/fs/cgroup/unified");
@@ -139,20 +136,15 @@ impl Hierarchy {
     }
 }
 
-/// Finds the group's directory by its open `tasks` file, and the hierarchy's name by the mount that holds it.
+/// Clones the group's directory; its hierarchy is called as where it is mounted on the host.
 fn hierarchy(
-    tasks: &OwnedFd,
-    mounts: &str,
+    group: &JoinV1,
     is_read_only: bool,
     subjects: &mut Subjects,
 ) -> Result<Hierarchy, Error> {
-    let link = format!("/proc/self/fd/{}", tasks.as_raw_fd());
-    let path = fs_err::read_link(&link).map_err(|error| Error::new(Step::Read, &link, error))?;
-    let refuse = |errno| Error::new(Step::Open, path.display().to_string(), errno);
-    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
-    let mount_point =
-        mount_point_of(directory, mounts).ok_or_else(|| refuse(rustix::io::Errno::NODEV))?;
-    let name = mount_point.file_name().unwrap_or_default();
+    let directory = group.directory.as_path();
+    let refuse = |errno| Error::new(Step::Open, directory.display().to_string(), errno);
+    let name = group.mount_point.file_name().unwrap_or_default();
     let text = |bytes: &[u8]| CString::new(bytes).map_err(|_nul| refuse(rustix::io::Errno::INVAL));
     let parts: Vec<_> = name.as_bytes().split(|byte| *byte == b',').collect();
     let links = match parts.as_slice() {
@@ -187,41 +179,4 @@ fn detach(directory: BorrowedFd<'_>, shown: &str, is_read_only: bool) -> Result<
     change.set.set(RDONLY, is_read_only);
     change_mount(tree.as_fd(), &change).map_err(refuse)?;
     Ok(tree)
-}
-
-/// Returns the longest mount point of a v1 hierarchy that is `directory` or above it. Blanks in mount points are not resolved, because
-/// no hierarchy is mounted on such a path.
-fn mount_point_of(directory: &Path, mounts: &str) -> Option<PathBuf> {
-    mounts
-        .lines()
-        .filter_map(|line| {
-            let (mount, filesystem) = line.split_once(" - ")?;
-            let mount_point = Path::new(mount.split(' ').nth(4)?);
-            let is_v1 = filesystem.split(' ').next() == Some("cgroup");
-            (is_v1 && directory.starts_with(mount_point)).then(|| mount_point.to_owned())
-        })
-        .max_by_key(|path| path.as_os_str().len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MOUNTS: &str = "\
-        30 20 0:25 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
-        31 30 0:26 / /sys/fs/cgroup/cpu rw,relatime shared:5 - cgroup cgroup rw,cpu\n\
-        32 30 0:27 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n\
-        33 30 0:28 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-
-    #[test]
-    fn hierarchies_are_found_by_whole_components() {
-        let of = |path| mount_point_of(Path::new(path), MOUNTS);
-        assert_eq!(
-            of("/sys/fs/cgroup/cpuset/stack/x"),
-            Some("/sys/fs/cgroup/cpuset".into())
-        );
-        assert_eq!(of("/sys/fs/cgroup/cpu"), Some("/sys/fs/cgroup/cpu".into()));
-        assert_eq!(of("/sys/fs/cgroup/cpus/x"), None);
-        assert_eq!(of("/sys/fs/cgroup/unified/x"), None);
-    }
 }

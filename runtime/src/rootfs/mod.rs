@@ -99,7 +99,7 @@ impl Plan {
         let cwd = c_path(spec.process.cwd.as_ref(), Step::WorkingDirectory)?;
         Ok(Self {
             root,
-            place: tree::place(&spec.rootfs)?,
+            place: tree::place(&spec.rootfs, !spec.hooks.is_empty())?,
             subject: subjects.add("the container's root"),
             builtin,
             user,

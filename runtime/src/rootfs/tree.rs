@@ -61,9 +61,12 @@ pub(crate) fn make(
     }
 }
 
-/// Where the child attaches it.
-pub(crate) fn place(rootfs: &Rootfs) -> Result<CString, Error> {
+/// Where the child attaches it. Hooks look for it by its path.
+pub(crate) fn place(rootfs: &Rootfs, has_hooks: bool) -> Result<CString, Error> {
     match rootfs {
+        Rootfs::Overlay { mount_point, .. } if has_hooks => {
+            c_path(mount_point.as_os_str(), Step::Bind)
+        }
         Rootfs::Overlay { .. } => Ok(c"/".to_owned()),
         Rootfs::Directory(path) => c_path(path.as_os_str(), Step::Bind),
     }

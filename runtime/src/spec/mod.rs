@@ -8,6 +8,7 @@ mod capabilities;
 mod devices;
 mod exact;
 mod health;
+mod hooks;
 mod limits;
 mod mounts;
 mod seccomp;
@@ -26,6 +27,7 @@ pub use capabilities::{CAPABILITIES, CAPABILITIES_DEFAULT};
 pub use devices::{Device, DeviceAccess, DeviceKind, DeviceRule};
 pub use exact::{CapabilitySets, ExactLimit, ExactMount, ExactNode, ExactSecurity, ExactSource};
 pub use health::{Probe, ProbeTest, RestartPolicy, StopPolicy};
+pub use hooks::{Hook, HookPoint};
 pub use limits::{BlockIo, CgroupPlace, DeviceWeight, Resources, Rlimit, Throttle, ThrottleBound};
 pub use mounts::{Mount, MountKind, Propagation, Rootfs};
 pub use seccomp::{
@@ -86,6 +88,9 @@ pub struct ContainerSpec {
     pub oom_score_adj: Option<i32>,
     /// Confinement.
     pub security: Security,
+    /// Programs of the host that are run when it is made: first all in the host's namespaces, then all in its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
     /// Terminal and standard input.
     pub stdio: Stdio,
     /// What the monitor does when the process ends.
@@ -137,6 +142,7 @@ impl ContainerSpec {
                 mask_paths: true,
                 exact: None,
             },
+            hooks: Vec::new(),
             stdio: Stdio {
                 tty: false,
                 stdin: false,

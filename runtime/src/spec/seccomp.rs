@@ -89,7 +89,7 @@ pub struct SeccompArgument {
     pub index: u32,
     /// What it is compared with; with [`SeccompOperator::MaskedEqual`] the mask.
     pub value: u64,
-    /// What the masked argument must be.
+    /// What the masked argument must be, in the bits of the mask.
     #[serde(default)]
     pub value_two: u64,
     /// How it is compared.

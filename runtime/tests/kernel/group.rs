@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use runtime::cgroup::JoinPlan;
+use runtime::cgroup::{JoinPlan, JoinV1};
 
 use crate::world::DEADLINE;
 
@@ -55,7 +55,7 @@ impl Group {
     pub(crate) fn join(&self) -> JoinPlan {
         if self.is_v2 {
             return JoinPlan {
-                v1_tasks: vec![],
+                v1: vec![],
                 v2_directory: Some(File::open(&self.dir).unwrap().into()),
             };
         }
@@ -64,7 +64,11 @@ impl Group {
             .open(self.dir.join("tasks"))
             .unwrap();
         JoinPlan {
-            v1_tasks: vec![tasks.into()],
+            v1: vec![JoinV1 {
+                tasks: tasks.into(),
+                directory: self.dir.clone(),
+                mount_point: self.dir.parent().unwrap().to_owned(),
+            }],
             v2_directory: None,
         }
     }

@@ -70,9 +70,12 @@ struct OnlyParent;
 impl OnlyParent {
     fn refuse_children() {
         let parent = PARENT.load(Ordering::Relaxed);
+        if parent == 0 {
+            return;
+        }
         // SAFETY: the call has no arguments. It asks the kernel: no copy of the C library's is kept since glibc 2.25.
         let own = unsafe { libc::getpid() };
-        if parent != 0 && parent != own {
+        if parent != own {
             let text = b"allocation between clone and exec\n";
             // SAFETY: the text has the length given.
             unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };

@@ -5,9 +5,10 @@ use std::os::fd::AsFd;
 
 use runtime::rootfs::confine::Root;
 use runtime::rootfs::overlay::{self, Overlay, Upper, Way};
+use runtime::spec::{Rootfs, UserMap};
 
 use crate::harness::Test;
-use crate::world::World;
+use crate::world::{DISK, World};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -17,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "an_overlay_of_one_text_is_written_and_leaves_no_trace",
         an_overlay_of_one_text_is_written_and_leaves_no_trace,
+    ),
+    (
+        "five_hundred_layers_are_stacked_for_other_users_too",
+        five_hundred_layers_are_stacked_for_other_users_too,
     ),
 ];
 
@@ -72,6 +77,53 @@ fn many_layers_are_stacked_in_order_both_ways() {
             libc::ENOENT
         );
     }
+}
+
+/// As many as the kernel takes (`OVL_MAX_STACK`), in a container; and with users of its own, for which each layer is mapped.
+fn five_hundred_layers_are_stacked_for_other_users_too() {
+    let world = World::new();
+    let mut lowers = vec![world.path("image")];
+    for number in 1..500 {
+        let lower = world.path(&format!("layers/{number:064}"));
+        fs::create_dir_all(&lower).unwrap();
+        fs::write(lower.join("top"), number.to_string()).unwrap();
+        fs::write(lower.join(format!("own-{number}")), "").unwrap();
+        lowers.push(lower);
+    }
+    for users in [None, Some(UserMap::of_range(200_000, 65_536))] {
+        let mut spec = world.spec(&["read:/top", "stat:/own-1", "stat:/own-499"]);
+        let Rootfs::Overlay { lowers: layers, .. } = &mut spec.rootfs else {
+            panic!("an overlay");
+        };
+        layers.clone_from(&lowers);
+        spec.users = users;
+        // The files' disk may have no mapped mounts (Linux 6.3 for tmpfs): `users` looks at what is said then.
+        let has_mapped = spec.users.is_none() || maps_mounts();
+        match world.start(spec) {
+            Ok(running) => {
+                let finished = running.finish();
+                assert_eq!(finished.answer("read:/top"), "1");
+                for file in ["stat:/own-1", "stat:/own-499"] {
+                    assert!(
+                        !finished.answer(file).contains("error"),
+                        "{}",
+                        finished.text
+                    );
+                }
+            }
+            Err(error) => assert!(!has_mapped, "{error}"),
+        }
+    }
+}
+
+/// Tells whether the tests' files are on a filesystem whose mounts can be mapped.
+fn maps_mounts() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|part| part.parse().unwrap_or(0_u32));
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    version >= (6, 3) || std::env::var_os(DISK).is_some()
 }
 
 fn an_overlay_of_one_text_is_written_and_leaves_no_trace() {

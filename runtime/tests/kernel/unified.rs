@@ -149,7 +149,7 @@ fn a_clone_is_in_its_v2_group_from_the_first_instruction() {
     let world = World::new();
     let made = Made::new(&Resources::default(), &DevicePolicy::Everything);
     let join = made.cgroup.join_files().unwrap();
-    assert!(join.v1_tasks.is_empty());
+    assert!(join.v1.is_empty());
     let mut running = world
         .start_with(world.spec(&["cgroup", "sleep"]), &join, &[])
         .unwrap();

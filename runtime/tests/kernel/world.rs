@@ -21,9 +21,13 @@ use crate::running::{Finished, Running};
 /// Time in which anything awaited must happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Names a directory on a disk that takes the tests' files in place of a tmpfs, which has no mapped mounts before Linux 6.3. What is
+/// written there stays.
+pub(crate) const DISK: &str = "STACK_TEST_DISK";
+
 /// The host of one test. Dropping it checks that nothing was left behind.
 pub(crate) struct World {
-    /// Holds everything; a tmpfs that only this test sees.
+    /// Holds everything; a tmpfs that only this test sees, or a directory of [`DISK`].
     dir: PathBuf,
     mounts: String,
     descriptors: usize,
@@ -46,14 +50,17 @@ impl World {
             .tempdir()
             .unwrap()
             .keep();
-        nix::mount::mount(
-            Some("world"),
-            &dir,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            Some("mode=755"),
-        )
-        .unwrap();
+        match std::env::var_os(DISK) {
+            None => {
+                let (kind, options) = (Some("tmpfs"), Some("mode=755"));
+                nix::mount::mount(Some("world"), &dir, kind, MsFlags::empty(), options).unwrap();
+            }
+            Some(disk) => {
+                let place = Path::new(&disk).join(dir.file_name().unwrap());
+                fs::create_dir(&place).unwrap();
+                nix::mount::mount(Some(&place), &dir, none, MsFlags::MS_BIND, none).unwrap();
+            }
+        }
         for name in [
             "image/bin",
             "image/etc",

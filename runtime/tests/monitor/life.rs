@@ -284,6 +284,26 @@ pub(crate) fn a_probe_that_hangs_is_killed() {
     container.assert_clean();
 }
 
+/// The kernel kills a probe with its container, and tells that before the container's own end.
+pub(crate) fn an_end_is_no_failed_probe() {
+    let mut container = Container::new("while ! test -e /end; do sleep 0.01; done; exit 3");
+    let mut hangs = probe("test -e /first || { touch /first; exit 0; }; touch /second; sleep 2000");
+    hangs.retries = 1;
+    container.spec.probe = Some(hangs);
+    container.start();
+    container.await_file("/second");
+    std::fs::write(container.inside("/end"), "").unwrap();
+    assert_eq!(container.wait(), 0);
+    assert_eq!(exited(&container).code, 3);
+    let events = container.printed("event");
+    let health = events.iter().filter(|event| event.starts_with("health"));
+    assert_eq!(
+        health.collect::<Vec<_>>(),
+        ["health: healthy (was starting)"]
+    );
+    container.assert_clean();
+}
+
 pub(crate) fn memory_beyond_the_limit_is_told() {
     let mut container = Container::new("exec tail -n 1 /dev/zero");
     container.spec.resources = Resources {

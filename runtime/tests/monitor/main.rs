@@ -58,6 +58,7 @@ const TESTS: &[Test] = tests![
     life::a_kill_prevents_the_restart_and_other_signals_do_not,
     life::health_follows_the_probe,
     life::a_probe_that_hangs_is_killed,
+    life::an_end_is_no_failed_probe,
     life::a_probe_has_only_its_three_descriptors,
     life::memory_beyond_the_limit_is_told,
     life::a_child_beyond_the_memory_limit_is_told_while_the_container_runs,

@@ -5,7 +5,7 @@
     reason = "tests make files and repositories where they need them"
 )]
 
-use std::fs;
+use std::{fs, process::Command};
 
 use super::*;
 

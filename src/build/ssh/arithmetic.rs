@@ -47,11 +47,12 @@ pub(super) fn trimmed(number: &[u8]) -> &[u8] {
 
 /// Subtracts a number of the same length that is not larger.
 fn subtract(from: &mut [u8], number: &[u8]) {
-    let mut borrow = 0;
+    let mut borrow = false;
     for (digit, less) in from.iter_mut().zip(number).rev() {
-        let difference = i16::from(*digit) - i16::from(*less) - borrow;
-        borrow = i16::from(difference < 0);
-        *digit = difference.rem_euclid(256) as u8;
+        let (difference, below) = digit.overflowing_sub(*less);
+        let (difference, below_again) = difference.overflowing_sub(u8::from(borrow));
+        borrow = below || below_again;
+        *digit = difference;
     }
 }
 

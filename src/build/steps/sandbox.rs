@@ -168,6 +168,7 @@ impl StageRun<'_> {
             mounts,
             devices: sandbox.devices.nodes.clone(),
             device_rules: Vec::new(),
+            hooks: Vec::new(),
             users: None,
             shm_size_bytes: input.shm_size_bytes.unwrap_or(SHM_BYTES),
             cgroup: CgroupPlace {

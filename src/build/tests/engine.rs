@@ -198,22 +198,18 @@ fn locked_caches_are_taken_in_one_order_and_once() {
         mounts.collect::<Vec<_>>().join(" ")
     };
     // Taken as they are written, the two would wait for each other, and each for itself.
-    let mut stages = String::new();
-    for number in 0..8 {
+    let stages = (0..8).map(|number| {
         let order = if number % 2 == 0 {
             ["a", "b", "a"]
         } else {
             ["b", "a", "b"]
         };
-        stages += &format!(
-            "FROM scratch AS s{number}\nRUN {} write /{number} x\n",
-            mounts(order)
-        );
-    }
-    stages += "FROM scratch\n";
-    for number in 0..8 {
-        stages += &format!("COPY --from=s{number} / /\n");
-    }
+        let mounts = mounts(order);
+        format!("FROM scratch AS s{number}\nRUN {mounts} write /{number} x\n")
+    });
+    let copies = (0..8).map(|number| format!("COPY --from=s{number} / /\n"));
+    let last = ["FROM scratch\n".to_owned()];
+    let stages: String = stages.chain(last).chain(copies).collect();
     fixture.build(&stages);
     assert_eq!(fixture.runner.count(), 8);
 }

@@ -13,6 +13,7 @@ pub(in crate::oci) fn resources(described: &config::Resources) -> Result<Resourc
     let memory = described.memory.clone().unwrap_or_default();
     let cpu = described.cpu.clone().unwrap_or_default();
     let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let no_limit = |value: i64| value.max(-1);
     // A negative limit is none.
     let bytes = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
     let mut exact = memory_files(&memory);
@@ -26,9 +27,9 @@ pub(in crate::oci) fn resources(described: &config::Resources) -> Result<Resourc
     }
     Ok(Resources {
         memory_bytes: bytes(memory.limit).filter(|bytes| *bytes > 0),
-        memory_swap_bytes: memory.swap.filter(|bytes| *bytes != 0),
+        memory_swap_bytes: memory.swap.filter(|bytes| *bytes != 0).map(no_limit),
         memory_reservation_bytes: bytes(memory.reservation).filter(|bytes| *bytes > 0),
-        cpu_quota_us: cpu.quota.filter(|quota| *quota > 0),
+        cpu_quota_us: cpu.quota.filter(|quota| *quota != 0).map(no_limit),
         cpu_period_us: cpu.period.filter(|period| *period > 0),
         cpu_shares: cpu.shares.filter(|shares| *shares > 0),
         cpuset_cpus: text(cpu.cpus),
@@ -42,7 +43,8 @@ pub(in crate::oci) fn resources(described: &config::Resources) -> Result<Resourc
             .pids
             .as_ref()
             .and_then(|pids| pids.limit)
-            .filter(|limit| *limit != 0),
+            .filter(|limit| *limit != 0)
+            .map(no_limit),
         exact,
     })
 }

@@ -1,11 +1,13 @@
 //! Devices by CDI name, and requests for accelerators, which are CDI devices by another name.
 //!
 //! What a specification cannot have here is refused, because a device that lacks a part of what its vendor describes does not work:
-//! hooks (programs of the host that run inside the container's namespaces, with its files around them), Intel RDT, network devices.
+//! hooks after the container was made, Intel RDT, network devices.
 
 use compose_spec::model::{DeviceChoice, DeviceRequest};
 
-use crate::model::{CdiEdits, CdiRegistry};
+use runtime::spec::HookPoint;
+
+use crate::model::{CdiEdits, CdiHook, CdiRegistry};
 
 /// Class of accelerators in the names of all vendors.
 const GPU_CLASS: &str = "gpu";
@@ -35,10 +37,11 @@ pub(super) fn edits(registry: &CdiRegistry, name: &str) -> Result<Vec<CdiEdits>,
     };
     let edits = [&spec.container_edits, &device.container_edits];
     for edit in edits {
-        if let Some(hook) = edit.hooks.first() {
+        let is_unknown = |hook: &&CdiHook| point(hook).is_none();
+        if let Some(hook) = edit.hooks.iter().find(is_unknown) {
             let (path, program) = (spec.path.display(), hook.path.display());
             return Err(format!(
-                "{path} wants the {} hook `{program}`, and stack runs no hooks; generate the specification without them",
+                "{path} wants the {} hook `{program}`, and stack runs only those that prepare a container (createRuntime, createContainer)",
                 hook.hook_name
             ));
         }
@@ -50,6 +53,15 @@ pub(super) fn edits(registry: &CdiRegistry, name: &str) -> Result<Vec<CdiEdits>,
         }
     }
     Ok(edits.into_iter().cloned().collect())
+}
+
+/// Where a hook is run; `None` = it belongs to another time of a container's life. `prestart` is the older name of the first.
+pub(super) fn point(hook: &CdiHook) -> Option<HookPoint> {
+    match hook.hook_name.as_str() {
+        "prestart" | "createRuntime" => Some(HookPoint::CreateRuntime),
+        "createContainer" => Some(HookPoint::CreateContainer),
+        _ => None,
+    }
 }
 
 fn missing(registry: &CdiRegistry, kind: &str) -> String {

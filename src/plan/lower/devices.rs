@@ -3,7 +3,9 @@
 use compose_spec::model::{
     Device as Wanted, DeviceAccess as WantedAccess, DeviceKind as WantedKind, Service,
 };
-use runtime::spec::{Device, DeviceAccess, DeviceKind, DeviceRule, Mount, MountKind, Propagation};
+use runtime::spec::{
+    Device, DeviceAccess, DeviceKind, DeviceRule, Hook, Mount, MountKind, Propagation,
+};
 
 use super::{LowerInput, cdi, error::Checks, mounts::clean};
 use crate::model::{CdiEdits, CdiRegistry};
@@ -26,6 +28,8 @@ pub struct Devices {
     pub env: Vec<String>,
     /// Supplementary groups that come along, as numbers.
     pub groups: Vec<String>,
+    /// Programs of the host that prepare a container for them.
+    pub hooks: Vec<Hook>,
 }
 
 /// Finds what the CDI devices of these names (`vendor/class=name`) bring.
@@ -165,6 +169,23 @@ impl Devices {
                 return Err(format!("its variable `{entry}` is not `NAME=value`"));
             }
             push_new(&mut self.env, entry.clone());
+        }
+        for hook in &edits.hooks {
+            if !hook.path.is_absolute() {
+                let path = hook.path.display();
+                return Err(format!("its hook `{path}` has no absolute path"));
+            }
+            let at = cdi::point(hook).ok_or("it has a hook of another time")?;
+            push_new(
+                &mut self.hooks,
+                Hook {
+                    at,
+                    path: hook.path.clone(),
+                    args: hook.args.clone(),
+                    env: hook.env.clone(),
+                    timeout_s: hook.timeout,
+                },
+            );
         }
         for gid in edits.additional_gids.iter().filter(|gid| **gid != 0) {
             push_new(&mut self.groups, gid.to_string());

@@ -239,6 +239,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
         mounts: mounts.all,
         devices: devices.nodes,
         device_rules: devices.rules,
+        hooks: devices.hooks,
         users: users::lower(input, checks),
     };
     if !checks.errors.is_empty() {

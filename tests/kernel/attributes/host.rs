@@ -113,6 +113,69 @@ services:
     nix::mount::umount2("/etc", nix::mount::MntFlags::MNT_DETACH).unwrap();
 }
 
+/// Finds the container's root as vendors' hooks do, and leaves what it saw there.
+const HOOK: &str = r#"#!/bin/sh
+state=$(cat)
+bundle=$(echo "$state" | sed 's/.*"bundle":"\([^"]*\)".*/\1/')
+root=$(sed 's/.*"path":"\([^"]*\)".*/\1/' "$bundle/config.json")
+[ "$PWD" = "$bundle" ] || exit 8
+echo "$state" | grep -q '"status":"creating"' || exit 9
+echo "$1 $MARK $(readlink /proc/self/ns/net) $(env | grep -c COMPOSE)" >> "$root/hooked"
+[ -z "$FAIL" ] || exit 7
+"#;
+
+#[test]
+fn hooks_of_cdi_devices_prepare_the_container_in_its_namespaces() {
+    let world = World::new(
+        r"
+services:
+  a: { image: busybox, command: sleep 1000, init: true, devices: [ 'vendor.example/hooked=in' ] }
+  b: { image: busybox, command: cat /hooked, devices: [ 'vendor.example/hooked=out' ], x-stack: { userns: auto } }
+",
+    );
+    own_etc(&world);
+    fs_err::write("/etc/subuid", "stack:300000:65536\n").unwrap();
+    fs_err::write("/etc/subgid", "stack:300000:65536\n").unwrap();
+    fs_err::create_dir_all("/etc/cdi").unwrap();
+    world.write("hook", HOOK);
+    let hook = world.project().join("hook");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(&hook, mode).unwrap();
+    let describe = |fail: &str| {
+        let text = format!(
+            r#"{{"cdiVersion": "0.6.0", "kind": "vendor.example/hooked", "devices": [
+                {{"name": "in", "containerEdits": {{"hooks": [{{"hookName": "createContainer", "path": "{0}", "args": ["x", "in"], "env": ["MARK=1"{fail}], "timeout": 30}}]}}}},
+                {{"name": "out", "containerEdits": {{"hooks": [{{"hookName": "createRuntime", "path": "{0}", "args": ["x", "out"], "env": ["MARK=2"]}}]}}}}]}}"#,
+            hook.display()
+        );
+        fs_err::write("/etc/cdi/hooked.json", text).unwrap();
+    };
+    describe("");
+    world.stack(&["up", "-d"]).ok();
+    // In the container's namespaces, with the container's root where the bundle says; its writes are the container's.
+    let own = shell(&world, "a", "readlink /proc/self/ns/net");
+    assert_eq!(shell(&world, "a", "cat /hooked"), format!("in 1 {own} 0"));
+    let root = world.container("a").join("rootfs/hooked");
+    assert!(!root.exists(), "the host sees nothing of it");
+    // A createRuntime hook is in the host's namespaces, from which the root is not seen: it finds an empty directory.
+    let seen = fs_err::read_to_string(world.container("b").join("rootfs/hooked")).unwrap();
+    let host = fs_err::read_link("/proc/thread-self/ns/net").unwrap();
+    assert_eq!(seen.trim(), format!("out 2 {} 0", host.display()));
+
+    // Every start runs it: the container keeps its files.
+    world.stack(&["restart", "-t", "0", "a"]).ok();
+    assert_eq!(shell(&world, "a", "cat /hooked").lines().count(), 2);
+
+    // One that fails is named, and nothing runs.
+    describe(r#", "FAIL=1""#);
+    let failed = world.stack(&["up", "-d", "--force-recreate", "a"]).fails(1);
+    let wanted = format!("hook `{}`: exited with code 7", hook.display());
+    assert!(failed.stderr.contains(&wanted), "{failed:?}");
+    assert_eq!(world.row("a").unwrap()["ExitCode"], 125, "{failed:?}");
+    world.finish();
+    nix::mount::umount2("/etc", nix::mount::MntFlags::MNT_DETACH).unwrap();
+}
+
 #[test]
 fn users_of_its_own_are_mapped_on_the_host_and_not_on_disk() {
     let world = World::new(

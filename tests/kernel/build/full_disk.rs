@@ -37,7 +37,7 @@ fn fills_the_disk<T>(step: &str, smaller: &str, prepare: impl FnOnce(&World) -> 
 
 /// Writes a file that no filesystem keeps smaller than it is.
 fn large(world: &World, name: &str) {
-    let bytes: Vec<u8> = (0..LARGE_BYTES).map(|at| (at % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..=250_u8).cycle().take(LARGE_BYTES).collect();
     fs_err::write(world.project().join(name), bytes).unwrap();
     world.write("small", "small");
 }
@@ -51,7 +51,7 @@ fn at_a_command() {
 #[test]
 fn at_a_copy() {
     fills_the_disk("COPY large /x", "COPY small /x", |world| {
-        large(world, "large")
+        large(world, "large");
     });
 }
 

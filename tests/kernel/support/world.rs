@@ -112,6 +112,26 @@ impl World {
         fs_err::write(path, text).unwrap();
     }
 
+    /// Makes `log/all`, a file of the project that containers of any user write to when it is mounted.
+    pub(crate) fn make_log(&self) {
+        self.clear_log();
+        for name in ["log", "log/all"] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            fs_err::set_permissions(self.project().join(name), mode).unwrap();
+        }
+    }
+
+    /// Empties it.
+    pub(crate) fn clear_log(&self) {
+        self.write("log/all", "");
+    }
+
+    /// Its lines; none where it was not made.
+    pub(crate) fn log(&self, between: &str) -> String {
+        let text = fs_err::read_to_string(self.project().join("log/all")).unwrap_or_default();
+        text.lines().collect::<Vec<_>>().join(between)
+    }
+
     /// Runs `stack` in the project directory and waits for it.
     pub(crate) fn stack(&self, arguments: &[&str]) -> Output {
         let output = self

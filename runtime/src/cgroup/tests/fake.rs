@@ -97,7 +97,7 @@ fn v2_controllers_are_enabled_from_the_top_and_limits_written() {
         ]
     );
     let plan = cgroup.join_files().unwrap();
-    assert!(plan.v1_tasks.is_empty() && plan.v2_directory.is_some());
+    assert!(plan.v1.is_empty() && plan.v2_directory.is_some());
 }
 
 #[test]

@@ -319,15 +319,15 @@ fn a_process_joins_by_the_prepared_files() {
         &Resources::default(),
     );
     let plan = test.cgroup.join_files().unwrap();
-    assert_eq!(plan.v1_tasks.len(), test.cgroup.v1.len());
+    assert_eq!(plan.v1.len(), test.cgroup.v1.len());
     assert_eq!(plan.v2_directory.is_some(), test.cgroup.v2.is_some());
     // The shell joins itself through inherited descriptors, as the child of a launch does.
     let mut command = Command::new("sh");
     let joins = plan
-        .v1_tasks
+        .v1
         .iter()
-        .map(|file| {
-            let number = std::os::fd::AsRawFd::as_raw_fd(file);
+        .map(|group| {
+            let number = std::os::fd::AsRawFd::as_raw_fd(&group.tasks);
             format!("echo 0 >/proc/{}/fd/{number}", std::process::id())
         })
         .collect::<Vec<_>>()
@@ -343,5 +343,5 @@ fn a_process_joins_by_the_prepared_files() {
         .wait_with_output()
         .unwrap();
     let count = String::from_utf8(status.stdout).unwrap();
-    assert_eq!(count.trim(), plan.v1_tasks.len().to_string());
+    assert_eq!(count.trim(), plan.v1.len().to_string());
 }

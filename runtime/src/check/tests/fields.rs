@@ -22,6 +22,7 @@ fn everything() -> Value {
         "mounts": mounts(),
         "devices": [{"source": "/dev/x", "target": "/dev/x", "access": access}],
         "device_rules": [{"kind": "character", "major": 1, "minor": 2, "access": access}],
+        "hooks": [{"at": "create_runtime", "path": "/h", "args": ["h"], "env": ["A=b"], "timeout_s": 5}],
         "users": {"uids": [{"inside": 0, "outside": 5, "count": 6}], "gids": [{"inside": 0, "outside": 5, "count": 6}]},
         "resources": {
             "memory_bytes": 1, "memory_swap_bytes": 2, "memory_reservation_bytes": 1, "cpu_quota_us": 5000, "cpu_period_us": 5000,
@@ -83,7 +84,7 @@ fn exact_security() -> Value {
 }
 
 /// Fields of which every value of the type is good: switches, amounts of time and bytes, ids of users, texts for people.
-const ANY: [&str; 32] = [
+const ANY: [&str; 33] = [
     "/device_rules/0/access/make",
     "/device_rules/0/access/read",
     "/device_rules/0/access/write",
@@ -92,6 +93,7 @@ const ANY: [&str; 32] = [
     "/devices/0/access/make",
     "/devices/0/access/read",
     "/devices/0/access/write",
+    "/hooks/0/timeout_s",
     "/init",
     "/mounts/0/kind/bind/recursive",
     "/mounts/0/kind/bind/writable_below",

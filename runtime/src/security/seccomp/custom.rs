@@ -261,7 +261,8 @@ fn comparison(argument: &SeccompArgument) -> Comparison {
         op,
     } = *argument;
     let (mask, value) = match op {
-        SeccompOperator::MaskedEqual => (value, value_two),
+        // seccomp_rule_add(3): the masked argument is compared with the masked datum.
+        SeccompOperator::MaskedEqual => (value, value_two & value),
         _ => (u64::MAX, value),
     };
     Comparison {

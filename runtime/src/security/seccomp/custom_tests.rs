@@ -247,7 +247,7 @@ fn holds(argument: &SeccompArgument, actual: u64) -> bool {
         SeccompOperator::Equal => actual == value,
         SeccompOperator::GreaterOrEqual => actual >= value,
         SeccompOperator::Greater => actual > value,
-        SeccompOperator::MaskedEqual => actual & value == argument.value_two,
+        SeccompOperator::MaskedEqual => actual & value == argument.value_two & value,
     }
 }
 

@@ -2,7 +2,7 @@ use compose_spec::model::{
     Blkio, Device, DeviceAccess, DeviceChoice, DeviceRate, DeviceRequest, DeviceRule, DeviceWeight,
     UserNamespace,
 };
-use runtime::spec::UserMap;
+use runtime::spec::{Hook, HookPoint, UserMap};
 
 use super::*;
 use crate::{
@@ -46,6 +46,13 @@ fn registry() -> CdiRegistry {
     let hook = CdiHook {
         hook_name: "createContainer".to_owned(),
         path: "/usr/bin/vendor-hook".into(),
+        args: vec!["vendor-hook".to_owned(), "link".to_owned()],
+        env: vec!["A=1".to_owned()],
+        timeout: Some(5),
+    };
+    let late = CdiHook {
+        hook_name: "poststop".to_owned(),
+        ..hook.clone()
     };
     CdiRegistry {
         specs: vec![
@@ -74,13 +81,22 @@ fn registry() -> CdiRegistry {
             CdiSpec {
                 cdi_version: "0.6.0".to_owned(),
                 kind: "vendor.com/net".to_owned(),
-                devices: vec![cdi_device(
-                    "x",
-                    CdiEdits {
-                        hooks: vec![hook],
-                        ..CdiEdits::default()
-                    },
-                )],
+                devices: vec![
+                    cdi_device(
+                        "x",
+                        CdiEdits {
+                            hooks: vec![hook],
+                            ..CdiEdits::default()
+                        },
+                    ),
+                    cdi_device(
+                        "late",
+                        CdiEdits {
+                            hooks: vec![late],
+                            ..CdiEdits::default()
+                        },
+                    ),
+                ],
                 container_edits: CdiEdits::default(),
                 path: "/etc/cdi/net.json".into(),
             },
@@ -194,6 +210,21 @@ fn cdi_devices_bring_nodes_mounts_variables_and_groups() {
 }
 
 #[test]
+fn hooks_of_cdi_devices_come_along_once() {
+    let device = Device::Cdi("vendor.com/net=x".to_owned());
+    let spec = spec_with(|service| service.devices = vec![device.clone(), device]);
+    let hook = Hook {
+        at: HookPoint::CreateContainer,
+        path: "/usr/bin/vendor-hook".into(),
+        args: vec!["vendor-hook".to_owned(), "link".to_owned()],
+        env: vec!["A=1".to_owned()],
+        timeout_s: Some(5),
+    };
+    assert_eq!(spec.hooks, [hook]);
+    assert!(spec_with(|_| ()).hooks.is_empty());
+}
+
+#[test]
 fn gpus_are_cdi_devices_by_count_id_and_driver() {
     let gpus = |driver: Option<&str>, devices: DeviceChoice| {
         let spec = spec_with(|service| service.device_requests = vec![request(driver, devices)]);
@@ -230,7 +261,7 @@ fn devices_that_cannot_be_had_are_refused_with_their_place() {
             node("/dev/fuse", "/dev/../etc/x"),
             Device::Cdi("nvidia.com/gpu=7".to_owned()),
             Device::Cdi("amd.com/gpu=0".to_owned()),
-            Device::Cdi("vendor.com/net=x".to_owned()),
+            Device::Cdi("vendor.com/net=late".to_owned()),
         ];
         service.device_requests = vec![
             request(None, DeviceChoice::Count(3)),
@@ -249,7 +280,7 @@ fn devices_that_cannot_be_had_are_refused_with_their_place() {
     services.web.devices[2]: invalid device `/dev/fuse:/dev/../etc/x:rw`: source and target must be absolute paths, the target below `/` and not in `/proc`
     services.web.devices[3]: invalid device `nvidia.com/gpu=7`: the devices of kind `nvidia.com/gpu` are `0`, `1`, `GPU-f00`, `all` (not used: /etc/cdi/bad.yaml: line 1: no)
     services.web.devices[4]: invalid device `amd.com/gpu=0`: no file in /etc/cdi or /var/run/cdi describes a device of kind `amd.com/gpu` (not used: /etc/cdi/bad.yaml: line 1: no)
-    services.web.devices[5]: invalid device `vendor.com/net=x`: /etc/cdi/net.json wants the createContainer hook `/usr/bin/vendor-hook`, and stack runs no hooks; generate the specification without them
+    services.web.devices[5]: invalid device `vendor.com/net=late`: /etc/cdi/net.json wants the poststop hook `/usr/bin/vendor-hook`, and stack runs only those that prepare a container (createRuntime, createContainer)
     services.web.gpus[0]: invalid device request `3`: this host has 2 of kind `nvidia.com/gpu`
     services.web.gpus[0]: invalid device request `magic`: the drivers are `nvidia`, `amd` and `cdi`
     services.web.gpus[0]: invalid device request `cdi`: it needs `device_ids` with CDI names

@@ -96,6 +96,10 @@ fn of_mounts() -> Vec<Row> {
         ("/devices/0/source", json!("x"), "device `x`"),
         ("/devices/0/target", json!("x"), "device target `x`"),
         ("/device_rules/0/kind", json!("x"), WORD),
+        ("/hooks/0/at", json!("x"), WORD),
+        ("/hooks/0/path", json!("h"), "hook `h`"),
+        ("/hooks/0/args/0", json!("\0"), "argument of a hook"),
+        ("/hooks/0/env/0", json!("\0"), "variable of a hook"),
     ]
 }
 

@@ -19,7 +19,10 @@ use std::{
 
 use super::*;
 
-/// Reads `<name> <errno or -1> {<argument> <operator> <value> <second value>}` lines; -1 = allow. Prints `unknown <name>` for calls that
+mod profiles;
+
+/// Takes an architecture and a default action, reads `<name> <action> {<argument> <operator> <value> <second value>}` lines; actions are
+/// the kernel's numbers, which are libseccomp's too. Prints `unknown <name>` for calls that
 /// this libseccomp does not know, then the program as `code jt jf k` lines.
 const PROGRAM: &str = r#"
 #include <seccomp.h>
@@ -30,14 +33,14 @@ const PROGRAM: &str = r#"
 #include <string.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(1));
+    scmp_filter_ctx ctx = seccomp_init(strtoul(argv[2], NULL, 0));
     if (!ctx) return 2;
     if (!strcmp(argv[1], "x86") && (seccomp_arch_add(ctx, SCMP_ARCH_X86) || seccomp_arch_remove(ctx, SCMP_ARCH_X86_64))) return 3;
     unsigned arch = strcmp(argv[1], "x86") ? SCMP_ARCH_X86_64 : SCMP_ARCH_X86;
     char *line = NULL; size_t size = 0;
     while (getline(&line, &size, stdin) > 0) {
         char *name = strtok(line, " \n");
-        int error = atoi(strtok(NULL, " \n"));
+        unsigned action = strtoul(strtok(NULL, " \n"), NULL, 0);
         struct scmp_arg_cmp conditions[6]; unsigned count = 0; char *word;
         while ((word = strtok(NULL, " \n"))) {
             unsigned index = strtoul(word, NULL, 0);
@@ -48,7 +51,7 @@ int main(int argc, char **argv) {
         int number = seccomp_syscall_resolve_name(name);
         if (number == __NR_SCMP_ERROR) { printf("unknown %s\n", name); continue; }
         printf("number %s %d\n", name, seccomp_syscall_resolve_name_arch(arch, name));
-        int result = seccomp_rule_add_array(ctx, error < 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(error), number, count, conditions);
+        int result = seccomp_rule_add_array(ctx, action, number, count, conditions);
         if (result && result != -EDOM) { fprintf(stderr, "%s: %s\n", name, strerror(-result)); return 4; }
     }
     FILE *file = tmpfile();
@@ -61,12 +64,8 @@ int main(int argc, char **argv) {
 }
 "#;
 
-/// A call, its verdict (`None` = allowed), and conditions: argument, operator, two values.
-type Rule = (
-    &'static str,
-    Option<i32>,
-    Vec<(u32, SeccompOperator, u64, u64)>,
-);
+/// A call, what the filter returns, and conditions: argument, operator, two values.
+type Rule = (&'static str, u32, Vec<(u32, SeccompOperator, u64, u64)>);
 
 /// What libseccomp made of rules.
 struct Oracle {
@@ -111,15 +110,15 @@ fn compiled() -> Option<&'static Path> {
     made.as_ref().map(tempfile::TempDir::path)
 }
 
-fn oracle(directory: &Path, architecture: &str, rules: &[Rule]) -> Oracle {
+fn oracle(directory: &Path, architecture: &str, default: u32, rules: &[Rule]) -> Oracle {
     let mut child = Command::new(directory.join("oracle"))
-        .arg(architecture)
+        .args([architecture, &default.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let line = |(name, errno, conditions): &Rule| {
-        let mut words = vec![(*name).to_owned(), errno.unwrap_or(-1).to_string()];
+    let line = |(name, action, conditions): &Rule| {
+        let mut words = vec![(*name).to_owned(), action.to_string()];
         for (index, op, value, other) in conditions {
             words.push(format!("{index} {} {value} {other}", operator(*op)));
         }
@@ -181,21 +180,24 @@ fn rules(abi: Abi, held: &[String]) -> (Vec<Rule>, BTreeMap<u32, &'static str>) 
     for (number, verdict) in verdicts(abi, held).calls {
         let name = names[&number];
         match verdict {
-            Verdict::Allow => rules.push((name, None, vec![])),
-            Verdict::Errno(errno) => rules.push((name, Some(errno), vec![])),
+            Verdict::Allow => rules.push((name, ALLOW, vec![])),
+            Verdict::Errno(errno) => {
+                let refused = libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+                rules.push((name, refused, vec![]));
+            }
             Verdict::When(Condition::SocketFamily) => {
                 for (op, value) in [
                     (SeccompOperator::Less, 38),
                     (SeccompOperator::Equal, 39),
                     (SeccompOperator::Greater, 40),
                 ] {
-                    rules.push((name, None, vec![(0, op, value, 0)]));
+                    rules.push((name, ALLOW, vec![(0, op, value, 0)]));
                 }
             }
             Verdict::When(Condition::Personality) => {
                 for value in PERSONALITIES {
                     let equal = (0, SeccompOperator::Equal, u64::from(value), 0);
-                    rules.push((name, None, vec![equal]));
+                    rules.push((name, ALLOW, vec![equal]));
                 }
             }
             Verdict::When(Condition::CloneFlags) => {
@@ -205,7 +207,7 @@ fn rules(abi: Abi, held: &[String]) -> (Vec<Rule>, BTreeMap<u32, &'static str>) 
                     u64::from(CLONE_NAMESPACES),
                     0,
                 );
-                rules.push((name, None, vec![masked]));
+                rules.push((name, ALLOW, vec![masked]));
             }
             Verdict::Return(_) | Verdict::Chain(_) => unreachable!("of users' profiles only"),
         }
@@ -224,7 +226,7 @@ fn libseccomp_says_the_same_of_the_default_profile() {
         for (abi, architecture, name) in [(Abi::X86_64, X86_64, "x86_64"), (Abi::I386, I386, "x86")]
         {
             let (rules, names) = rules(abi, &held_names);
-            let theirs = oracle(directory, name, &rules);
+            let theirs = oracle(directory, name, EPERM, &rules);
             for (call, number) in &theirs.numbers {
                 // Negative: this architecture has no such call of its own.
                 if *number >= 0 {

@@ -1,21 +1,24 @@
 //! What starts, stops and execs cost, against the system calls that cannot be left out, in the same run. Not a test: `kernel --measure`
 //! prints microseconds and ratios; tests/bench/floor builds it for release and runs it. Only the ratios mean something on another machine.
 
+mod bare;
+mod parallel;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use runtime::cgroup::{Cgroup, DevicePolicy};
 use runtime::netns;
+use runtime::process::SockFilter;
 use runtime::security::seccomp::program;
 use runtime::spec::{CgroupPlace, ContainerSpec, Namespace, Resources};
 use runtime::sys::clone::{Child, clone_child};
 use runtime::sys::exec::Texts;
-use runtime::sys::seccomp::seccomp_install;
+use runtime::sys::memory::keep_large_apart;
 use rustix::process::{Signal, pidfd_send_signal};
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
+use rustix::thread::ThreadNameSpaceType;
 
 use crate::running::Running;
 use crate::world::{World, wait};
@@ -27,12 +30,10 @@ const CYCLES: usize = 1000;
 /// What a start may cost at most in terms of the bare calls.
 const RATIO_MAX: f64 = 2.0;
 
-/// All namespaces of a container but the network's, which is joined.
-const NAMESPACES: libc::c_int =
-    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-
-/// Prints everything.
-pub(crate) fn run() {
+/// Prints everything, or one of `starts`, `execs`, `parallel` and `cycles`.
+pub(crate) fn run(part: Option<&str>) {
+    // As a monitor does before anything else.
+    keep_large_apart();
     let world = World::new();
     let network = world.path("share/net");
     netns::create(&network).unwrap();
@@ -52,11 +53,21 @@ pub(crate) fn run() {
         network: File::open(&network).unwrap().into(),
         world: &world,
         cgroup: &cgroup,
+        filter: program(&spec.security).unwrap(),
         spec,
     };
-    bench.starts();
-    bench.execs();
-    bench.cycles();
+    let parts: [(&str, &dyn Fn()); 4] = [
+        ("starts", &|| bench.starts()),
+        ("execs", &|| bench.execs()),
+        ("parallel", &|| parallel::run(&bench, &place.parent)),
+        ("cycles", &|| bench.cycles()),
+    ];
+    for (_, measure) in parts
+        .iter()
+        .filter(|(name, _)| part.is_none_or(|part| part == *name))
+    {
+        measure();
+    }
     cgroup.remove().unwrap();
     drop(bench);
     netns::remove(&network).unwrap();
@@ -67,6 +78,8 @@ struct Bench<'a> {
     cgroup: &'a Cgroup,
     network: OwnedFd,
     spec: ContainerSpec,
+    /// Compiled ahead, for the bare calls.
+    filter: Vec<SockFilter>,
 }
 
 impl Bench<'_> {
@@ -109,39 +122,18 @@ impl Bench<'_> {
             .unwrap()
     }
 
-    /// The same by nothing but the calls: no checks, no descriptors for paths, no reports.
+    /// The same by nothing but the calls.
     fn bare(&self) -> (Child, File) {
         let join = self.cgroup.join_files().unwrap();
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let filter = program(&self.spec.security).unwrap();
-        let arguments = Texts::new(vec![
-            c"probe".to_owned(),
-            c"echo:x".to_owned(),
-            c"sleep".to_owned(),
-        ]);
-        let environment = Texts::new(vec![]);
-        let root = self.world.path("root");
-        let path = |name: &str| self.world.path(name).display().to_string();
-        let overlay = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            path("image"),
-            path("upper"),
-            path("work")
-        );
-        let v2 = join.v2_directory.as_ref().map(OwnedFd::as_fd);
-        let child = clone_child(NAMESPACES, v2, || {
-            for tasks in &join.v1_tasks {
-                rustix::io::write(tasks, b"0").unwrap();
-            }
-            let kind = Some(LinkNameSpaceType::Network);
-            rustix::thread::move_into_link_name_space(self.network.as_fd(), kind).unwrap();
-            mount_all(&root, &overlay);
-            rustix::stdio::dup2_stdout(&write).unwrap();
-            seccomp_install(&filter).unwrap();
-            let Err(_) = arguments.execute(c"/bin/probe", &environment);
-            127
+        let child = bare::start(&bare::Bare {
+            rootfs: &self.spec.rootfs,
+            network: self.network.as_fd(),
+            join: &join,
+            filter: &self.filter,
+            output: write.as_fd(),
         });
-        (child.unwrap(), File::from(read))
+        (child, File::from(read))
     }
 
     fn execs(&self) {
@@ -204,79 +196,6 @@ impl Bench<'_> {
         );
         assert!(grown < 512, "memory grows: {grown} KiB");
     }
-}
-
-/// The mounts of a container, by mount(2), and pivot_root(2).
-fn mount_all(root: &std::path::Path, overlay: &str) {
-    let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-    mount(
-        Some("overlay"),
-        root,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(overlay),
-    )
-    .unwrap();
-    for (kind, target, options) in [
-        ("proc", "proc", ""),
-        ("tmpfs", "dev", "mode=755,size=65536k"),
-        (
-            "devpts",
-            "dev/pts",
-            "newinstance,ptmxmode=0666,mode=0620,gid=5",
-        ),
-        ("tmpfs", "dev/shm", "mode=1777,size=67108864"),
-        ("mqueue", "dev/mqueue", ""),
-        ("sysfs", "sys", ""),
-    ] {
-        let target = root.join(target);
-        fs::create_dir_all(&target).unwrap();
-        mount(
-            Some(kind),
-            &target,
-            Some(kind),
-            MsFlags::empty(),
-            Some(options),
-        )
-        .unwrap();
-    }
-    for (name, minor) in [
-        ("null", 3),
-        ("zero", 5),
-        ("full", 7),
-        ("random", 8),
-        ("urandom", 9),
-    ] {
-        let mode = rustix::fs::Mode::from_raw_mode(0o666);
-        let device = rustix::fs::makedev(1, minor);
-        let kind = rustix::fs::FileType::CharacterDevice;
-        let path = root.join("dev").join(name);
-        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, device).unwrap();
-    }
-    for path in [
-        "proc/interrupts",
-        "proc/kcore",
-        "proc/keys",
-        "proc/timer_list",
-    ] {
-        let target = root.join(path);
-        if target.exists() {
-            mount(Some("/dev/null"), &target, none, MsFlags::MS_BIND, none).unwrap();
-        }
-    }
-    for path in ["proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"] {
-        let target = root.join(path);
-        if target.exists() {
-            mount(Some(&target), &target, none, MsFlags::MS_BIND, none).unwrap();
-            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-            mount(none, &target, none, flags, none).unwrap();
-        }
-    }
-    nix::unistd::chdir(root).unwrap();
-    nix::unistd::pivot_root(".", ".").unwrap();
-    umount2(".", MntFlags::MNT_DETACH).unwrap();
-    nix::unistd::chdir("/").unwrap();
 }
 
 fn first_byte(output: &mut File) {

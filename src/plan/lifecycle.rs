@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compose_spec::model::ServiceName;
+use compose_spec::model::{Condition, ServiceName};
 use runtime::spec::ContainerState as State;
 
 use super::{
     Action, ContainerRef, LifecycleAction, LifecycleInputs, Plan, PlanError, StepId,
-    depends::{Final, Finals, waits},
+    depends::{Final, Finals, is_reached, waits},
     down::{edges, stop_dependents_first},
     graph::Draft,
     lower::signal_number,
     networks,
 };
-use crate::model::{ContainerRole, ObservedContainer, SubjectKind};
+use crate::model::{ContainerRole, Observed, ObservedContainer, SubjectKind};
 
 /// Plans one of the calls.
 pub(super) fn plan(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>> {
@@ -30,10 +30,14 @@ pub(super) fn plan(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>>
         .iter()
         .filter(|c| one_offs || matches!(c.record.role, ContainerRole::Replica(_)))
         .collect();
+    let services = match inputs.action {
+        LifecycleAction::Start => start_scope(inputs.observed, inputs.services),
+        _ => inputs.services.to_vec(),
+    };
     let chosen: Vec<&ObservedContainer> = all
         .iter()
         .copied()
-        .filter(|c| inputs.services.is_empty() || inputs.services.contains(&c.record.service))
+        .filter(|c| services.is_empty() || services.contains(&c.record.service))
         .collect();
     check_services(inputs, &chosen)?;
     let mut draft = Draft::default();
@@ -58,6 +62,33 @@ pub(super) fn plan(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>>
         }
     }
     Ok(draft.plan)
+}
+
+/// Returns the services that a `start` is about: those that are named, and what they wait for that was stopped or never started. None = all.
+///
+/// What ended by itself was started, and a job that is done is not done again.
+pub fn start_scope(observed: &Observed, named: &[ServiceName]) -> Vec<ServiceName> {
+    let replicas_of = |service: ServiceName| {
+        observed.containers.iter().filter(move |container| {
+            matches!(container.record.role, ContainerRole::Replica(_))
+                && container.record.service == service
+        })
+    };
+    let mut scope = named.to_vec();
+    let mut next = 0;
+    while let Some(service) = scope.get(next).cloned() {
+        next += 1;
+        let needs = replicas_of(service).flat_map(|container| &container.record.wanted.depends_on);
+        for (name, dependency) in needs {
+            let is_missing = |container: &ObservedContainer| {
+                !container.state.is_live() && !is_reached(&container.state, dependency.condition)
+            };
+            if !scope.contains(name) && replicas_of(name.clone()).any(is_missing) {
+                scope.push(name.clone());
+            }
+        }
+    }
+    scope
 }
 
 fn check_services(
@@ -163,13 +194,25 @@ fn order_starts(
             }
         }
         for (name, dependency) in &record.wanted.depends_on {
-            if acyclic.contains(&(&record.service, name)) {
+            // What the user stopped stays so at a restart of who needed its start.
+            let is_left = dependency.condition == Condition::ServiceStarted
+                && finals
+                    .get(name)
+                    .is_some_and(|all| all.iter().all(is_left_stopped));
+            if acyclic.contains(&(&record.service, name)) && !is_left {
                 for wait in waits((name, dependency), &finals, draft) {
                     draft.depends(*step, wait, dependency.required);
                 }
             }
         }
     }
+}
+
+fn is_left_stopped(last: &Final<'_>) -> bool {
+    last.start.is_none()
+        && last
+            .observed
+            .is_some_and(|container| !container.state.is_live())
 }
 
 fn stop(chosen: &[&ObservedContainer], grace_ms: Option<u64>, cause: &str, draft: &mut Draft) {

@@ -41,6 +41,7 @@ pub use inputs::{
     ChangedVolumes, DownInputs, DownOptions, HostFacts, Inputs, LifecycleAction, LifecycleInputs,
     Mode, Recreate, RemoveImages, RunInputs, Stopped, UpOptions,
 };
+pub use lifecycle::start_scope;
 pub use networks::{build_network, build_seat};
 pub use selection::selected_services;
 

@@ -210,6 +210,13 @@ fn stop_start_and_restart_follow_the_dependencies() {
     for container in world.observed.containers.clone() {
         world.exit(&container.record.id, 0, true);
     }
+    // What it waits for is started with it, and a restart leaves alone what was stopped.
+    insta::assert_snapshot!(call(&world, &["web"], &LifecycleAction::Start), @r"
+    1 start container shop-db-1 (start)
+    2 await shop-db-1 healthy (others need it healthy) needs 1
+    3 start container shop-web-1 (start) needs 2
+    ");
+    insta::assert_snapshot!(call(&world, &["front"], &LifecycleAction::Restart { grace_ms: None }), @"1 start container shop-front-1 (restart)");
     insta::assert_snapshot!(call(&world, &["web", "db"], &LifecycleAction::Start), @r"
     1 start container shop-db-1 (start)
     2 await shop-db-1 healthy (others need it healthy) needs 1

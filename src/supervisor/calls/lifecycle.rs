@@ -36,11 +36,15 @@ pub(super) async fn lifecycle(
             });
         }
     };
+    let services = match request.action {
+        LifecycleAction::Start => plan::start_scope(&observed, &request.services),
+        _ => request.services.clone(),
+    };
     if let (LifecycleAction::Start, Some(desired)) = (&request.action, &desired)
-        && has_init(&observed, request)
+        && has_init(&observed, &services)
     {
         let desired = desired.clone();
-        return start_with_init(task, (desired, &observed), request, (events, cancel)).await;
+        return start_with_init(task, (desired, &observed), &services, (events, cancel)).await;
     }
     let inputs = LifecycleInputs {
         observed: &observed,
@@ -63,7 +67,7 @@ pub(super) async fn lifecycle(
             .iter()
             .filter(|container| matches!(container.record.role, ContainerRole::Replica(_)))
             .map(|container| container.record.service.clone())
-            .filter(|service| request.services.is_empty() || request.services.contains(service))
+            .filter(|service| services.is_empty() || services.contains(service))
             .collect();
         note_stopped(&mut desired.stopped, &request.action, touched);
         desired::write(&mut desired, root)?;
@@ -78,11 +82,11 @@ pub(super) async fn lifecycle(
 }
 
 /// Whether what is to be started has init containers, which need a plan of the whole project.
-fn has_init(observed: &Observed, request: &LifecycleRequest) -> bool {
+fn has_init(observed: &Observed, services: &[ServiceName]) -> bool {
     let mut containers = observed.containers.iter();
     containers.any(|container| {
         let record = &container.record;
-        let is_meant = request.services.is_empty() || request.services.contains(&record.service);
+        let is_meant = services.is_empty() || services.contains(&record.service);
         is_meant && !record.wanted.pre_start.is_empty() && !container.state.is_live()
     })
 }
@@ -91,7 +95,7 @@ fn has_init(observed: &Observed, request: &LifecycleRequest) -> bool {
 async fn start_with_init(
     task: &Task,
     (mut desired, observed): (Desired, &Observed),
-    request: &LifecycleRequest,
+    meant: &[ServiceName],
     (events, cancel): (&mpsc::Sender<Event>, &CancellationToken),
 ) -> Result<Outcome, StoreError> {
     let replicas = observed
@@ -100,12 +104,12 @@ async fn start_with_init(
         .filter(|container| matches!(container.record.role, ContainerRole::Replica(_)))
         .map(|container| container.record.service.clone());
     let services: BTreeSet<ServiceName> = replicas
-        .filter(|service| request.services.is_empty() || request.services.contains(service))
+        .filter(|service| meant.is_empty() || meant.contains(service))
         .filter(|service| desired.project.services.contains_key(service))
         .collect();
     note_stopped(
         &mut desired.stopped,
-        &request.action,
+        &LifecycleAction::Start,
         services.iter().cloned().collect(),
     );
     desired::write(&mut desired, &task.context.root)?;

@@ -247,6 +247,13 @@ impl Reader<'_> {
             .push(Diagnostic::warning(Code::NoEffect, message).at(span, reason));
     }
 
+    /// Tells of an option in a short form that has no effect.
+    pub(super) fn idle_option(&mut self, option: &str, span: Span, reason: &str) {
+        let message = format!("`{}`: `{option}` has no effect", self.path);
+        self.sink
+            .push(Diagnostic::warning(Code::NoEffect, message).at(span, reason));
+    }
+
     fn dot(&self) -> &'static str {
         if self.path.is_empty() { "" } else { "." }
     }

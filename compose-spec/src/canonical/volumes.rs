@@ -9,6 +9,7 @@ use super::{
 use crate::{
     diagnostic::{Code, Span, nearest},
     paths,
+    schema::{CONSISTENCY, SELINUX},
     yaml::{Mapping, Node, Value},
 };
 
@@ -60,6 +61,7 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
         details,
         read_only,
         no_copy,
+        idle,
     } = match options_of(options, bind, span) {
         Ok(options) => options,
         Err(option) => {
@@ -69,6 +71,9 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
             return Vec::new();
         }
     };
+    if let Some((option, reason)) = idle {
+        reader.idle_option(option, span, reason);
+    }
     let mut item = mapping(
         span,
         [
@@ -93,12 +98,14 @@ pub(crate) fn volume(reader: &mut Reader<'_>, node: &Node) -> Vec<Node> {
 }
 
 /// The options of a short form.
-struct Options {
+struct Options<'a> {
     /// The `bind` or `volume` section.
     details: Mapping,
     read_only: bool,
     /// `nocopy` of a bind.
     no_copy: bool,
+    /// One without effect, and why it has none.
+    idle: Option<(&'a str, &'static str)>,
 }
 
 /// Returns what is wrong with an option, and what to write. Its text may come from a variable: then it is not repeated.
@@ -121,11 +128,12 @@ fn unknown_option(option: &str, bind: bool, shown: &str) -> (String, String) {
 }
 
 /// Reads the options of a short form; an unknown one is the error.
-fn options_of(options: &str, bind: bool, span: Span) -> Result<Options, &str> {
+fn options_of(options: &str, bind: bool, span: Span) -> Result<Options<'_>, &str> {
     let yes = || Node::new(Value::Bool(true), span);
     let mut details = Mapping::default();
     let mut read_only = false;
     let mut no_copy = false;
+    let mut idle = None;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => read_only = true,
@@ -133,7 +141,8 @@ fn options_of(options: &str, bind: bool, span: Span) -> Result<Options, &str> {
             "nocopy" if bind => no_copy = true,
             "nocopy" => details.set("nocopy", yes()),
             "z" | "Z" if bind => details.set("selinux", Node::text(option, span)),
-            "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            "z" | "Z" => idle = Some((option, SELINUX)),
+            "cached" | "delegated" | "consistent" => idle = Some((option, CONSISTENCY)),
             _ if PROPAGATIONS.contains(&option) && bind => {
                 details.set("propagation", Node::text(option, span));
             }
@@ -147,6 +156,7 @@ fn options_of(options: &str, bind: bool, span: Span) -> Result<Options, &str> {
         details,
         read_only,
         no_copy,
+        idle,
     })
 }
 

@@ -6,6 +6,10 @@ use super::{
 };
 use crate::canonical::{check, items, short};
 
+/// Why a mount's words about consistency do nothing.
+pub(crate) const CONSISTENCY: &str = "binds are always consistent on Linux";
+/// Why a mount's words about SELinux do nothing.
+pub(crate) const SELINUX: &str = "SELinux labels are not set";
 const LATER: &str = "this version does not implement it yet";
 
 /// The networks that a service is on.
@@ -78,14 +82,13 @@ static MOUNT: Section = Section {
         Field::new("source", Kind::Text),
         Field::new("target", Kind::Text),
         Field::new("read_only", Kind::Flag),
-        Field::new("consistency", Kind::Text).no_effect("binds are always consistent on Linux"),
+        Field::new("consistency", Kind::Text).no_effect(CONSISTENCY),
         Field::new(
             "bind",
             Kind::Section(&Section {
                 title: "`bind`",
                 fields: &[
-                    Field::new("selinux", Kind::OneOf(&["z", "Z"]))
-                        .no_effect("SELinux labels are not set"),
+                    Field::new("selinux", Kind::OneOf(&["z", "Z"])).no_effect(SELINUX),
                     Field::new("propagation", Kind::Text),
                     Field::new("create_host_path", Kind::Flag).empty(Empty::DropTrue),
                     Field::new(

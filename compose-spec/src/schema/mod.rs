@@ -15,6 +15,7 @@ mod shared;
 
 use crate::{canonical::Reader, yaml::Node};
 
+pub(crate) use attachments::{CONSISTENCY, SELINUX};
 pub(crate) use container::INIT_HOOK;
 pub(crate) use resources::TOP;
 pub(crate) use service::SERVICE;

@@ -1,5 +1,5 @@
 """What `pull` and `load` share: fresh disks, the tools that are compared, the floor, and an image large enough to time."""
-import hashlib, json, os, resource, shutil, signal, statistics, subprocess, sys, tempfile, time, urllib.request
+import gzip, hashlib, io, json, os, resource, shutil, signal, statistics, subprocess, sys, tarfile, tempfile, time, urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
@@ -9,6 +9,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 ACCEPT = ",".join((*INDEXES, MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"))
 # The parts of the large image: about 180 MB compressed, ten layers.
 LARGE = "bench/large:1"
+# The same files in a single layer: what a core a layer means on any machine.
+SINGLE = "bench/single:1"
 PARTS = ("library/postgres:15", "library/python:3.11-slim", "library/nginx:latest", "library/redis:7")
 
 
@@ -91,16 +93,45 @@ class Registry:
                     layers.append(layer)
                     diff_ids.append(diff_id)
                     self.ask(f"{repository}/blobs/uploads/?mount={layer['digest']}&from={name}", "POST", b"").close()
-        config = json.dumps({"os": "linux", "architecture": "amd64", "config": {"Cmd": ["sh"]},
-                             "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
-        digest = "sha256:" + hashlib.sha256(config).hexdigest()
+        return self.put_image(LARGE, layers, diff_ids)
+
+    def make_single(self):
+        """Puts the files of the large image into one layer, each name once."""
+        plain, sum_, names = io.BytesIO(), hashlib.sha256(), set()
+        for path in self.layers(self.make_large()):
+            with gzip.open(path) as file:
+                layer = file.read()
+            with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+                members = archive.getmembers()
+                ends = [member.offset for member in members[1:]] + [archive.offset]
+                for member, end in zip(members, ends):
+                    name = os.path.normpath(member.name)
+                    if name not in names:
+                        names.add(name)
+                        plain.write(layer[member.offset:end])
+        plain.write(bytes(1024))
+        sum_.update(plain.getbuffer())
+        packed = subprocess.run(["pigz", "-6n"], input=plain.getbuffer(), stdout=subprocess.PIPE, check=True).stdout
+        repository = SINGLE.split(":")[0]
+        layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": len(packed), "digest": self.put_blob(repository, packed)}
+        return self.put_image(SINGLE, [layer], ["sha256:" + sum_.hexdigest()])
+
+    def put_blob(self, repository, content):
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
         place = self.ask(f"{repository}/blobs/uploads/", "POST", b"").headers["Location"]
         place = place.removeprefix(f"http://{self.host}/v2/").removeprefix("/v2/")
-        self.ask(f"{place}&digest={digest}", "PUT", config, Content_Type="application/octet-stream").close()
+        self.ask(f"{place}&digest={digest}", "PUT", content, Content_Type="application/octet-stream").close()
+        return digest
+
+    def put_image(self, image, layers, diff_ids):
+        repository, tag = image.split(":")
+        config = json.dumps({"os": "linux", "architecture": "amd64", "config": {"Cmd": ["sh"]},
+                             "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+        digest = self.put_blob(repository, config)
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers,
                     "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(config)}}
         self.ask(f"{repository}/manifests/{tag}", "PUT", json.dumps(manifest).encode(), Content_Type=MANIFEST).close()
-        return LARGE
+        return image
 
 
 def timed(*command):

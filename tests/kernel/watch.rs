@@ -94,6 +94,13 @@ impl Watcher {
     }
 }
 
+impl Drop for Watcher {
+    /// A test that fails leaves nothing running; one that has ended needs no killing.
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
 /// What a command prints in one container of a service.
 fn prints(world: &World, service: &str, index: &str, line: &str) -> String {
     let command = ["exec", "-T", "--index", index, service, "sh", "-c", line];

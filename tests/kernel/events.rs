@@ -88,6 +88,8 @@ fn everything_that_happens_is_told_in_order_and_later_again() {
     let all: Vec<String> = told(&world, &["app"])
         .into_iter()
         .filter(|event| !event.contains("health"))
+        // A stop without grace asks and kills at once: which of the two ends it is a race.
+        .map(|event| event.replace("die 143", "die 137"))
         .collect();
     assert_eq!(
         all,

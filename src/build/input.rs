@@ -220,20 +220,29 @@ impl BuildInput {
 
 /// Reads the `.dockerignore` of a directory.
 pub(crate) fn read_ignore(directory: &Path) -> Result<Ignore, BuildError> {
-    match read_file(&directory.join(".dockerignore"))? {
-        Some(bytes) => Ok(Ignore::parse(".dockerignore", &bytes)?),
-        None => Ok(Ignore::default()),
-    }
+    ignore_beside(None, |path| read_file(&directory.join(path)))
 }
 
-/// Reads what a build leaves out of a context of this machine: the ignore file beside the Dockerfile, else that of the context.
+/// Reads what a build leaves out of a context of this machine.
 pub(crate) fn ignore_of(context: &Path, dockerfile: &Path) -> Result<Ignore, BuildError> {
-    let mut beside = context.join(dockerfile).into_os_string();
-    beside.push(".dockerignore");
-    let beside = PathBuf::from(beside);
-    let name = beside.file_name().unwrap_or_default().display().to_string();
-    match read_file(&beside)? {
-        Some(bytes) => Ok(Ignore::parse(&name, &bytes)?),
-        None => read_ignore(context),
+    ignore_beside(Some(dockerfile), |path| read_file(&context.join(path)))
+}
+
+/// Reads the ignore file of a build: the one beside the Dockerfile wins over that of the context.
+pub(super) fn ignore_beside(
+    dockerfile: Option<&Path>,
+    read: impl Fn(&Path) -> Result<Option<Vec<u8>>, BuildError>,
+) -> Result<Ignore, BuildError> {
+    let beside = dockerfile.map(|path| {
+        let mut beside = path.to_owned().into_os_string();
+        beside.push(".dockerignore");
+        PathBuf::from(beside)
+    });
+    for path in beside.into_iter().chain([".dockerignore".into()]) {
+        if let Some(bytes) = read(&path)? {
+            let name = path.file_name().unwrap_or_default().display().to_string();
+            return Ok(Ignore::parse(&name, &bytes)?);
+        }
     }
+    Ok(Ignore::default())
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, PoisonError, atomic::AtomicUsize},
 };
 
@@ -20,7 +20,7 @@ use super::{
     fetch::read_context_file,
     ignore::Ignore,
     imports::Imports,
-    input::{BuildInput, DockerfileSource},
+    input::{BuildInput, DockerfileSource, ignore_beside},
     layers::Layers,
     plan::{Plan, Planner, check_platform, find_target},
     review::{Reviewed, review},
@@ -218,9 +218,9 @@ fn made(builder: &Builder<'_>, plan: &Plan) -> Vec<MadeStep> {
     steps.collect()
 }
 
-/// Reads the Dockerfile and the ignore file: the one beside the Dockerfile wins over that of the context.
+/// Reads the Dockerfile and the ignore file.
 pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
-    let (dockerfile, beside) = match &input.dockerfile {
+    let (dockerfile, path) = match &input.dockerfile {
         DockerfileSource::Inline(text) => (
             dockerfile::parse("dockerfile_inline", text.as_bytes())?,
             None,
@@ -230,23 +230,12 @@ pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildErro
                 path: input.context.join(path).display().to_string(),
                 source: io::ErrorKind::NotFound.into(),
             })?;
-            let mut beside = path.clone().into_os_string();
-            beside.push(".dockerignore");
             let name = path.display().to_string();
-            (
-                dockerfile::parse(&name, &bytes)?,
-                Some(PathBuf::from(beside)),
-            )
+            (dockerfile::parse(&name, &bytes)?, Some(path.as_path()))
         }
     };
-    let candidates = beside.into_iter().chain([".dockerignore".into()]);
-    for path in candidates {
-        if let Some(bytes) = read_of(input, &path)? {
-            let name = path.file_name().unwrap_or_default().display().to_string();
-            return Ok((dockerfile, Ignore::parse(&name, &bytes)?));
-        }
-    }
-    Ok((dockerfile, Ignore::default()))
+    let ignore = ignore_beside(path, |path| read_of(input, path))?;
+    Ok((dockerfile, ignore))
 }
 
 /// Reads a file that lies in the context; with a context of this machine it may lie elsewhere too.

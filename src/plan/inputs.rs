@@ -73,7 +73,7 @@ pub struct DownInputs<'a> {
 pub struct LifecycleInputs<'a> {
     /// What is there.
     pub observed: &'a Observed,
-    /// Services named by the user; empty = all.
+    /// Services named by the user, for a `start` with what [`super::start_scope`] adds; empty = all.
     pub services: &'a [ServiceName],
     /// What to do.
     pub action: &'a LifecycleAction,

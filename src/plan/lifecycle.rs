@@ -30,14 +30,10 @@ pub(super) fn plan(inputs: &LifecycleInputs<'_>) -> Result<Plan, Vec<PlanError>>
         .iter()
         .filter(|c| one_offs || matches!(c.record.role, ContainerRole::Replica(_)))
         .collect();
-    let services = match inputs.action {
-        LifecycleAction::Start => start_scope(inputs.observed, inputs.services),
-        _ => inputs.services.to_vec(),
-    };
     let chosen: Vec<&ObservedContainer> = all
         .iter()
         .copied()
-        .filter(|c| services.is_empty() || services.contains(&c.record.service))
+        .filter(|c| inputs.services.is_empty() || inputs.services.contains(&c.record.service))
         .collect();
     check_services(inputs, &chosen)?;
     let mut draft = Draft::default();

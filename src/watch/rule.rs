@@ -138,14 +138,4 @@ impl Rule {
             below.is_some_and(|below| ignore.hides(below) && ignore.prunes(below))
         })
     }
-
-    /// Returns the path in the container that the rule's path is copied to.
-    pub fn target(&self) -> Option<&str> {
-        match &self.action {
-            WatchAction::Rebuild | WatchAction::Restart => None,
-            WatchAction::Sync { target }
-            | WatchAction::SyncRestart { target }
-            | WatchAction::SyncExec { target, .. } => Some(target),
-        }
-    }
 }

@@ -115,6 +115,18 @@ pub enum WatchAction {
     },
 }
 
+impl WatchAction {
+    /// Returns the path in the container that is copied to; `None` when nothing is copied.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::Rebuild | Self::Restart => None,
+            Self::Sync { target }
+            | Self::SyncRestart { target }
+            | Self::SyncExec { target, .. } => Some(target),
+        }
+    }
+}
+
 /// A program that runs the service in place of containers: `docker-<kind>` or `<kind>`, called with `compose up` and `down`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provider {

@@ -26,7 +26,7 @@ use crate::{
     model::{ImageId, ObservedContainer},
     observe,
     plan::UpOptions,
-    protocol::{ImageRemoveRequest, LifecycleAction, LifecycleRequest, Request, UpRequest},
+    protocol::{ImageRemoveRequest, LifecycleAction, LifecycleRequest, Request},
     ui::progress::ProgressOptions,
     watch::Change,
 };
@@ -53,17 +53,10 @@ pub(super) fn rebuild(
     let options = UpOptions {
         services: services.keys().map(|service| (*service).clone()).collect(),
         no_deps: true,
-        build: true,
-        inactive_services: loaded.inactive.clone(),
         scale: scale.into_iter().collect(),
         ..UpOptions::default()
     };
-    let request = Request::Up(Box::new(UpRequest {
-        project: loaded.project.clone(),
-        options,
-        wait_timeout_ms: 0,
-    }));
-    session.call(&request, manner.progress(), Some(loaded))?;
+    manner.up(session, loaded, options)?;
     if manner.prune {
         prune(session, before)?;
     }
@@ -167,7 +160,7 @@ impl<'a> Containers<'a> {
         hit: &Hit<'b>,
         copied: &mut BTreeSet<&'b Path>,
     ) -> Result<(), Failure> {
-        let Some(target) = hit.rule.target() else {
+        let Some(target) = hit.rule.action.target() else {
             return Ok(());
         };
         let mut names = BTreeSet::new();

@@ -68,16 +68,9 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     if !arguments.no_up {
         let options = UpOptions {
             services,
-            build: true,
-            inactive_services: loaded.inactive.clone(),
             ..UpOptions::default()
         };
-        let request = Request::Up(Box::new(UpRequest {
-            project: loaded.project.clone(),
-            options,
-            wait_timeout_ms: 0,
-        }));
-        session.call(&request, manner.progress(), Some(&loaded))?;
+        manner.up(session, &loaded, options)?;
     }
     watching.begin(session, &loaded)?;
     loop {
@@ -97,11 +90,23 @@ pub(super) struct Manner {
 }
 
 impl Manner {
-    fn progress(self) -> ProgressOptions {
-        ProgressOptions {
+    /// Builds and brings up what the options name.
+    fn up(self, session: &Session<'_>, loaded: &Loaded, options: UpOptions) -> Result<(), Failure> {
+        let request = Request::Up(Box::new(UpRequest {
+            project: loaded.project.clone(),
+            options: UpOptions {
+                build: true,
+                inactive_services: loaded.inactive.clone(),
+                ..options
+            },
+            wait_timeout_ms: 0,
+        }));
+        let progress = ProgressOptions {
             quiet_build: self.quiet_build,
             ..ProgressOptions::default()
-        }
+        };
+        session.call(&request, progress, Some(loaded))?;
+        Ok(())
     }
 }
 
@@ -159,7 +164,7 @@ impl Watching {
             services.join(", ")
         ));
         let wanted: Vec<&Rule> = (self.rules.iter())
-            .filter(|rule| rule.initial_sync && rule.target().is_some())
+            .filter(|rule| rule.initial_sync && rule.action.target().is_some())
             .collect();
         let there = self
             .tree
@@ -264,8 +269,7 @@ fn rules_of(
 
 /// Tells whether copying would only write a file over itself: the containers see the watched path through a bind mount.
 fn is_mounted(service: &Service, rule: &WatchRule) -> bool {
-    let copies = !matches!(rule.action, WatchAction::Rebuild | WatchAction::Restart);
-    copies
+    rule.action.target().is_some()
         && service.mounts.iter().any(|mount| {
             matches!(&mount.source, MountSource::Bind { path, .. } if rule.path.starts_with(path))
         })

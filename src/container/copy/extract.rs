@@ -24,7 +24,7 @@ use rustix::{
 };
 use tar::{Archive, Entry, EntryType};
 
-use super::{CopyError, DEPTH_MAX};
+use super::{CopyError, DEPTH_MAX, as_root_of};
 
 const XATTR_KEY: &[u8] = b"SCHILY.xattr.";
 
@@ -56,18 +56,7 @@ pub fn extract(
     owners: Owners,
     users: Option<&UserMap>,
 ) -> Result<Extracted, CopyError> {
-    let Some(map) = users else {
-        return unpack(stream, target, owners, users);
-    };
-    std::thread::scope(|scope| {
-        let unpacking = scope.spawn(|| {
-            let root = map.uid(0).zip(map.gid(0)).ok_or(Errno::OVERFLOW);
-            root.and_then(|(uid, gid)| runtime::namespaces::act_as(uid, gid))
-                .map_err(CopyError::file("act as the container's root at", "/"))?;
-            unpack(stream, target, owners, users)
-        });
-        unpacking.join().expect("unpacking does not panic")
-    })
+    as_root_of(users, || unpack(stream, target, owners, users))
 }
 
 fn unpack(

@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{CopyError, Kind, Place};
+use super::{CopyError, Kind, Place, as_root_of};
 use crate::model::ContainerRecord;
 use there::There;
 
@@ -73,7 +73,8 @@ impl Mirror {
     /// # Errors
     /// [`CopyError::File`], for a source that has gone meanwhile too.
     pub fn put(&mut self, source: &Path, relative: &Path) -> Result<Mirrored, CopyError> {
-        self.as_its_root(|mirror| mirror.put_now(source, relative))
+        let users = self.place.users().cloned();
+        as_root_of(users.as_ref(), || self.put_now(source, relative))
     }
 
     /// Removes what came from `source` to `relative` below the target, with all that is in it. A directory that is the target stays.
@@ -81,26 +82,8 @@ impl Mirror {
     /// # Errors
     /// [`CopyError::File`]
     pub fn remove(&mut self, source: &Path, relative: &Path) -> Result<Mirrored, CopyError> {
-        self.as_its_root(|mirror| mirror.remove_now(source, relative))
-    }
-
-    /// Only users of the container itself can make files in a container with users of its own (EOVERFLOW).
-    fn as_its_root<T: Send>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, CopyError> + Send,
-    ) -> Result<T, CopyError> {
-        let Some(map) = self.place.users() else {
-            return work(self);
-        };
-        let root = map.uid(0).zip(map.gid(0)).ok_or(Errno::OVERFLOW);
-        std::thread::scope(|scope| {
-            let working = scope.spawn(|| {
-                root.and_then(|(uid, gid)| runtime::namespaces::act_as(uid, gid))
-                    .map_err(CopyError::file("act as the container's root at", "/"))?;
-                work(self)
-            });
-            working.join().expect("copying does not panic")
-        })
+        let users = self.place.users().cloned();
+        as_root_of(users.as_ref(), || self.remove_now(source, relative))
     }
 
     fn put_now(&mut self, source: &Path, relative: &Path) -> Result<Mirrored, CopyError> {

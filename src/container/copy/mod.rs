@@ -12,6 +12,7 @@ mod tests;
 
 use std::{io, path::PathBuf};
 
+use runtime::spec::UserMap;
 use rustix::io::Errno;
 
 pub use extract::{Extracted, Owners, extract};
@@ -83,4 +84,24 @@ impl CopyError {
             source,
         }
     }
+}
+
+/// Does work that makes files in a container. Where it has users of its own, only they can make any there (EOVERFLOW): then a thread does it as its
+/// root, stays that user, and ends.
+fn as_root_of<T: Send>(
+    users: Option<&UserMap>,
+    work: impl FnOnce() -> Result<T, CopyError> + Send,
+) -> Result<T, CopyError> {
+    let Some(map) = users else {
+        return work();
+    };
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| {
+            let root = map.uid(0).zip(map.gid(0)).ok_or(Errno::OVERFLOW);
+            root.and_then(|(uid, gid)| runtime::namespaces::act_as(uid, gid))
+                .map_err(CopyError::file("act as the container's root at", "/"))?;
+            work()
+        });
+        working.join().expect("copying does not panic")
+    })
 }

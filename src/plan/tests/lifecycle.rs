@@ -9,7 +9,7 @@ use super::{
 };
 use crate::plan::{
     DownInputs, DownOptions, LifecycleAction, LifecycleInputs, PlanError, RemoveImages, RunInputs,
-    UpOptions, display, down, lifecycle, run,
+    UpOptions, display, down, lifecycle, run, start_scope,
 };
 
 fn shop() -> Project {
@@ -42,7 +42,10 @@ fn down_text(world: &World, options: &DownOptions) -> String {
 }
 
 fn call(world: &World, services: &[&str], action: &LifecycleAction) -> String {
-    let services: Vec<_> = services.iter().map(|text| name(text)).collect();
+    let mut services: Vec<_> = services.iter().map(|text| name(text)).collect();
+    if *action == LifecycleAction::Start {
+        services = start_scope(&world.observed, &services);
+    }
     let inputs = LifecycleInputs {
         observed: &world.observed,
         services: &services,

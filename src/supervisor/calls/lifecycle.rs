@@ -48,7 +48,7 @@ pub(super) async fn lifecycle(
     }
     let inputs = LifecycleInputs {
         observed: &observed,
-        services: &request.services,
+        services: &services,
         action: &request.action,
     };
     let plan = match plan::lifecycle(&inputs) {

@@ -252,7 +252,7 @@ fn holds(argument: &SeccompArgument, actual: u64) -> bool {
 }
 
 /// Values around the border between the halves.
-fn any_value() -> impl Strategy<Value = u64> {
+pub(super) fn any_value() -> impl Strategy<Value = u64> {
     prop_oneof![
         0_u64..4,
         (u64::from(u32::MAX) - 2)..(1 << 32) + 3,

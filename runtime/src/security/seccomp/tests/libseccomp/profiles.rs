@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::super::{
     assemble,
     custom::{Target, check, verdicts},
+    custom_tests::any_value,
 };
 use super::*;
 use crate::spec::SeccompProfile;
@@ -87,16 +88,6 @@ type Test = (u32, usize, u64, u64);
 
 /// What a profile says of one call: an action (index of [`ACTIONS`]), a gate (index of [`GATES`]), and rules with their tests.
 type Call = (usize, usize, Vec<Vec<Test>>);
-
-/// Values around the border between the halves of an argument.
-fn any_value() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        0_u64..4,
-        (u64::from(u32::MAX) - 2)..(1 << 32) + 3,
-        Just(u64::MAX),
-        any::<u64>()
-    ]
-}
 
 /// Conditions of one rule look at different arguments: libseccomp takes no others.
 fn any_tests() -> impl Strategy<Value = Vec<Test>> {

@@ -241,10 +241,7 @@ impl Host {
         }
         let state = StateRecord {
             version: StateRecord::VERSION,
-            boot_id: fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
-                .unwrap()
-                .trim()
-                .to_owned(),
+            boot_id: store::boot_id(),
             monitor_pid: 1,
             init_start_ticks: None,
             state: container.state.clone(),

@@ -128,7 +128,7 @@ pub fn read_state(root: &Root, id: &ContainerId) -> Result<(ContainerState, u32)
         | ContainerState::Exited { .. }
         | ContainerState::Lost { .. }) => state,
         live => {
-            if record.boot_id != boot_id() {
+            if record.boot_id != store::boot_id() {
                 ContainerState::Lost {
                     reason: "the host restarted".to_owned(),
                 }
@@ -174,13 +174,6 @@ pub fn remove(root: &Root, id: &ContainerId) -> Result<(), ContainerError> {
 
 fn monitor_lives(directory: &Path) -> Result<bool, StoreError> {
     store::is_locked(&directory.join("monitor.lock"))
-}
-
-/// Returns the kernel's name of this boot (random(4)); empty where it cannot be read.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
 }
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {

@@ -15,7 +15,7 @@ mod mount_points;
 mod spawn;
 mod step;
 
-pub use directory::{ContainerError, boot_id, create, read_all, read_record, read_state, remove};
+pub use directory::{ContainerError, create, read_all, read_record, read_state, remove};
 pub use files::{FileSpec, object_content, write_files};
 pub use hook::{HookOutput, HookRun, post_start, read_hooks, run_hook, write_hooks};
 pub use link::{Link, LinkError};

@@ -1,6 +1,8 @@
-//! The clock, as records have it.
+//! The clock and the boot, as records have them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use fs_err as fs;
 
 use crate::model::Timestamp;
 
@@ -10,4 +12,11 @@ pub fn now() -> Timestamp {
     Timestamp(since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }))
+}
+
+/// Returns the kernel's name of this boot (random(4)); empty where it cannot be read.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
 }

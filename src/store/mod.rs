@@ -4,6 +4,7 @@
 //! <root>/                      /var/lib/stack, or --root / STACK_ROOT
 //!   blobs/sha256/<hex>         immutable: manifests, configs, compressed layers
 //!   layers/<hex>/              unpacked layers, overlay-ready (owner: image)
+//!   unsynced/<boot id>/        what of those is not on the disk yet (owner: image)
 //!   images.json                references and images (owner: image)
 //!   build/                     build cache (owner: build)
 //!   volumes/<name>/{volume.json,_data}
@@ -29,7 +30,7 @@ mod scatter;
 mod tar;
 mod users;
 
-pub use clock::now;
+pub use clock::{boot_id, now};
 pub use disk::Meter;
 pub use file::{
     Lock, StoreError, is_locked, lock, lock_shared, read_json, remove_tree, try_lock, write_json,

@@ -10,7 +10,8 @@ use super::desired;
 use crate::{
     apply::{self, Context},
     container::{self, ContainerError},
-    model::{ContainerRecord, NetworkRecord},
+    image::{ImageError, ImageStore},
+    model::{ContainerRecord, NetworkRecord, chain},
     network::HeldSocket,
     store::{self, Root, StoreError},
 };
@@ -64,6 +65,36 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
         warn!(%error, "the packet filter is not as it should be");
     }
     Ok(())
+}
+
+/// Gives up what an earlier boot did not bring to the disk, and brings there what an earlier supervisor of this boot did not.
+///
+/// Failing is no reason not to start: whoever wants to use an image tries again and says what is wrong.
+pub(super) async fn settle_images(images: &ImageStore) {
+    let recovered = on_thread(images, |images| {
+        images.recover()?;
+        images.write_back();
+        Ok(())
+    });
+    if let Err(error) = recovered.await {
+        warn!("{}", chain(&error).join(": "));
+    }
+}
+
+/// Waits for the disk: what it does not have when the machine stops is gone.
+pub(super) async fn flush_images(images: &ImageStore) {
+    if let Err(error) = on_thread(images, ImageStore::flush).await {
+        warn!("{}", chain(&error).join(": "));
+    }
+}
+
+async fn on_thread(
+    images: &ImageStore,
+    work: impl FnOnce(&ImageStore) -> Result<(), ImageError> + Send + 'static,
+) -> Result<(), ImageError> {
+    let images = images.clone();
+    let done = tokio::task::spawn_blocking(move || work(&images)).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Notices a reboot for every project, before the first look at one.

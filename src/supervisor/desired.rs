@@ -3,7 +3,6 @@
 use compose_spec::model::ProjectName;
 
 use crate::{
-    container,
     plan::Desired,
     store::{self, Root, StoreError},
 };
@@ -16,7 +15,7 @@ pub(super) fn read(root: &Root, name: &ProjectName) -> Result<Option<Desired>, S
 /// Writes it, one generation on.
 pub(super) fn write(desired: &mut Desired, root: &Root) -> Result<(), StoreError> {
     desired.generation += 1;
-    desired.boot_id = container::boot_id();
+    desired.boot_id = store::boot_id();
     store::write_json(&root.desired(&desired.project.name), desired)
 }
 
@@ -36,7 +35,7 @@ pub(super) fn note_boot(root: &Root, name: &ProjectName) -> Result<(), StoreErro
     let Some(mut desired) = read(root, name)? else {
         return Ok(());
     };
-    if desired.boot_id == container::boot_id() {
+    if desired.boot_id == store::boot_id() {
         return Ok(());
     }
     if !desired.boot_id.is_empty() {

@@ -148,6 +148,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     let mut watching = true;
     let leave = CancellationToken::new();
     let registry = Registry::new(context.clone(), leave.clone());
+    boot::settle_images(&context.images).await;
     boot::adopt(&context).await.map_err(StartError::Adopt)?;
     boot::note_boot(&root).map_err(StartError::Adopt)?;
     for name in boot::projects(&root).map_err(StartError::Adopt)? {
@@ -187,6 +188,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
     registry.finish().await;
     context.build_network.removed().await;
     context.live.release().await;
+    boot::flush_images(&context.images).await;
     info!("supervisor left");
     Ok(())
 }

@@ -182,8 +182,9 @@ impl Fetch<'_> {
         if staged.links.is_empty() {
             return Ok(Attempt::Layer(FetchedLayer::Finished(staged, done.ingest)));
         }
-        done.ingest
-            .commit()
+        self.pull
+            .store
+            .commit_blob(&done.ingest)
             .map_err(|error| self.pull.store_error(error))?;
         self.report(LayerPhase::Done);
         Ok(Attempt::Layer(FetchedLayer::Open(staged)))

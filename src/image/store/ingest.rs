@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{ImageError, ImageStore};
+use super::{ImageError, ImageStore, unsynced::Named};
 use crate::{image::digest, model::Digest};
 
 /// How temporary names of blobs begin.
@@ -81,14 +81,6 @@ impl Ingest {
         &self.digest
     }
 
-    /// Makes the fetched and verified file a blob, unless it is one. The caller has synced the file system.
-    pub(crate) fn commit(&self) -> Result<(), ImageError> {
-        if !self.part.exists() && self.blob.exists() {
-            return Ok(());
-        }
-        publish(&self.part, &self.blob)
-    }
-
     /// Throws away what was fetched, finished or not.
     pub(crate) fn discard(&self) -> Result<(), ImageError> {
         self.discard_part()?;
@@ -129,7 +121,7 @@ impl ImageStore {
         }
     }
 
-    /// Stores a small blob durably and returns its digest.
+    /// Stores a small blob and returns its digest.
     pub(crate) fn write_blob(&self, bytes: &[u8]) -> Result<Digest, ImageError> {
         let digest = digest::of(bytes);
         let path = self.blob(&digest);
@@ -137,23 +129,37 @@ impl ImageStore {
             return Ok(digest);
         }
         let directory = path.parent().unwrap_or(&path);
-        let io_error = ImageError::io("write a blob");
-        fs::create_dir_all(directory).map_err(ImageError::io("write a blob"))?;
-        let write = || -> io::Result<()> {
-            write_unnamed(directory, &path, bytes)?;
-            fs::File::open(directory)?.sync_all()
-        };
-        write().map_err(io_error)?;
+        self.prepare()?;
+        self.mark(&[Named::Blob(&digest)])?;
+        write_unnamed(directory, &path, bytes).map_err(ImageError::io("write a blob"))?;
         Ok(digest)
     }
 
-    /// Makes a verified file a blob, unless it is one. The caller has synced the file system.
-    pub(crate) fn adopt_blob(&self, file: &Path, digest: &Digest) -> Result<(), ImageError> {
-        let blob = self.blob(digest);
-        if blob.exists() {
+    /// Makes a fetched and verified file a blob, unless it is one.
+    pub(crate) fn commit_blob(&self, fetched: &Ingest) -> Result<(), ImageError> {
+        if !fetched.part.exists() && fetched.blob.exists() {
             return Ok(());
         }
-        publish(file, &blob)
+        self.publish(&fetched.part, &fetched.digest)
+    }
+
+    /// Makes a verified file a blob, unless it is one.
+    pub(crate) fn adopt_blob(&self, file: &Path, digest: &Digest) -> Result<(), ImageError> {
+        if self.has_blob(digest) {
+            return Ok(());
+        }
+        self.publish(file, digest)
+    }
+
+    /// Gives a finished file its final, read-only name; what lies there is replaced.
+    pub(super) fn publish(&self, from: &Path, digest: &Digest) -> Result<(), ImageError> {
+        let to = self.blob(digest);
+        self.mark(&[Named::Blob(digest)])?;
+        let publish = || -> io::Result<()> {
+            fs::set_permissions(from, std::fs::Permissions::from_mode(0o444))?;
+            fs::rename(from, &to)
+        };
+        publish().map_err(ImageError::io("store a blob"))
     }
 
     /// Tells whether a blob is there, whatever its content.
@@ -212,7 +218,6 @@ fn write_unnamed(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> 
     };
     let mut file = std::fs::File::from(file);
     file.write_all(bytes)?;
-    file.sync_data()?;
     file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
     let link = || linkat(CWD, &*source, CWD, path, AtFlags::SYMLINK_FOLLOW);
@@ -235,23 +240,10 @@ fn write_named(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
         .prefix(TEMPORARY)
         .tempfile_in(directory)?;
     file.write_all(bytes)?;
-    file.as_file().sync_data()?;
     file.as_file()
         .set_permissions(std::fs::Permissions::from_mode(0o444))?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
-}
-
-/// Gives a finished file its final, read-only name.
-pub(super) fn publish(from: &Path, to: &Path) -> Result<(), ImageError> {
-    let directory = to.parent().unwrap_or(to);
-    let publish = || -> io::Result<()> {
-        fs::create_dir_all(directory)?;
-        fs::set_permissions(from, std::fs::Permissions::from_mode(0o444))?;
-        fs::rename(from, to)?;
-        fs::File::open(directory)?.sync_all()
-    };
-    publish().map_err(ImageError::io("store a blob"))
 }
 
 fn lock_waiting(file: &fs::File) -> Result<(), ImageError> {

@@ -1,4 +1,4 @@
-//! Unpacked layers: staged in a workspace, made durable in groups, committed by one rename each.
+//! Unpacked layers: staged in a workspace, committed in groups by one rename each.
 //!
 //! ```text
 //! layers/<diff id hex>/        independent of what lies below
@@ -12,7 +12,6 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
@@ -24,6 +23,7 @@ use super::{
     merged::Merged,
     settle::{clone_tree, fits, settle},
     stream::RECORD,
+    unsynced::Named,
     workspace::random,
 };
 use crate::{
@@ -154,7 +154,7 @@ impl ImageStore {
         Ok(meta.is_some_and(|meta| meta.blob.is_none_or(|blob| self.has_blob(&blob))))
     }
 
-    /// Makes independent layers durable with one `syncfs(2)`, together with everything else written before, and commits them.
+    /// Commits independent layers.
     pub(crate) fn commit_layers(&self, staged: &[Staged]) -> Result<(), ImageError> {
         self.commit_fetched(staged, &[])
     }
@@ -179,18 +179,15 @@ impl ImageStore {
         blobs: &[Ingest],
     ) -> Result<(), ImageError> {
         let layers = self.layers();
-        fs::create_dir_all(&layers).map_err(ImageError::io("make the directory of layers"))?;
         for (layer, _) in staged {
             let meta = serde_json::to_vec(&layer.meta).unwrap_or_default();
             fs::write(layer.directory.join("meta.json"), meta)
                 .map_err(ImageError::io("write a layer's record"))?;
         }
-        let directory =
-            fs::File::open(&layers).map_err(ImageError::io("open the directory of layers"))?;
-        rustix::fs::syncfs(directory.as_fd())
-            .map_err(|errno| ImageError::io("write layers to the disk")(errno.into()))?;
+        let marks = staged.iter().map(|(_, name)| Named::Layer(name));
+        self.mark(&marks.collect::<Vec<_>>())?;
         for blob in blobs {
-            blob.commit()?;
+            self.commit_blob(blob)?;
         }
         for (layer, name) in staged {
             match fs::rename(&layer.directory, layers.join(name)) {
@@ -203,9 +200,7 @@ impl ImageStore {
                 result => result.map_err(ImageError::io("commit a layer"))?,
             }
         }
-        directory
-            .sync_all()
-            .map_err(ImageError::io("commit a layer"))
+        Ok(())
     }
 
     /// Puts layers on top of each other, completing those that need something from below.

@@ -7,10 +7,12 @@
 //! <root>/ingest/<hex>.part .lock       downloads that go on where they stopped
 //! <root>/layers/<hex>/  chain-<hex>/   see `layer`
 //! <root>/tmp/image-<pid>-<random>/     everything unfinished, locked by its owner
+//! <root>/unsynced/<boot id>/           see `unsynced`
 //! ```
 //!
-//! Everything is committed by a rename of something that is already on the disk, so a process may be killed at any
-//! instruction: what is visible is complete, and the next user of the store removes the rest. Readers take no locks.
+//! Everything is committed by a rename of something complete, so a process may be killed at any instruction: what is
+//! visible is complete, and the next user of the store removes the rest. Readers take no locks. Nobody waits for the
+//! disk either, but for the index: should the machine stop before the disk has it all, the next boot knows what to give up.
 
 mod capture;
 mod commit;
@@ -31,6 +33,7 @@ mod settle;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 mod workspace;
 
 use std::{
@@ -252,6 +255,7 @@ impl ImageStore {
 
     /// Keeps layers from being swept for as long as the lease lives.
     pub fn lease(&self) -> Result<Lease, ImageError> {
+        self.recover()?;
         let file = self.open_lease()?;
         loop {
             match flock(file.as_fd(), FlockOperation::LockShared) {
@@ -269,8 +273,9 @@ impl ImageStore {
 
     /// Makes a work directory, after removing what killed processes left.
     pub(crate) fn workspace(&self) -> Result<Workspace, ImageError> {
+        self.prepare()?;
         self.sweep_parts()?;
-        Workspace::create(&self.root.tmp())
+        Workspace::create(&self.root.tmp(), Some(self.clone()))
     }
 
     /// Returns the digest behind a reference when it was last fetched.

@@ -16,7 +16,7 @@ use flate2::{Compression, GzBuilder};
 use fs_err as fs;
 use serde_json::json;
 
-use super::{ImageError, ImageStore, LayerBlob, Workspace, index::ImageEntry, ingest::publish};
+use super::{ImageError, ImageStore, LayerBlob, Workspace, index::ImageEntry};
 use crate::{
     image::{
         digest::Hashing,
@@ -294,17 +294,11 @@ impl ImageStore {
             }
         }
         let (digest, size, file) = gzip.finish().map_err(failed())?.finish();
-        let file = file
-            .into_inner()
+        file.into_inner()
             .map_err(|error| failed()(error.into_error()))?;
-        file.sync_data().map_err(failed())?;
-        let target = self.blob(&digest);
-        publish(&path, &target)?;
-        Ok(OutgoingBlob {
-            digest,
-            size,
-            path: target,
-        })
+        self.publish(&path, &digest)?;
+        let path = self.blob(&digest);
+        Ok(OutgoingBlob { digest, size, path })
     }
 
     /// Returns the repositories of a registry that should have blobs, by blob.

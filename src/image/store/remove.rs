@@ -213,7 +213,7 @@ impl ImageStore {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(ImageError::io("lock the image store")(errno.into())),
         }
-        let trash = Workspace::create(&self.root.tmp())?;
+        let trash = Workspace::create(&self.root.tmp(), None)?;
         let of_images = index.images.values().flat_map(|image| &image.layers);
         let of_cache = cached.iter().map(|layer| layer.hex().to_owned());
         let layers: HashSet<String> = of_images.cloned().chain(of_cache).collect();
@@ -251,14 +251,14 @@ fn forget(index: &mut Index, id: &ImageId) {
     }
 }
 
-fn aside(from: &std::path::Path, to: &std::path::Path) -> Result<(), ImageError> {
+pub(super) fn aside(from: &std::path::Path, to: &std::path::Path) -> Result<(), ImageError> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.map_err(ImageError::io("remove from the image store")),
     }
 }
 
-fn list(directory: &std::path::Path) -> Result<Vec<String>, ImageError> {
+pub(super) fn list(directory: &std::path::Path) -> Result<Vec<String>, ImageError> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         result => result.map_err(ImageError::io("list the image store"))?,

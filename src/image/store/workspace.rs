@@ -12,7 +12,7 @@ use std::{
 use fs_err as fs;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
-use super::ImageError;
+use super::{ImageError, ImageStore};
 use crate::image::unpack::remove_any;
 
 /// What our directories in `tmp/` are called; others there are none of our business.
@@ -26,11 +26,13 @@ pub(crate) struct Workspace {
     path: PathBuf,
     /// Its `flock(2)` says that somebody works here.
     _lock: std::os::fd::OwnedFd,
+    /// What was made here goes to this store, and from there to the disk once the work is over.
+    store: Option<ImageStore>,
 }
 
 impl Workspace {
     /// Removes what killed processes left behind and makes a new directory.
-    pub(crate) fn create(tmp: &Path) -> Result<Self, ImageError> {
+    pub(crate) fn create(tmp: &Path, store: Option<ImageStore>) -> Result<Self, ImageError> {
         fs::create_dir_all(tmp)
             .map_err(ImageError::io("make the directory of unfinished things"))?;
         sweep(tmp)?;
@@ -42,7 +44,11 @@ impl Workspace {
             }
             // Between the two calls another process may have taken it for litter.
             if let Some(lock) = claim(&path)? {
-                return Ok(Self { path, _lock: lock });
+                return Ok(Self {
+                    path,
+                    _lock: lock,
+                    store,
+                });
             }
         }
         Err(ImageError::Io {
@@ -61,6 +67,9 @@ impl Drop for Workspace {
     fn drop(&mut self) {
         if let Err(error) = remove_tree(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "left a work directory behind");
+        }
+        if let Some(store) = &self.store {
+            store.write_back();
         }
     }
 }

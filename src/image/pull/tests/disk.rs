@@ -315,3 +315,52 @@ async fn a_layer_and_its_blob_stay_and_go_together() {
     assert_eq!(world.names("layers"), [""; 0]);
     assert_eq!(world.names("blobs/sha256"), [""; 0]);
 }
+
+/// After a machine has stopped too early, what is not right is fetched again, and nothing else: a large blob is read as the download it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_is_in_doubt_only_what_is_not_right_is_fetched_again() {
+    let (world, fake) = (World::new(), Fake::start().await);
+    let layers = [layer("a", 1000), layer("b", 24 << 20), layer("c", 1000)];
+    let blobs = put(&fake, "1", &layers);
+    let name = fake.name("image:1");
+    let record = world.pull(&name).await.unwrap();
+    world.store.flush().unwrap();
+    let hex = |digest: &str| digest.strip_prefix("sha256:").unwrap().to_owned();
+    let state = world.directory.path();
+    let lost = state.join("unsynced/the boot before");
+    fs_err::create_dir(&lost).unwrap();
+    let config = hex(record.id.as_str());
+    let marks = (blobs.iter().map(|blob| format!("1-blob-{}", hex(blob))))
+        .chain(
+            record
+                .diff_ids
+                .iter()
+                .map(|id| format!("2-layer-{}", id.hex())),
+        )
+        .chain([format!("3-blob-{config}"), "4-layer-never-made".to_owned()]);
+    for mark in marks {
+        fs_err::write(lost.join(mark), "").unwrap();
+    }
+    let damaged = state.join("blobs/sha256").join(hex(&blobs[0]));
+    fs_err::write(state.join("zeros"), [0; 100]).unwrap();
+    fs_err::rename(state.join("zeros"), damaged).unwrap();
+    fake.log();
+
+    assert!(world.store.list().unwrap().len() == 1);
+    world.store.recover().unwrap();
+    assert!(world.store.list().unwrap().is_empty());
+    assert_eq!(world.names("layers"), [""; 0]);
+    assert_eq!(world.names("unsynced").len(), 1);
+    assert_eq!(world.pull(&name).await.unwrap(), record);
+    let log = fake.log();
+    let is_asked_for = |digest: &str| log.iter().any(|line| line.contains(digest));
+    assert!(is_asked_for(&blobs[0]), "{log:?}");
+    for kept in [&blobs[1], &blobs[2], &format!("sha256:{config}")] {
+        assert!(!is_asked_for(kept), "{log:?}");
+    }
+    world.assert_clean(0);
+    for diff_id in &record.diff_ids {
+        let mut stream = world.store.layer_stream(diff_id).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    }
+}

@@ -1,7 +1,7 @@
 //! Full disks and killed processes at every step of load, commit, save, remove and prune. Needs root.
 
 use std::{
-    process::Stdio,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -41,7 +41,7 @@ fn grow(path: &Path) {
 }
 
 /// An archive with one image of two layers, about 400 KiB.
-fn archive(tag: &str) -> Vec<u8> {
+pub(super) fn archive(tag: &str) -> Vec<u8> {
     let layers = ["a", "b"].map(|name| {
         Tape::default()
             .dir("./", 0o755)
@@ -67,7 +67,7 @@ fn archive(tag: &str) -> Vec<u8> {
 }
 
 /// Everything that the store shows is complete: every image is found, and every layer is what its diff id says.
-fn assert_sound(store: &ImageStore) {
+pub(super) fn assert_sound(store: &ImageStore) {
     for image in store.list().unwrap() {
         let record = store.find(image.id.as_str()).unwrap();
         let record = record.unwrap_or_else(|| panic!("{} is only half there", image.id));
@@ -222,6 +222,29 @@ fn everything_in_turn() {
     }
 }
 
+/// Starts a process that does everything in turn with the store in `state`, and waits until it begins.
+pub(super) fn start_everything(place: &Path) -> Child {
+    let ready = place.join("ready");
+    let _gone = fs::remove_file(&ready);
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "image::store::tests::faults::everything_in_turn",
+        ])
+        .env(PLACE, place)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !ready.exists() {
+        assert!(Instant::now() < deadline, "the process does not start");
+        std::thread::yield_now();
+    }
+    child
+}
+
 /// A process that does everything in turn is killed at some moment, dozens of times. Whatever moment it was, the store
 /// is sound, and the next one can do everything.
 #[test]
@@ -232,27 +255,8 @@ fn processes_killed_at_any_moment_leave_a_sound_store() {
         fs::write(place.join(format!("{tag}.tar")), archive(tag)).unwrap();
     }
     let store = ImageStore::open(&Root::below(place.join("state")));
-    let start = || {
-        Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--ignored",
-                "--exact",
-                "image::store::tests::faults::everything_in_turn",
-            ])
-            .env(PLACE, place)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    };
     for round in 0..40_u32 {
-        let _gone = fs::remove_file(place.join("ready"));
-        let mut child = start();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !place.join("ready").exists() {
-            assert!(Instant::now() < deadline, "the process does not start");
-            std::thread::yield_now();
-        }
+        let mut child = start_everything(place);
         // Another moment each time; how long a step takes is the machine's affair.
         let moment = Instant::now() + Duration::from_micros(u64::from(round * round) * 90);
         while Instant::now() < moment {

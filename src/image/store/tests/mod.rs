@@ -3,6 +3,7 @@
 
 mod faults;
 mod many;
+mod power;
 mod stream;
 
 use std::{

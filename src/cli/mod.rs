@@ -19,6 +19,7 @@ mod events;
 mod exec;
 mod explain;
 mod failure;
+mod filter;
 mod follow;
 mod image;
 mod images;
@@ -27,6 +28,7 @@ mod login;
 mod logout;
 mod logs;
 mod ls;
+mod network;
 mod observed;
 mod overrides;
 mod poll;
@@ -122,6 +124,9 @@ enum Command {
     Logs(logs::Arguments),
     #[command(alias = "list")]
     Ls(ls::Arguments),
+    /// Networks of this machine
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
     /// Run OCI bundles, as runc does; `stack oci --help` tells more
     #[command(disable_help_flag = true)]
     Oci(OciArguments),
@@ -261,6 +266,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<(), Failure> {
         Command::Logout(arguments) => logout::run(session, arguments),
         Command::Logs(arguments) => logs::run(session, arguments),
         Command::Ls(arguments) => ls::run(session, arguments),
+        Command::Network(command) => network::run(session, command),
         Command::Oci(_) => Ok(()), // `execute` has run it.
         Command::Pause(arguments) => lifecycle::pause(session, arguments),
         Command::Port(arguments) => port::run(session, arguments),

@@ -46,6 +46,15 @@ pub(super) fn variable(text: &str) -> Result<Variable, String> {
     })
 }
 
+/// `KEY=VALUE`, or `KEY` for an empty one.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() {
+        return Err("it has the form KEY=VALUE".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 /// A grace or timeout: whole seconds, as docker has them, or a duration such as `1m30s`. As milliseconds.
 pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let duration = match text.parse::<u64>() {

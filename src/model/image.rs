@@ -162,3 +162,24 @@ pub struct PruneFilter {
     /// `key` or `key=value`, all of which an image must have; with `!` in front, none of which.
     pub labels: Vec<String>,
 }
+
+impl PruneFilter {
+    /// Tells whether labels are as the filter wants them.
+    pub fn takes_labels(&self, labels: &IndexMap<String, String>) -> bool {
+        let has = |text: &str| match text.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
+            None => labels.contains_key(text),
+        };
+        self.labels
+            .iter()
+            .all(|label| match label.strip_prefix('!') {
+                Some(unwanted) => !has(unwanted),
+                None => has(label),
+            })
+    }
+
+    /// Tells whether the filter wants something that was made then.
+    pub fn takes_time(&self, made: Timestamp) -> bool {
+        self.until.is_none_or(|until| made < until)
+    }
+}

@@ -43,8 +43,10 @@ pub use image::{
 pub use intent::{
     ChangedVolumes, DownOptions, LifecycleAction, Mode, Recreate, RemoveImages, UpOptions,
 };
-pub use network::NetworkRecord;
-pub use observed::{HostUse, Observed, ObservedContainer, ObservedVolume, PortUse};
+pub use network::{NetworkNotFound, NetworkRecord};
+pub use observed::{
+    HostUse, NetworkUser, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, PortUse,
+};
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use time::Timestamp;

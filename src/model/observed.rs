@@ -6,11 +6,13 @@ use std::{
     path::PathBuf,
 };
 
-use compose_spec::model::PortProtocol;
+use compose_spec::model::{PortProtocol, ProjectName};
 use runtime::spec::ContainerState;
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerRecord, ImageRecord, NetworkRecord, PostStart, Timestamp, VolumeRecord};
+use super::{
+    ContainerId, ContainerRecord, ImageRecord, NetworkRecord, PostStart, Timestamp, VolumeRecord,
+};
 
 /// What is there for one project, and what of the host it must avoid.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,30 @@ pub struct ObservedVolume {
     /// Its driver options name a file system that is not mounted now: nothing of its data is to be seen.
     #[serde(default)]
     pub detached: bool,
+}
+
+/// A network and who is on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObservedNetwork {
+    /// Its record.
+    pub record: NetworkRecord,
+    /// The containers that have an endpoint on it, running or not.
+    pub users: Vec<NetworkUser>,
+}
+
+/// A container on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkUser {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its address there.
+    pub address: Ipv4Addr,
+    /// The address of its interface.
+    pub mac: [u8; 6],
 }
 
 /// What of the host is taken by others.

@@ -17,9 +17,9 @@ use crate::{
     image::{ImageError, ImageStore},
     inventory::InventoryError,
     model::{
-        Backing, BuildCacheEntry, ContainerRecord, HostUse, ImageRecord, ImageSummary,
-        NetworkRecord, Observed, ObservedContainer, ObservedVolume, PortUse, PostStart, Timestamp,
-        VolumeRecord,
+        Backing, BuildCacheEntry, ContainerRecord, EndpointRecord, HostUse, ImageRecord,
+        ImageSummary, NetworkRecord, NetworkUser, Observed, ObservedContainer, ObservedNetwork,
+        ObservedVolume, PortUse, PostStart, Timestamp, VolumeRecord,
     },
     network::{self, Wiring},
     store::{self, Meter, Root, StoreError},
@@ -133,7 +133,7 @@ pub fn observe(
         images_fetched,
         networks_down,
         networks: pick(networks, |record| {
-            record.project == *name || names_network(named, &record.name)
+            record.project.as_ref() == Some(name) || names_network(named, &record.name)
         }),
         volumes: pick_volumes(volumes, name, named),
         taken,
@@ -305,6 +305,34 @@ fn volume_users<'a>(
         }
     }
     users
+}
+
+/// Returns every network, by name.
+pub fn networks(root: &Root) -> Result<Vec<ObservedNetwork>, ObserveError> {
+    let containers = container::read_all(root)?;
+    let records = store::read_networks(root).map_err(ObserveError::Network)?;
+    let users = |network: &NetworkRecord| {
+        let endpoints = containers.iter().flat_map(|record| {
+            record
+                .endpoints
+                .iter()
+                .map(move |endpoint| (record, endpoint))
+        });
+        let on_it = endpoints.filter(|(_, endpoint)| endpoint.network == network.name);
+        let user = |(record, endpoint): (&ContainerRecord, &EndpointRecord)| NetworkUser {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            project: record.project.clone(),
+            address: endpoint.address,
+            mac: endpoint.mac,
+        };
+        on_it.map(user).collect()
+    };
+    let observed = records.into_iter().map(|record| ObservedNetwork {
+        users: users(&record),
+        record,
+    });
+    Ok(observed.collect())
 }
 
 /// Returns every volume, by name.

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use compose_spec::model::{ProjectName, ServiceName};
+use compose_spec::model::ServiceName;
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{ContainerId, NetworkRecord, Observed};
@@ -95,9 +95,9 @@ pub(super) fn stable_hash(parts: &[&str]) -> u32 {
 pub(super) fn choose_subnet(
     (pools, prefix): (&[(Ipv4Addr, u8)], u8),
     taken: &[Subnet],
-    (project, key): (&ProjectName, &str),
+    (project, key): (&str, &str),
 ) -> Option<Subnet> {
-    let hash = stable_hash(&[project.as_str(), key]);
+    let hash = stable_hash(&[project, key]);
     pools.iter().find_map(|(base, pool_prefix)| {
         let pool = Subnet::of(*base, *pool_prefix);
         let count = 1_u32 << prefix.checked_sub(pool.prefix)?.min(24);

@@ -148,7 +148,7 @@ pub(super) fn edges<'a>(
 
 fn networks(inputs: &DownInputs<'_>, kept: &[&ObservedContainer], draft: &mut Draft) {
     for record in inputs.observed.networks.values() {
-        if record.wanted.external || record.project != *inputs.project {
+        if record.wanted.external || record.project.as_ref() != Some(inputs.project) {
             continue;
         }
         let own = |address| {

@@ -42,7 +42,7 @@ pub use inputs::{
     Mode, Recreate, RemoveImages, RunInputs, Stopped, UpOptions,
 };
 pub use lifecycle::start_scope;
-pub use networks::{build_network, build_seat};
+pub use networks::{build_network, build_seat, standalone_network};
 pub use selection::selected_services;
 
 /// The plan of `stack run`.

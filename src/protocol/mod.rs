@@ -18,8 +18,9 @@ pub use event::{
 };
 pub use request::{
     BuildRequest, CommitRequest, DownRequest, ImageImportRequest, ImageLoadRequest,
-    ImageRemoveRequest, ImageTagRequest, LifecycleRequest, LoginRequest, PinRequest, PullRequest,
-    PushRequest, Request, RunRequest, SearchRequest, UpRequest, VolumeRequest,
+    ImageRemoveRequest, ImageTagRequest, LifecycleRequest, LoginRequest, NetworkRequest,
+    PinRequest, PullRequest, PushRequest, Request, RunRequest, SearchRequest, UpRequest,
+    VolumeRequest,
 };
 
 /// Name of the header that tells the version.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use compose_spec::model::{Project, ProjectName, ServiceName};
+use compose_spec::model::{Network, Project, ProjectName, ServiceName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub enum Request {
     ImageRemove(ImageRemoveRequest),
     /// Give an image another name.
     ImageTag(ImageTagRequest),
+    /// Make or remove networks. `Outcome::names` are those it was done to.
+    Network(NetworkRequest),
     /// Make, remove or change volumes. `Outcome::names` are those it was done to.
     Volume(VolumeRequest),
 }
@@ -229,6 +231,29 @@ pub struct SearchRequest {
     pub term: String,
     /// Most results.
     pub limit: u32,
+}
+
+/// `stack network …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum NetworkRequest {
+    /// Make one; one that exists is an error.
+    Create {
+        /// As it is wanted.
+        network: Box<Network>,
+    },
+    /// Remove networks; one that containers are on is an error.
+    Remove {
+        /// Names, or starts of ids.
+        names: Vec<String>,
+        /// One that does not exist is no error.
+        force: bool,
+    },
+    /// Remove networks that nobody uses; one that is used by now, or of a project that is wanted, is left alone.
+    Prune {
+        /// Those that the user agreed to.
+        names: Vec<String>,
+    },
 }
 
 /// `stack volume …`.

@@ -6,7 +6,7 @@ use compose_spec::model::{ImageSource, Project, Service, ServiceName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{captures, project::absorb, prune, registries, volumes};
+use super::{captures, networks, project::absorb, prune, registries, volumes};
 use crate::{
     apply::{self, Context, Job},
     build::{cached_layers, prune as prune_build_cache},
@@ -42,6 +42,7 @@ pub(super) async fn call(
         Request::ImageLoad(request) => load(context, request, &events).await,
         Request::ImageRemove(request) => remove(context, &request),
         Request::ImageTag(request) => tag(context, &request),
+        Request::Network(request) => networks::call(context, request).await,
         Request::Volume(request) => Box::pin(volumes::call(context, &job, request)).await,
         other => Outcome {
             errors: vec![ErrorReport::operation(format!(

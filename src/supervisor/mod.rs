@@ -9,6 +9,7 @@ mod calls;
 mod captures;
 mod desired;
 mod images;
+mod networks;
 mod presence;
 mod project;
 mod prune;

@@ -208,6 +208,7 @@ fn project_of(request: &Request) -> Option<ProjectName> {
         | Request::ImagePrune(_)
         | Request::ImageRemove(_)
         | Request::ImageTag(_)
+        | Request::Network(_)
         | Request::Volume(_) => None,
     }
 }

@@ -27,6 +27,7 @@ mod images;
 mod init;
 mod lifecycle;
 mod network;
+mod networks;
 mod oci;
 mod registry;
 mod supply;

@@ -152,6 +152,7 @@ fn needed(request: &Request) -> Needed {
             Needed::Named(BTreeSet::from([registry_of(&search.term).to_owned()]))
         }
         Request::BuilderPrune(_)
+        | Request::Network(_)
         | Request::Login(_)
         | Request::Down(_)
         | Request::Lifecycle(_)

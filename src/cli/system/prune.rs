@@ -1,6 +1,6 @@
 //! `stack system prune`: what nothing uses goes, in an order in which each step frees what the next one takes.
 //!
-//! Stopped projects lose their containers and networks (as `down` does, without volumes), then images go that no
+//! Stopped projects lose their containers and networks (as `down` does, without volumes), networks go that no container is on, then images that no
 //! container has and the build cache that no image shares, then, only when asked for, volumes that no container mounts. A project with a running container is
 //! left alone altogether: its stopped containers may be restarted, and its images belong to it.
 
@@ -14,12 +14,12 @@ use crate::{
         failure::Failure,
         image::{Filters, unused},
         images::familiar,
-        removal,
+        network, removal,
         session::Session,
     },
     model::{BuildCachePrune, DownOptions, ImageId, VolumeRecord},
     observe::{self, DiskUse},
-    protocol::{DownRequest, Request, VolumeRequest},
+    protocol::{DownRequest, NetworkRequest, Request, VolumeRequest},
     ui::{human, lines, progress::ProgressOptions},
 };
 
@@ -43,6 +43,7 @@ pub(in crate::cli) struct Arguments {
 struct Found {
     projects: Vec<ProjectName>,
     projects_bytes: u64,
+    networks: Vec<String>,
     images: usize,
     images_bytes: u64,
     cache_bytes: u64,
@@ -55,7 +56,16 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
     let filter = arguments.filters.parse(arguments.all)?;
     let all_volumes = arguments.filters.has_all();
     let disk = observe::disk_use(&session.settings.root).map_err(|error| Failure::error(&error))?;
-    let found = find(&disk, &filter, (arguments.volumes, all_volumes));
+    let mut found = find(&disk, &filter, (arguments.volumes, all_volumes));
+    let mut networks = network::unused(session)?;
+    networks.retain(|network| {
+        let record = &network.record;
+        filter.takes_time(record.created) && filter.takes_labels(&record.all_labels())
+    });
+    found.networks = networks
+        .into_iter()
+        .map(|network| network.record.name)
+        .collect();
     let told = found.told(arguments.all);
     removal::confirm(session, &told, ("--force", arguments.force))?;
     let mut removed = Vec::new();
@@ -64,6 +74,13 @@ pub(super) fn run(session: &Session<'_>, arguments: &Arguments) -> Result<(), Fa
         removed.push(format!("deleted: containers and networks of {project}"));
     }
     let mut bytes = found.projects_bytes;
+    if !found.networks.is_empty() {
+        let names = found.networks;
+        let request = Request::Network(NetworkRequest::Prune { names });
+        let outcome = session.call(&request, ProgressOptions::default(), None)?;
+        let names = outcome.names.iter();
+        removed.extend(names.map(|name| format!("deleted: network {name}")));
+    }
     let outcome = session.call(
         &Request::ImagePrune(filter),
         ProgressOptions::default(),
@@ -147,6 +164,7 @@ fn find(
     Found {
         projects_bytes: stopped.values().sum(),
         projects: stopped.into_keys().collect(),
+        networks: Vec::new(),
         images: unused.len(),
         images_bytes: disk.images.bytes_of(&unused),
         cache_bytes: observe::build_cache_sizes(&disk.build_cache).1,
@@ -197,6 +215,9 @@ impl Found {
                 "    what they wrote: {}",
                 human::size(self.projects_bytes)
             ));
+        }
+        for network in &self.networks {
+            lines.push(format!("  network {network}"));
         }
         lines.push(format!(
             "  {} {kind} image{}: about {}",

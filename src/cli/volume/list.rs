@@ -4,11 +4,12 @@ use std::{sync::mpsc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Arguments, Filter, filter, size, volumes};
+use super::{Arguments, Filter, size, volumes};
 use crate::{
     cli::{
+        clock::iso,
         failure::Failure,
-        observed,
+        filter, observed,
         session::{Session, service_names},
     },
     model::{Backing, ObservedVolume},
@@ -225,7 +226,7 @@ fn object(volume: &ObservedVolume) -> Value {
     let options = options.filter(|options| !options.is_empty());
     let labels = record.all_labels();
     json!({
-        "CreatedAt": created(record.created.0),
+        "CreatedAt": iso(record.created),
         "Driver": "local",
         "Labels": (!labels.is_empty()).then_some(labels),
         "Mountpoint": mountpoint(volume),
@@ -245,14 +246,4 @@ fn mountpoint(volume: &ObservedVolume) -> String {
         _ => &volume.mountpoint,
     };
     path.display().to_string()
-}
-
-/// `2026-11-21T16:19:29Z`.
-fn created(ms: u64) -> String {
-    let time = i64::try_from(ms).ok();
-    let time = time.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(
-        || "N/A".to_owned(),
-        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-    )
 }

@@ -3,18 +3,14 @@
 mod archive;
 mod change;
 mod cp;
-mod filter;
 mod list;
 mod prune;
-
-use std::io;
 
 use clap::{Args, Subcommand};
 use compose_spec::model::ProjectName;
 use indexmap::IndexMap;
 
-use self::filter::Filter;
-use super::{failure::Failure, session::Session};
+use super::{failure::Failure, filter::Filter, session::Session, values::pair};
 use crate::{model::ObservedVolume, observe, ui::template::Format};
 
 pub(super) use list::of_project;
@@ -164,14 +160,6 @@ pub(super) fn kept(session: &Session<'_>, project: &ProjectName) -> Result<Vec<S
     let mut kept = volumes(session)?;
     kept.retain(|volume| volume.record.protected || !volume.users.iter().all(is_own));
     Ok(kept.into_iter().map(|volume| volume.record.name).collect())
-}
-
-fn pair(text: &str) -> Result<(String, String), io::Error> {
-    let (key, value) = text.split_once('=').unwrap_or((text, ""));
-    if key.is_empty() {
-        return Err(io::Error::other("it has the form KEY=VALUE"));
-    }
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn map(pairs: &[(String, String)]) -> IndexMap<String, String> {

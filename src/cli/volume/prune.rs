@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Filter, filter, size, volumes};
+use super::{Filter, size, volumes};
 use crate::{
-    cli::{failure::Failure, removal, session::Session},
+    cli::{failure::Failure, filter, removal, session::Session},
     model::ObservedVolume,
     protocol::{Request, VolumeRequest},
     ui::{human, lines, progress::ProgressOptions},

@@ -173,7 +173,7 @@ impl ImageStore {
     }
 
     fn is_taken(&self, id: &ImageId, entry: &ImageEntry, filter: &PruneFilter) -> bool {
-        if filter.until.is_some_and(|until| entry.created >= until) {
+        if !filter.takes_time(entry.created) {
             return false;
         }
         if filter.labels.is_empty() {
@@ -182,18 +182,7 @@ impl ImageStore {
         // An image whose config is gone has no labels.
         let bytes = self.read_blob(id).ok().flatten().unwrap_or_default();
         let labels = config::parse(&bytes).map(|parsed| parsed.config.labels);
-        let labels = labels.unwrap_or_default();
-        let has = |text: &str| match text.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
-            None => labels.contains_key(text),
-        };
-        filter
-            .labels
-            .iter()
-            .all(|label| match label.strip_prefix('!') {
-                Some(unwanted) => !has(unwanted),
-                None => has(label),
-            })
+        filter.takes_labels(&labels.unwrap_or_default())
     }
 
     /// Puts orphaned layers and blobs aside if nobody uses the store right now; otherwise the next sweep does it.

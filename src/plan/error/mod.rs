@@ -4,7 +4,7 @@ mod place;
 
 use std::net::Ipv4Addr;
 
-use compose_spec::model::ServiceName;
+use compose_spec::model::{ProjectName, ServiceName};
 
 use super::lower::LowerError;
 
@@ -105,22 +105,24 @@ pub enum PlanError {
         last: u16,
     },
     /// An external network does not exist.
-    #[error("network {name} declared as external, but could not be found")]
+    #[error(
+        "network {name} declared as external, but could not be found; `stack network create {name}` makes it"
+    )]
     ExternalNetworkMissing {
         /// Its key.
         key: String,
         /// Its full name.
         name: String,
     },
-    /// A network of that name belongs to another project.
-    #[error("network `{name}` belongs to project `{owner}`; declare it `external: true` to use it")]
+    /// A network of that name belongs to another project, or to none.
+    #[error("network `{name}` {}; declare it `external: true` to use it", owned_by(.owner.as_ref()))]
     NetworkOfOtherProject {
         /// Its key.
         key: String,
         /// Its full name.
         name: String,
         /// The owner.
-        owner: String,
+        owner: Option<ProjectName>,
     },
     /// A network asks for something that does not exist (yet).
     #[error("network `{key}`: {what} is not supported")]
@@ -199,7 +201,7 @@ pub enum PlanError {
         reason: String,
     },
     /// An external volume does not exist.
-    #[error("external volume \"{name}\" not found")]
+    #[error("external volume \"{name}\" not found; `stack volume create {name}` makes it")]
     ExternalVolumeMissing {
         /// Its key.
         key: String,
@@ -256,4 +258,11 @@ pub enum PlanError {
         /// The services of the circle.
         services: Vec<ServiceName>,
     },
+}
+
+fn owned_by(project: Option<&ProjectName>) -> String {
+    match project {
+        Some(project) => format!("belongs to project `{project}`"),
+        None => "belongs to no project".to_owned(),
+    }
 }

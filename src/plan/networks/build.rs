@@ -36,14 +36,13 @@ pub fn build_network(
         .iter()
         .map(|(base, prefix)| Subnet::of(*base, (*prefix).min(32)))
         .collect();
-    let project = project();
     let prefix = host.subnet_prefix.min(PREFIX);
-    let subnet = choose_subnet((&host.pools, prefix), &taken, (&project, root))?;
+    let subnet = choose_subnet((&host.pools, prefix), &taken, (PROJECT, root))?;
     Some(NetworkRecord {
         version: NetworkRecord::VERSION,
         name: NAME.to_owned(),
         key: NAME.to_owned(),
-        project,
+        project: Some(project()),
         wanted: Network {
             name: NAME.to_owned(),
             external: false,

@@ -10,9 +10,12 @@ use compose_spec::model::{Network, NetworkMode, Service};
 use super::{Action, Inputs, Mode, PlanError, StepId, addresses::Subnet, graph::Draft};
 use crate::model::{NetworkRecord, SubjectKind};
 
-use self::record::{BRIDGE_NAME, MTU, new_record};
+use self::record::{BRIDGE_NAME, Ground, MTU, new_record};
 
-pub use self::build::{build_network, build_seat};
+pub use self::{
+    build::{build_network, build_seat},
+    record::standalone_network,
+};
 
 /// Driver options that the network area honours.
 const DRIVER_OPTS: [&str; 5] = [
@@ -127,7 +130,7 @@ fn plan_one(
                 name: network.name.clone(),
             });
         }
-        let record = new_record(inputs, key, network, (others, None))?;
+        let record = new_record(&Ground::of_plan(inputs, others, None), key, network, None)?;
         let step = ensure(draft, &record, "not there");
         return Ok(Planned {
             record,
@@ -141,11 +144,11 @@ fn plan_one(
         renewed: None,
     };
     let down = used && inputs.observed.networks_down.contains(&network.name);
-    if !network.external && used && known.project != inputs.project.name {
+    if !network.external && used && known.project.as_ref() != Some(&inputs.project.name) {
         return Err(PlanError::NetworkOfOtherProject {
             key: key.to_owned(),
             name: network.name.clone(),
-            owner: known.project.to_string(),
+            owner: known.project.clone(),
         });
     }
     let settled = network.external || !used || inputs.options.mode == Mode::Enforce;
@@ -154,7 +157,8 @@ fn plan_one(
             down.then(|| ensure(draft, known, "its bridge is gone")),
         ));
     }
-    let wanted = new_record(inputs, key, network, (others, Some(known)))?;
+    let ground = Ground::of_plan(inputs, others, Some(known));
+    let wanted = new_record(&ground, key, network, Some(known))?;
     let Some(cause) = difference(known, &wanted) else {
         // Only labels and the like: the record is written anew, nothing on the network notices.
         let record = NetworkRecord {

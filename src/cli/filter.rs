@@ -1,10 +1,57 @@
-//! `--filter` of volumes, with Docker's words.
+//! `--filter` of volumes and networks, with Docker's words.
 
-use crate::model::ObservedVolume;
+use indexmap::IndexMap;
+
+use crate::model::{ObservedNetwork, ObservedVolume};
+
+/// What filters look at.
+pub(super) trait Filtered {
+    fn name(&self) -> &str;
+    fn driver(&self) -> &str;
+    fn labels(&self) -> IndexMap<String, String>;
+    /// Whether a container has it.
+    fn is_used(&self) -> bool;
+}
+
+impl Filtered for ObservedVolume {
+    fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    fn driver(&self) -> &'static str {
+        "local"
+    }
+
+    fn labels(&self) -> IndexMap<String, String> {
+        self.record.all_labels()
+    }
+
+    fn is_used(&self) -> bool {
+        !self.users.is_empty()
+    }
+}
+
+impl Filtered for ObservedNetwork {
+    fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    fn driver(&self) -> &'static str {
+        "bridge"
+    }
+
+    fn labels(&self) -> IndexMap<String, String> {
+        self.record.all_labels()
+    }
+
+    fn is_used(&self) -> bool {
+        !self.users.is_empty()
+    }
+}
 
 /// One `--filter`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) enum Filter {
+pub(super) enum Filter {
     /// Whether no container has it.
     Dangling(bool),
     /// Its driver.
@@ -18,7 +65,7 @@ pub(in crate::cli) enum Filter {
 }
 
 impl Filter {
-    /// Reads a filter of `volume ls`.
+    /// Reads a filter of `volume ls` and `network ls`.
     pub(super) fn of_list(text: &str) -> Result<Self, String> {
         let known = "it can be dangling=true|false, driver=NAME, label=KEY[=VALUE] or name=TEXT";
         let (name, value) = text.split_once('=').ok_or(known)?;
@@ -32,7 +79,7 @@ impl Filter {
         }
     }
 
-    /// Reads a filter of `volume prune`.
+    /// Reads a filter of `volume prune` and `network prune`.
     pub(super) fn of_prune(text: &str) -> Result<Self, String> {
         let known = "it can be label=KEY[=VALUE] or label!=KEY[=VALUE]";
         if let Some(label) = text.strip_prefix("label!=") {
@@ -53,34 +100,34 @@ impl Filter {
         (!key.is_empty()).then(|| Self::Label(key.to_owned(), value))
     }
 
-    fn takes(&self, volume: &ObservedVolume) -> bool {
+    fn takes(&self, item: &impl Filtered) -> bool {
         let has = |key: &str, value: &Option<String>| {
-            let labels = volume.record.all_labels();
+            let labels = item.labels();
             let found = labels.get(key);
             found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         };
         match self {
-            Self::Dangling(dangling) => volume.users.is_empty() == *dangling,
-            Self::Driver(name) => name == "local",
+            Self::Dangling(dangling) => item.is_used() != *dangling,
+            Self::Driver(name) => name == item.driver(),
             Self::Label(key, value) => has(key, value),
             Self::NoLabel(key, value) => !has(key, value),
-            Self::Name(part) => volume.record.name.contains(part.as_str()),
+            Self::Name(part) => item.name().contains(part.as_str()),
         }
     }
 }
 
 /// Keeps what the filters take. As in Docker, one of several names or drivers is enough, labels count all.
-pub(super) fn keep(volumes: &mut Vec<ObservedVolume>, filters: &[Filter]) {
-    let any = |volume: &ObservedVolume, of_kind: fn(&Filter) -> bool| {
+pub(super) fn keep<T: Filtered>(items: &mut Vec<T>, filters: &[Filter]) {
+    let any = |item: &T, of_kind: fn(&Filter) -> bool| {
         let mut group = filters.iter().filter(|filter| of_kind(filter)).peekable();
-        group.peek().is_none() || group.any(|filter| filter.takes(volume))
+        group.peek().is_none() || group.any(|filter| filter.takes(item))
     };
-    volumes.retain(|volume| {
-        any(volume, |filter| matches!(filter, Filter::Name(_)))
-            && any(volume, |filter| matches!(filter, Filter::Driver(_)))
+    items.retain(|item| {
+        any(item, |filter| matches!(filter, Filter::Name(_)))
+            && any(item, |filter| matches!(filter, Filter::Driver(_)))
             && filters
                 .iter()
                 .filter(|filter| !matches!(filter, Filter::Name(_) | Filter::Driver(_)))
-                .all(|filter| filter.takes(volume))
+                .all(|filter| filter.takes(item))
     });
 }

@@ -147,7 +147,7 @@ impl Planner<'_> {
     }
 
     fn named_directory(path: &Path) -> Result<Arc<NamedDirectory>, StepFailure> {
-        let ignore = super::input::read_ignore(path)
+        let ignore = super::input::ignore_of(path, None)
             .map_err(|error| StepFailure::NamedDirectory(Box::new(error)))?;
         let path = path.to_owned();
         Ok(Arc::new(NamedDirectory { path, ignore }))

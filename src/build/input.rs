@@ -218,14 +218,9 @@ impl BuildInput {
     }
 }
 
-/// Reads the `.dockerignore` of a directory.
-pub(crate) fn read_ignore(directory: &Path) -> Result<Ignore, BuildError> {
-    ignore_beside(None, |path| read_file(&directory.join(path)))
-}
-
-/// Reads what a build leaves out of a context of this machine.
-pub(crate) fn ignore_of(context: &Path, dockerfile: &Path) -> Result<Ignore, BuildError> {
-    ignore_beside(Some(dockerfile), |path| read_file(&context.join(path)))
+/// Reads what a build leaves out of a directory of this machine; `dockerfile` is the file that the build is described by, if it is one.
+pub(crate) fn ignore_of(directory: &Path, dockerfile: Option<&Path>) -> Result<Ignore, BuildError> {
+    ignore_beside(dockerfile, |path| read_file(&directory.join(path)))
 }
 
 /// Reads the ignore file of a build: the one beside the Dockerfile wins over that of the context.

@@ -88,12 +88,12 @@ impl Rule {
         if let Some(build) = build.filter(|build| Path::new(&build.context).is_absolute()) {
             let context = PathBuf::from(&build.context);
             let dockerfile = build.dockerfile.as_deref().unwrap_or("Dockerfile");
-            let ignore = ignore_of(&context, Path::new(dockerfile)).map_err(|source| {
-                RuleError::IgnoreFile {
+            let dockerfile = (build.dockerfile_inline.is_none()).then(|| Path::new(dockerfile));
+            let ignore =
+                ignore_of(&context, dockerfile).map_err(|source| RuleError::IgnoreFile {
                     service: service.clone(),
                     source: Box::new(source),
-                }
-            })?;
+                })?;
             ignored.push((context, ignore));
         }
         let included = match &rule.include[..] {

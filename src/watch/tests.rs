@@ -8,6 +8,7 @@ use std::{
 
 use compose_spec::model::{Build, WatchAction, WatchRule};
 use fs_err as fs;
+use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::*;
@@ -115,6 +116,11 @@ fn what_the_build_leaves_out_does_not_count() {
     // The one beside the Dockerfile wins.
     fs::write(directory.path().join("Dev.dockerignore"), "docs\n").unwrap();
     assert!(counts(&test, all, &build(Some("Dev"))));
+    let inline = Build {
+        dockerfile_inline: Some("FROM scratch".to_owned()),
+        ..build(Some("Dev"))
+    };
+    assert!(!counts(&test, all, &inline));
     fs::write(directory.path().join("Dev.dockerignore"), "[").unwrap();
     let rule = rule(all, &[], &[]);
     let bad = Rule::new(&"web".parse().unwrap(), &rule, Some(&build(Some("Dev"))));
@@ -261,4 +267,108 @@ fn watched_paths_may_come_and_go_and_lie_in_each_other() {
     assert_eq!(bed.changes().1.len(), 2);
     write(&bed.path("later/on/src/file"), "again");
     assert_eq!(bed.changes().1.len(), 2);
+}
+
+/// What came after the kernel had no room for notices is found by looking everywhere.
+#[test]
+fn an_overflown_queue_makes_it_look_at_everything() {
+    let mut bed = Bed::new(&["src/a", "src/b"], |base| {
+        vec![ready(&base.join("src"), &[], &[])]
+    });
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    // Every write is at least two notices; the same one twice in a row would be one.
+    for _round in 0..=most.trim().parse::<u32>().unwrap() / 4 {
+        fs::write(bed.path("src/a"), "x").unwrap();
+        fs::write(bed.path("src/b"), "x").unwrap();
+    }
+    write(&bed.path("src/late/file"), "x");
+    let (_, changes) = bed.changes();
+    assert!(changes.contains_key("src/late/file"), "{changes:?}");
+    write(&bed.path("src/late/file"), "again");
+    assert_eq!(bed.changes(), all([("src/late/file", Change::Other)]));
+}
+
+/// Something that happens to paths of three levels, by their numbers.
+#[derive(Debug, Clone)]
+enum Deed {
+    Write(usize),
+    Make(usize),
+    Remove(usize),
+    Move(usize, usize),
+    /// The watcher looks.
+    Look,
+}
+
+fn any_deed() -> impl Strategy<Value = Deed> {
+    let place = 0..PLACES.len();
+    prop_oneof![
+        place.clone().prop_map(Deed::Write),
+        place.clone().prop_map(Deed::Make),
+        place.clone().prop_map(Deed::Remove),
+        (place.clone(), place).prop_map(|(from, to)| Deed::Move(from, to)),
+        Just(Deed::Look),
+    ]
+}
+
+/// `src` is watched, `out` is not; some lie on the way to `later/on`, which is watched too.
+const PLACES: [&str; 14] = [
+    "src",
+    "src/a",
+    "src/b",
+    "src/a/a",
+    "src/a/b",
+    "src/b/a",
+    "src/a/a/a",
+    "src/a/a/b",
+    "src/gone",
+    "out",
+    "out/a",
+    "later",
+    "later/on",
+    "later/on/a",
+];
+
+fn act(base: &Path, deed: &Deed) {
+    let at = |place: &usize| base.join(PLACES[*place]);
+    // What cannot be done is not done.
+    let _done = match deed {
+        Deed::Write(place) => fs::write(at(place), "x"),
+        Deed::Make(place) => fs::create_dir(at(place)),
+        Deed::Remove(place) if at(place).is_dir() => fs::remove_dir_all(at(place)),
+        Deed::Remove(place) => fs::remove_file(at(place)),
+        Deed::Move(from, to) => fs::rename(at(from), at(to)),
+        Deed::Look => Ok(()),
+    };
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever happens between two looks: what is told leads from what there was to what there is.
+    #[test]
+    fn looking_where_something_happened_finds_what_looking_everywhere_does(
+        deeds in prop::collection::vec(any_deed(), 0..60),
+    ) {
+        let mut bed = Bed::new(&["src/a/a/a", "src/b/a", "out/a"], |base| {
+            ["src", "later/on"].map(|path| ready(&base.join(path), &["gone"], &[])).into()
+        });
+        let mut before = bed.tree.stamps();
+        for deed in deeds.iter().chain([&Deed::Look]) {
+            act(bed.directory.path(), deed);
+            if !matches!(deed, Deed::Look) {
+                continue;
+            }
+            bed.tree.drain().unwrap();
+            let told = bed.tree.changes(&bed.rules).unwrap();
+            let now = Tree::open(&bed.rules).unwrap().stamps();
+            prop_assert_eq!(&bed.tree.stamps(), &now);
+            for (path, change) in tree::differences(&before, &now) {
+                prop_assert_eq!(told.get(&path), Some(&change), "{:?}", path);
+            }
+            for (path, change) in told {
+                prop_assert_eq!(now.contains_key(&path), change == Change::Other, "{:?}", path);
+            }
+            before = now;
+        }
+    }
 }

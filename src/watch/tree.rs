@@ -1,22 +1,24 @@
 //! What lies below watched paths, and what has changed of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ffi::{OsStr, OsString},
+    fs::Metadata,
     io,
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt,
+        unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::inotify::{self, CreateFlags, Reader, WatchFlags},
+    fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
     io::Errno,
 };
 
-use super::Rule;
+use super::{Rule, TreeError};
 
 /// Deepest nesting that is looked at.
 const DEPTH_MAX: usize = 128;
@@ -34,41 +36,6 @@ const CONTENT: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::CLOSE_WRITE);
 
-/// Files cannot be watched.
-#[derive(Debug, thiserror::Error)]
-pub enum TreeError {
-    /// The kernel watches no more for this user.
-    #[error(
-        "watch {}: this user watches as many directories as the kernel allows: raise fs.inotify.max_user_watches or max_user_instances, or ignore directories that do not matter (`develop.watch[].ignore`)",
-        path.display()
-    )]
-    Limit {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Something else went wrong.
-    #[error("watch {}", path.display())]
-    Io {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl TreeError {
-    fn of(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
-        move |source| {
-            let path = path.to_owned();
-            match Errno::from_io_error(&source) {
-                Some(Errno::NOSPC | Errno::MFILE) => Self::Limit { path },
-                _ => Self::Io { path, source },
-            }
-        }
-    }
-}
-
 /// What happened to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
@@ -80,7 +47,7 @@ pub enum Change {
 
 /// What tells two states of a file apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     inode: (u64, u64),
     mode: u32,
     size: u64,
@@ -88,11 +55,36 @@ struct Stamp {
     changed: (i64, i64),
 }
 
+/// What lay at a path at the last look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Entry {
+    /// Of what counts.
+    stamp: Option<Stamp>,
+    /// Device and inode of a directory that is looked into.
+    directory: Option<(u64, u64)>,
+}
+
+/// What may be other than at the last look.
+#[derive(Debug)]
+enum Doubt {
+    Everything,
+    Paths(BTreeSet<PathBuf>),
+}
+
 /// The files below watched paths as they were at the last look.
 #[derive(Debug)]
 pub struct Tree {
     inotify: OwnedFd,
-    seen: BTreeMap<PathBuf, Stamp>,
+    /// Watched directories by the kernel's number for them. One that was moved has its new path once that was looked at, which its old and its
+    /// new parent call for.
+    watched: HashMap<i32, PathBuf>,
+    /// The watched paths that lie below no other.
+    roots: BTreeMap<PathBuf, Entry>,
+    /// What is in each directory that is looked into, if it is one or counts.
+    directories: BTreeMap<PathBuf, BTreeMap<OsString, Entry>>,
+    doubt: Doubt,
+    /// Directories that are watched no more, although another one may be there now, even with the same inode.
+    lost: BTreeSet<PathBuf>,
 }
 
 impl Tree {
@@ -105,63 +97,259 @@ impl Tree {
             .map_err(|errno| TreeError::of(Path::new("files"))(errno.into()))?;
         let mut tree = Self {
             inotify,
-            seen: BTreeMap::new(),
+            watched: HashMap::new(),
+            roots: BTreeMap::new(),
+            directories: BTreeMap::new(),
+            doubt: Doubt::Everything,
+            lost: BTreeSet::new(),
         };
         tree.changes(rules)?;
         Ok(tree)
     }
 
     /// Lists the files that there were at the last look.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.seen.keys().map(PathBuf::as_path)
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.stamps().into_keys()
     }
 
-    /// Forgets the notices that have come; returns whether there were any.
+    /// Takes the notices that have come; returns whether there were any.
     ///
     /// # Errors
     /// [`TreeError::Io`]
-    pub fn drain(&self) -> Result<bool, TreeError> {
+    pub fn drain(&mut self) -> Result<bool, TreeError> {
         let mut buffer = [MaybeUninit::uninit(); NOTICES_BYTES];
         let mut reader = Reader::new(&self.inotify, &mut buffer);
         let mut any = false;
         loop {
-            match reader.next() {
-                Ok(_) => any = true,
+            let notice = match reader.next() {
+                Ok(notice) => notice,
                 Err(Errno::AGAIN) => return Ok(any),
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(TreeError::of(Path::new("files"))(errno.into())),
+            };
+            any = true;
+            if notice.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                self.doubt = Doubt::Everything;
+            } else if notice.events().contains(ReadFlags::IGNORED) {
+                self.lost.extend(self.watched.remove(&notice.wd()));
+            } else if let (Doubt::Paths(paths), Some(directory)) =
+                (&mut self.doubt, self.watched.get(&notice.wd()))
+            {
+                paths.insert(match notice.file_name() {
+                    Some(name) => directory.join(OsStr::from_bytes(name.to_bytes())),
+                    None => directory.clone(),
+                });
             }
         }
     }
 
-    /// Looks again and returns what is other than at the last look, parents before what is in them.
+    /// Looks again at what may have changed and returns what is other than at the last look, parents before what is in them.
     ///
     /// # Errors
-    /// [`TreeError`]
+    /// [`TreeError`]; then everything is looked at the next time.
     pub fn changes(&mut self, rules: &[Rule]) -> Result<BTreeMap<PathBuf, Change>, TreeError> {
-        let mut look = Look {
-            inotify: &self.inotify,
-            rules,
-            found: BTreeMap::new(),
-        };
+        match std::mem::replace(&mut self.doubt, Doubt::Everything) {
+            Doubt::Everything => {
+                let before = self.stamps();
+                self.look_at_everything(rules)?;
+                self.lost.clear();
+                self.doubt = Doubt::Paths(BTreeSet::new());
+                Ok(differences(&before, &self.stamps()))
+            }
+            Doubt::Paths(mut paths) => {
+                let mut changes = BTreeMap::new();
+                paths.extend(self.lost.iter().cloned());
+                for path in paths {
+                    self.look_again(&path, rules, &mut changes)?;
+                }
+                self.lost.clear();
+                self.doubt = Doubt::Paths(BTreeSet::new());
+                Ok(changes)
+            }
+        }
+    }
+
+    fn look_at_everything(&mut self, rules: &[Rule]) -> Result<(), TreeError> {
+        self.directories.clear();
         let paths: BTreeSet<&Path> = rules.iter().map(|rule| rule.path.as_path()).collect();
-        for path in &paths {
-            // What lies below another watched path is found on the way.
-            if !path.ancestors().skip(1).any(|above| paths.contains(above)) {
-                look.root(path)?;
+        // What lies below another watched path is found on the way.
+        let lies_below = |path: &Path| path.ancestors().skip(1).any(|above| paths.contains(above));
+        let roots = paths.iter().filter(|path| !lies_below(path));
+        self.roots = roots
+            .map(|path| (path.to_path_buf(), Entry::default()))
+            .collect();
+        for root in self.roots.keys().cloned().collect::<Vec<_>>() {
+            self.look_at_root(&root, rules, &mut BTreeMap::new())?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a path in doubt, and at the watched paths that it is above of.
+    fn look_again(
+        &mut self,
+        path: &Path,
+        rules: &[Rule],
+        changes: &mut BTreeMap<PathBuf, Change>,
+    ) -> Result<(), TreeError> {
+        let roots: Vec<PathBuf> = (self.roots.keys())
+            .filter(|root| root.starts_with(path))
+            .cloned()
+            .collect();
+        for root in roots {
+            self.look_at_root(&root, rules, changes)?;
+        }
+        let is_known = |parent: &Path| self.directories.contains_key(parent);
+        if path.parent().is_some_and(is_known) {
+            self.look(path, rules, changes)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at a watched path. Its directory is watched too: the path may appear, or be replaced.
+    fn look_at_root(
+        &mut self,
+        root: &Path,
+        rules: &[Rule],
+        changes: &mut BTreeMap<PathBuf, Change>,
+    ) -> Result<(), TreeError> {
+        // A single file is seen through its directory.
+        let events = if root.is_dir() {
+            NAMES
+        } else {
+            NAMES | CONTENT
+        };
+        let nearest = || root.ancestors().skip(1).find(|above| above.is_dir());
+        for _deeper in root.components() {
+            let above = nearest();
+            if let Some(above) = above {
+                self.watch(above, events)?;
+            }
+            // What is made before it was watched is not told.
+            if nearest() == above {
+                break;
             }
         }
-        let found = look.found;
-        let gone = self.seen.keys().filter(|path| !found.contains_key(*path));
-        let mut changes: BTreeMap<PathBuf, Change> =
-            gone.map(|path| (path.clone(), Change::Gone)).collect();
-        for (path, stamp) in &found {
-            if self.seen.get(path) != Some(stamp) {
-                changes.insert(path.clone(), Change::Other);
+        self.look(root, rules, changes)
+    }
+
+    /// Looks at a path and, if another directory is there now, at all that is in it.
+    fn look(
+        &mut self,
+        path: &Path,
+        rules: &[Rule],
+        changes: &mut BTreeMap<PathBuf, Change>,
+    ) -> Result<(), TreeError> {
+        let now = match fs_err::symlink_metadata(path) {
+            Ok(metadata) => self.judge(path, &metadata, rules),
+            Err(error) if is_gone(&error) => Entry::default(),
+            Err(error) => return Err(TreeError::of(path)(error)),
+        };
+        let before = self.put(path, now);
+        let is_same = before.directory == now.directory && !self.lost.remove(path);
+        if !is_same {
+            self.forget(path, changes);
+        }
+        if now.stamp != before.stamp {
+            let change = now.stamp.map_or(Change::Gone, |_| Change::Other);
+            changes.insert(path.to_owned(), change);
+        }
+        if !is_same && now.directory.is_some() {
+            self.enter(path, rules, changes)?;
+        }
+        Ok(())
+    }
+
+    fn judge(&self, path: &Path, metadata: &Metadata, rules: &[Rule]) -> Entry {
+        let counts = rules.iter().any(|rule| rule.place_of(path).is_some());
+        let is_deep = || {
+            let root = self.roots.keys().find(|root| path.starts_with(root));
+            let depth = |path: &Path| path.components().count();
+            root.is_some_and(|root| depth(path) - depth(root) >= DEPTH_MAX)
+        };
+        let is_entered =
+            metadata.is_dir() && rules.iter().any(|rule| rule.enters(path)) && !is_deep();
+        Entry {
+            stamp: counts.then(|| stamp(metadata)),
+            directory: is_entered.then(|| (metadata.dev(), metadata.ino())),
+        }
+    }
+
+    /// Notes what is at a path now, and returns what was there.
+    fn put(&mut self, path: &Path, now: Entry) -> Entry {
+        if let Some(root) = self.roots.get_mut(path) {
+            return std::mem::replace(root, now);
+        }
+        let listing = path
+            .parent()
+            .and_then(|parent| self.directories.get_mut(parent));
+        let (Some(listing), Some(name)) = (listing, path.file_name()) else {
+            return Entry::default();
+        };
+        let before = if now == Entry::default() {
+            listing.remove(name)
+        } else {
+            listing.insert(name.to_owned(), now)
+        };
+        before.unwrap_or_default()
+    }
+
+    /// Counts what was in a directory as gone.
+    fn forget(&mut self, directory: &Path, changes: &mut BTreeMap<PathBuf, Change>) {
+        for (name, entry) in self.directories.remove(directory).unwrap_or_default() {
+            let path = directory.join(name);
+            if entry.directory.is_some() {
+                self.forget(&path, changes);
+            }
+            if entry.stamp.is_some() {
+                changes.insert(path, Change::Gone);
             }
         }
-        self.seen = found;
-        Ok(changes)
+    }
+
+    fn enter(
+        &mut self,
+        directory: &Path,
+        rules: &[Rule],
+        changes: &mut BTreeMap<PathBuf, Change>,
+    ) -> Result<(), TreeError> {
+        // Watched first and read then: what comes in between is found by one of the two.
+        self.watch(directory, NAMES | CONTENT)?;
+        self.directories
+            .insert(directory.to_owned(), BTreeMap::new());
+        let entries = match fs_err::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(TreeError::of(directory)(error)),
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.look(&entry.path(), rules, changes)?,
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => return Err(TreeError::of(directory)(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches a directory, unless it is gone. One that is watched already stays so.
+    fn watch(&mut self, directory: &Path, events: WatchFlags) -> Result<(), TreeError> {
+        let flags = WatchFlags::ONLYDIR | WatchFlags::EXCL_UNLINK | WatchFlags::MASK_ADD;
+        match inotify::add_watch(&self.inotify, directory, events | flags) {
+            Ok(number) => drop(self.watched.insert(number, directory.to_owned())),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(TreeError::of(directory)(errno.into())),
+        }
+        Ok(())
+    }
+
+    pub(super) fn stamps(&self) -> BTreeMap<PathBuf, Stamp> {
+        let roots = self.roots.iter().map(|(path, entry)| (path.clone(), entry));
+        let others = self.directories.iter().flat_map(|(directory, listing)| {
+            (listing.iter()).map(move |(name, entry)| (directory.join(name), entry))
+        });
+        let all = roots.chain(others);
+        all.filter_map(|(path, entry)| Some((path, entry.stamp?)))
+            .collect()
     }
 }
 
@@ -172,74 +360,17 @@ impl AsFd for Tree {
     }
 }
 
-/// One look at everything.
-struct Look<'a> {
-    inotify: &'a OwnedFd,
-    rules: &'a [Rule],
-    found: BTreeMap<PathBuf, Stamp>,
-}
-
-impl Look<'_> {
-    /// Looks at a watched path. Its directory is watched too: the path may appear, or be replaced.
-    fn root(&mut self, path: &Path) -> Result<(), TreeError> {
-        // A single file is seen through its directory.
-        let events = if path.is_dir() {
-            NAMES
-        } else {
-            NAMES | CONTENT
-        };
-        for above in path.ancestors().skip(1) {
-            if self.watch(above, events)? {
-                break;
-            }
-        }
-        self.entry(path, 0)
-    }
-
-    fn entry(&mut self, path: &Path, depth: usize) -> Result<(), TreeError> {
-        let metadata = match fs_err::symlink_metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(TreeError::of(path)(error)),
-        };
-        let is_directory = metadata.is_dir();
-        if self.rules.iter().any(|rule| rule.place_of(path).is_some()) {
-            self.found
-                .insert(path.to_owned(), stamp(&metadata, is_directory));
-        }
-        if is_directory && depth < DEPTH_MAX && self.rules.iter().any(|rule| rule.enters(path)) {
-            // Watched first and read then: what comes in between is found by one of the two.
-            self.watch(path, NAMES | CONTENT)?;
-            self.directory(path, depth)?;
-        }
-        Ok(())
-    }
-
-    fn directory(&mut self, path: &Path, depth: usize) -> Result<(), TreeError> {
-        let entries = match fs_err::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(TreeError::of(path)(error)),
-        };
-        for entry in entries {
-            match entry {
-                Ok(entry) => self.entry(&entry.path(), depth + 1)?,
-                Err(error) if is_gone(&error) => return Ok(()),
-                Err(error) => return Err(TreeError::of(path)(error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Watches a directory; false when it is gone. One that is watched already stays so.
-    fn watch(&self, directory: &Path, events: WatchFlags) -> Result<bool, TreeError> {
-        let flags = WatchFlags::ONLYDIR | WatchFlags::EXCL_UNLINK | WatchFlags::MASK_ADD;
-        match inotify::add_watch(self.inotify, directory, events | flags) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-            Err(errno) => Err(TreeError::of(directory)(errno.into())),
-        }
-    }
+pub(super) fn differences(
+    before: &BTreeMap<PathBuf, Stamp>,
+    now: &BTreeMap<PathBuf, Stamp>,
+) -> BTreeMap<PathBuf, Change> {
+    let gone = before.keys().filter(|path| !now.contains_key(*path));
+    let gone = gone.map(|path| (path.clone(), Change::Gone));
+    let others = now
+        .iter()
+        .filter(|(path, stamp)| before.get(*path) != Some(*stamp));
+    gone.chain(others.map(|(path, _)| (path.clone(), Change::Other)))
+        .collect()
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -250,12 +381,16 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 /// Of a directory only its being there counts: what is in it stands for itself.
-fn stamp(metadata: &std::fs::Metadata, is_directory: bool) -> Stamp {
-    let of_file = |value: i64| if is_directory { 0 } else { value };
+fn stamp(metadata: &Metadata) -> Stamp {
+    let of_file = |value: i64| if metadata.is_dir() { 0 } else { value };
     Stamp {
         inode: (metadata.dev(), metadata.ino()),
         mode: metadata.mode(),
-        size: if is_directory { 0 } else { metadata.size() },
+        size: if metadata.is_dir() {
+            0
+        } else {
+            metadata.size()
+        },
         modified: (of_file(metadata.mtime()), of_file(metadata.mtime_nsec())),
         changed: (of_file(metadata.ctime()), of_file(metadata.ctime_nsec())),
     }

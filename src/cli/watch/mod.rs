@@ -166,10 +166,7 @@ impl Watching {
         let wanted: Vec<&Rule> = (self.rules.iter())
             .filter(|rule| rule.initial_sync && rule.action.target().is_some())
             .collect();
-        let there = self
-            .tree
-            .files()
-            .map(|path| (path.to_owned(), Change::Other));
+        let there = self.tree.files().map(|path| (path, Change::Other));
         let there: BTreeMap<PathBuf, Change> = there.collect();
         self.work(session, loaded, &Batch::new(wanted, &there))
     }
@@ -186,7 +183,7 @@ impl Watching {
     }
 
     /// Waits until a burst of changes is over.
-    fn settle(&self) -> Result<(), Failure> {
+    fn settle(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         while self.tree.drain().map_err(|error| failed(&error))? && began.elapsed() < BATCH_MAX {
             poll::wait(&[Some((self.tree.as_fd(), Interest::Read))], Some(QUIET))

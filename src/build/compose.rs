@@ -52,7 +52,11 @@ impl BuildInput {
             input.dockerfile = DockerfileSource::Path(path.into());
         }
         if let Some(text) = &build.dockerfile_inline {
-            input.dockerfile = DockerfileSource::Inline(text.clone());
+            let name = build.dockerfile.as_deref().unwrap_or("dockerfile_inline");
+            input.dockerfile = DockerfileSource::Inline {
+                name: name.to_owned(),
+                text: text.clone(),
+            };
         }
         for (name, value) in &build.args {
             if let Some(value) = value {

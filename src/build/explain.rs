@@ -78,7 +78,7 @@ impl History {
         let dockerfile = match &input.dockerfile {
             DockerfileSource::Path(path) => path.display().to_string(),
             // The text itself is what may have changed.
-            DockerfileSource::Inline(_) => "inline".to_owned(),
+            DockerfileSource::Inline { .. } => "inline".to_owned(),
         };
         let name = format!(
             "{}\n{dockerfile}\n{}",

@@ -113,12 +113,15 @@ impl BuildInput {
             runner,
             cancel,
         };
-        if let Some(text) = self.remote.clone() {
-            match fetch.address(self, &text)? {
+        if let Some(address) = self.remote.clone() {
+            match fetch.address(self, &address)? {
                 Fetched::Directory(path) => self.context = path,
                 Fetched::Dockerfile(text) => {
                     self.context = fetch.room()?;
-                    self.dockerfile = DockerfileSource::Inline(text);
+                    self.dockerfile = DockerfileSource::Inline {
+                        name: address,
+                        text,
+                    };
                 }
             }
             self.fetched.insert(self.context.clone());

@@ -87,7 +87,12 @@ pub enum DockerfileSource {
     /// A file; relative to the context.
     Path(PathBuf),
     /// The text itself.
-    Inline(String),
+    Inline {
+        /// What messages call it.
+        name: String,
+        /// The text.
+        text: String,
+    },
 }
 
 /// What RUN may reach.

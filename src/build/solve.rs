@@ -221,10 +221,9 @@ fn made(builder: &Builder<'_>, plan: &Plan) -> Vec<MadeStep> {
 /// Reads the Dockerfile and the ignore file.
 pub(super) fn read(input: &BuildInput) -> Result<(Dockerfile, Ignore), BuildError> {
     let (dockerfile, path) = match &input.dockerfile {
-        DockerfileSource::Inline(text) => (
-            dockerfile::parse("dockerfile_inline", text.as_bytes())?,
-            None,
-        ),
+        DockerfileSource::Inline { name, text } => {
+            (dockerfile::parse(name, text.as_bytes())?, None)
+        }
         DockerfileSource::Path(path) => {
             let bytes = read_of(input, path)?.ok_or_else(|| BuildError::Read {
                 path: input.context.join(path).display().to_string(),

@@ -172,7 +172,10 @@ fn a_step_that_waits_for_a_locked_cache_ends_with_its_build() {
     let root = fixture.root();
     let build_text = |text: &str| {
         let mut input = fixture.input();
-        input.dockerfile = DockerfileSource::Inline(text.to_owned());
+        input.dockerfile = DockerfileSource::Inline {
+            name: "dockerfile_inline".to_owned(),
+            text: text.to_owned(),
+        };
         let host = fixture.host(&fixture.store, &root, &|_| {});
         build(&input, host).map(drop)
     };

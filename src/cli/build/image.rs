@@ -262,7 +262,8 @@ fn project(
         (Some(file), _) => Some(absolute(file)),
     };
     if let Input::Dockerfile(text, _) = input {
-        build.dockerfile = None;
+        // What messages call it, as those of BuildKit do.
+        build.dockerfile = Some("Dockerfile".to_owned());
         build.dockerfile_inline = Some(text.clone());
     }
     let environment = &settings.environment;

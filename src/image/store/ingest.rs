@@ -130,8 +130,10 @@ impl ImageStore {
         }
         let directory = path.parent().unwrap_or(&path);
         self.prepare()?;
+        let io_error = || ImageError::io("write a blob");
+        let unnamed = Unnamed::write(directory, bytes).map_err(io_error())?;
         self.mark(&[Named::Blob(&digest)])?;
-        write_unnamed(directory, &path, bytes).map_err(ImageError::io("write a blob"))?;
+        unnamed.give(&path, bytes).map_err(io_error())?;
         Ok(digest)
     }
 
@@ -203,47 +205,59 @@ fn remove_file(path: &Path) -> Result<(), ImageError> {
     }
 }
 
-/// Writes a file that has no name until it is complete, so that a killed process leaves nothing.
-///
-/// File systems without `O_TMPFILE` (open(2)) get a temporary name, which the sweep knows.
-fn write_unnamed(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o444);
-    let file = match rustix::fs::open(directory, flags, mode) {
-        Ok(file) => file,
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-            return write_named(directory, path, bytes);
-        }
-        Err(errno) => return Err(errno.into()),
-    };
-    let mut file = std::fs::File::from(file);
-    file.write_all(bytes)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
-    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let link = || linkat(CWD, &*source, CWD, path, AtFlags::SYMLINK_FOLLOW);
-    match link() {
-        // Another process was quicker, or what lies there was found to be damaged.
-        Err(Errno::EXIST) => {
-            if fs::read(path).is_ok_and(|there| there == bytes) {
-                return Ok(());
-            }
-            fs::remove_file(path)?;
-            link()?;
-        }
-        result => result?,
-    }
-    Ok(())
+/// A complete file without a name, so that a killed process leaves nothing.
+enum Unnamed {
+    Without(std::fs::File),
+    /// On file systems without `O_TMPFILE` (open(2)): a temporary name, which the sweep knows.
+    Temporary(tempfile::NamedTempFile),
 }
 
-fn write_named(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .tempfile_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file()
-        .set_permissions(std::fs::Permissions::from_mode(0o444))?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+impl Unnamed {
+    fn write(directory: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = match rustix::fs::open(directory, flags, Mode::from_raw_mode(0o444)) {
+            Ok(file) => Self::Without(file.into()),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let file = tempfile::Builder::new()
+                    .prefix(TEMPORARY)
+                    .tempfile_in(directory);
+                Self::Temporary(file?)
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        let inner = match &mut file {
+            Self::Without(file) => file,
+            Self::Temporary(file) => file.as_file_mut(),
+        };
+        inner.write_all(bytes)?;
+        inner.set_permissions(std::fs::Permissions::from_mode(0o444))?;
+        Ok(file)
+    }
+
+    /// Gives it its name; what lies there is replaced, unless it is the same `bytes`.
+    fn give(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = match self {
+            Self::Without(file) => file,
+            Self::Temporary(file) => {
+                file.persist(path).map_err(|error| error.error)?;
+                return Ok(());
+            }
+        };
+        let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let link = || linkat(CWD, &*source, CWD, path, AtFlags::SYMLINK_FOLLOW);
+        match link() {
+            // Another process was quicker, or what lies there was found to be damaged.
+            Err(Errno::EXIST) => {
+                if fs::read(path).is_ok_and(|there| there == bytes) {
+                    return Ok(());
+                }
+                fs::remove_file(path)?;
+                link()?;
+            }
+            result => result?,
+        }
+        Ok(())
+    }
 }
 
 fn lock_waiting(file: &fs::File) -> Result<(), ImageError> {

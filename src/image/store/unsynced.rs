@@ -1,8 +1,8 @@
 //! What has its name and is not on the disk yet.
 //!
 //! A layer or blob gets its name as soon as its files are complete. Every process sees it from then on, whoever is killed; only a machine that
-//! stops before it has written its memory to the disk can leave the name without the content. So a mark is made before the name, and taken away by
-//! a thread that has had everything written (syncfs(2)) since:
+//! stops before it has written its memory to the disk can leave the name without the content. So a mark is made when the content is complete and
+//! has no name yet, and taken away by a thread that has had everything written (syncfs(2)) since:
 //!
 //! ```text
 //! unsynced/<boot id>/<random>-layer-<name>      a directory in layers/
@@ -60,7 +60,7 @@ impl ImageStore {
         prepared().map_err(ImageError::io("make the image store"))
     }
 
-    /// Notes, before they get their names, what is not on the disk.
+    /// Notes what is complete, gets its name next, and is not on the disk.
     pub(super) fn mark(&self, all: &[Named<'_>]) -> Result<(), ImageError> {
         let failed = || ImageError::io("note what is not on the disk yet");
         let boot = self.unsynced().join(own_boot()?);

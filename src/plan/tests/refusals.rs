@@ -196,8 +196,8 @@ fn external_things_that_are_not_there() {
     project.networks["default"].external = true;
     project.volumes["data"].external = true;
     insta::assert_snapshot!(refused_new(&project), @r#"
-    networks.default: network shop_default declared as external, but could not be found
-    volumes.data: external volume "shop_data" not found
+    networks.default: network shop_default declared as external, but could not be found; `stack network create shop_default` makes it
+    volumes.data: external volume "shop_data" not found; `stack volume create shop_data` makes it
     "#);
 }
 

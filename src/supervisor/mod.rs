@@ -173,7 +173,7 @@ async fn supervise(arguments: Arguments) -> Result<(), StartError> {
             },
             _ = terminate.recv() => break false,
             _ = interrupt.recv() => break false,
-            () = lingered(&registry) => break true,
+            () = lingered(&registry, &context.images) => break true,
         }
     };
     registry.presence().close();
@@ -212,10 +212,15 @@ fn has_containers(root: &Root) -> bool {
 }
 
 /// Returns once nothing was wanted for a while; from then on no call is begun.
-async fn lingered(registry: &Registry) {
+async fn lingered(registry: &Registry, images: &ImageStore) {
     loop {
         registry.presence().idle().await;
         tokio::time::sleep(LINGER).await;
+        if !registry.presence().is_idle() {
+            continue;
+        }
+        // While it still can be called: this may take the disk a while.
+        boot::flush_images(images).await;
         if registry.presence().close_if_idle() {
             return;
         }

@@ -60,11 +60,16 @@ impl Presence {
         state.closed
     }
 
+    /// Tells whether nothing is in work.
+    pub(super) fn is_idle(&self) -> bool {
+        self.inner.state().busy == 0
+    }
+
     /// Returns once nothing is in work.
     pub(super) async fn idle(&self) {
         loop {
             let woken = self.inner.idle.notified();
-            if self.inner.state().busy == 0 {
+            if self.is_idle() {
                 return;
             }
             woken.await;

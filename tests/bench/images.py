@@ -160,10 +160,6 @@ class Stack:
         command = [self.program, "--root", root, "--progress", "quiet", *arguments]
         began = time.monotonic()
         took = timed(*command)
-        # Nobody waits for the disk but us.
-        while glob.glob(root + "/unsynced/*/*") and time.monotonic() - began < 60:
-            time.sleep(0.005)
-        self.written.append(time.monotonic() - began)
         self.used = None
         if supervisor.poll() is None:
             with open(f"/proc/{supervisor.pid}/stat") as stat:
@@ -171,7 +167,11 @@ class Stack:
             self.used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
             self.peaks.append(peak_kib(supervisor.pid))
             self.again.append(timed(*command))
-            supervisor.send_signal(signal.SIGTERM)
+        # Nobody waits for the disk but us. A supervisor that has nothing to do writes, and leaves.
+        while glob.glob(root + "/unsynced/*/*") and time.monotonic() - began < 60:
+            time.sleep(0.005)
+        self.written.append(time.monotonic() - began)
+        supervisor.send_signal(signal.SIGTERM)
         supervisor.wait()
         return took
 

@@ -48,7 +48,7 @@ impl Ingest {
                 .write(true))
             .open(&lock_path)
             .map_err(ImageError::io("open the lock of a download"))?;
-            lock_waiting(&file)?;
+            lock_waiting(&file).map_err(ImageError::io("lock a download"))?;
             // Whoever had it before has removed the file: then the lock that we got guards nothing.
             let held = file
                 .metadata()
@@ -260,13 +260,12 @@ impl Unnamed {
     }
 }
 
-fn lock_waiting(file: &fs::File) -> Result<(), ImageError> {
+/// Takes the lock of a file or directory, waiting for it.
+pub(super) fn lock_waiting(file: &fs::File) -> io::Result<()> {
     loop {
         match flock(file.as_fd(), FlockOperation::LockExclusive) {
             Err(Errno::INTR) => {}
-            result => {
-                return result.map_err(|errno| ImageError::io("lock a download")(errno.into()));
-            }
+            result => return result.map_err(io::Error::from),
         }
     }
 }

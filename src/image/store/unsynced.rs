@@ -12,16 +12,21 @@
 //! A mark of another boot says that the machine stopped too early. What it names counts as never fetched then, see [`ImageStore::recover`].
 //! This asks of the file system that it keeps the order in which names were made and removed, as ext4, XFS, Btrfs, F2FS and ZFS do.
 
-use std::{collections::HashSet, io, os::fd::AsFd, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use fs_err as fs;
-use rustix::{
-    fs::{FlockOperation, flock, syncfs},
-    io::Errno,
-};
+use rustix::fs::syncfs;
 
 use super::{
     ImageError, ImageStore, Workspace,
+    ingest::lock_waiting,
     remove::{aside, list},
     workspace::random,
 };
@@ -29,6 +34,14 @@ use crate::{model::Digest, store::boot_id};
 
 /// Larger blobs are not read again when their content is in doubt, but taken up as a partial download when they are wanted next.
 const READ_MAX: u64 = 16 << 20;
+
+/// Writing back begins when nothing was marked for so long.
+const QUIET: Duration = Duration::from_secs(2);
+/// It begins after this time in any case.
+const POSTPONED_MAX: Duration = Duration::from_secs(10);
+
+/// State roots for which a thread of this process waits.
+static WAITING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// What a mark is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +76,7 @@ impl ImageStore {
     /// Notes what is complete, gets its name next, and is not on the disk.
     pub(super) fn mark(&self, all: &[Named<'_>]) -> Result<(), ImageError> {
         let failed = || ImageError::io("note what is not on the disk yet");
-        let boot = self.unsynced().join(own_boot()?);
+        let boot = self.own_marks()?;
         fs::create_dir_all(&boot).map_err(failed())?;
         let random = random()?;
         for named in all {
@@ -76,27 +89,53 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Has everything that is marked written to the disk, and does not wait for it.
+    /// Has everything that is marked written to the disk by and by, and does not wait for it.
+    ///
+    /// While the disk takes all that, whoever else asks it to keep something (fsync(2)) waits too: the containers that are started with a fresh image
+    /// would. So it begins when nothing new has been marked for a while.
     pub(crate) fn write_back(&self) {
-        let work = |store: &Self| {
-            if let Err(error) = store.write_marked(false) {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(
-                    error,
-                    "the disk does not take what was fetched or built: it will be gone"
-                );
-            }
-        };
+        if !self.has_marks() {
+            return;
+        }
         let store = self.clone();
         let thread = std::thread::Builder::new().name("write-back".to_owned());
-        if self.has_marks() && thread.spawn(move || work(&store)).is_err() {
-            work(self);
+        if thread
+            .spawn(move || tell(store.write_when_quiet()))
+            .is_err()
+        {
+            tell(self.flush());
         }
+    }
+
+    /// Leaves it to the thread that waits already, which looks again when it has written.
+    fn write_when_quiet(&self) -> Result<(), ImageError> {
+        let waiting = || WAITING.lock().expect("no holder of this lock panics");
+        let root = self.root.state();
+        while self.has_marks() && waiting().insert(root.to_owned()) {
+            let written = self.wait_until_quiet().and_then(|()| self.write_marked());
+            waiting().remove(root);
+            written?;
+        }
+        Ok(())
+    }
+
+    fn wait_until_quiet(&self) -> Result<(), ImageError> {
+        let began = Instant::now();
+        let mut marks = Vec::new();
+        while began.elapsed() < POSTPONED_MAX {
+            let now = list(&self.own_marks()?)?;
+            if now == marks {
+                break;
+            }
+            marks = now;
+            std::thread::park_timeout(QUIET);
+        }
+        Ok(())
     }
 
     /// Waits until everything in the store is on the disk. Blocks.
     pub fn flush(&self) -> Result<(), ImageError> {
-        self.write_marked(true)
+        self.write_marked()
     }
 
     /// Gives up what the machine had not written when it stopped: images of such layers are no images any more, and are pulled or built again.
@@ -185,26 +224,16 @@ impl ImageStore {
             .map_err(ImageError::io("take a blob for a partial download"))
     }
 
-    /// Writes until nothing is marked. Without `waits` it leaves that to whoever is at it already, who looks again afterwards.
-    fn write_marked(&self, waits: bool) -> Result<(), ImageError> {
+    /// Writes until nothing is marked.
+    fn write_marked(&self) -> Result<(), ImageError> {
         let failed = || ImageError::io("write images to the disk");
-        let boot = self.unsynced().join(own_boot()?);
+        let boot = self.own_marks()?;
         while self.has_marks() {
             let directory = match fs::File::open(&boot) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 result => result.map_err(failed())?,
             };
-            let operation = if waits {
-                FlockOperation::LockExclusive
-            } else {
-                FlockOperation::NonBlockingLockExclusive
-            };
-            match flock(directory.as_fd(), operation) {
-                Ok(()) => {}
-                Err(Errno::INTR) => continue,
-                Err(Errno::WOULDBLOCK) => return Ok(()),
-                Err(errno) => return Err(failed()(errno.into())),
-            }
+            lock_waiting(&directory).map_err(failed())?;
             let marks = list(&boot)?;
             if let Err(errno) = syncfs(directory.as_fd()) {
                 // The kernel tells it once and may have dropped what it could not write: nobody may build on that.
@@ -227,13 +256,27 @@ impl ImageStore {
 
     /// Tells whether anything is marked in this boot.
     fn has_marks(&self) -> bool {
-        own_boot().is_ok_and(|boot| {
-            fs::read_dir(self.unsynced().join(boot)).is_ok_and(|mut marks| marks.next().is_some())
-        })
+        let marks = self.own_marks();
+        marks.is_ok_and(|marks| fs::read_dir(marks).is_ok_and(|mut all| all.next().is_some()))
+    }
+
+    /// Returns the directory of this boot's marks.
+    fn own_marks(&self) -> Result<PathBuf, ImageError> {
+        Ok(self.unsynced().join(own_boot()?))
     }
 
     fn unsynced(&self) -> PathBuf {
         self.root.state().join("unsynced")
+    }
+}
+
+fn tell(written: Result<(), ImageError>) {
+    if let Err(error) = written {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(
+            error,
+            "the disk does not take what was fetched or built: it will be gone"
+        );
     }
 }
 

@@ -213,12 +213,14 @@ fn everything_in_turn() {
         fs::create_dir_all(&upper).unwrap();
         fs::write(upper.join("file"), round.to_string()).unwrap();
         store.copy_layer(&upper).unwrap();
+        store.flush().unwrap();
         store.tag("app:1", "app:also").unwrap();
         store.remove("app:1", false, &Kept::default()).unwrap();
         store
             .prune(&PruneFilter::default(), &Kept::default())
             .unwrap();
         store.prune(&ALL, &Kept::default()).unwrap();
+        store.flush().unwrap();
     }
 }
 

@@ -154,6 +154,7 @@ fn check_rootfs(rootfs: &Rootfs) -> Result<(), CheckError> {
             upper,
             work,
             mount_point,
+            volatile: _,
         } => {
             if lowers.is_empty() || lowers.len() > LAYERS_MAX {
                 return Err(CheckError::Layers(lowers.len()));

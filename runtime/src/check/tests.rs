@@ -149,6 +149,7 @@ fn overlays_have_1_to_500_layers() {
         upper: "/u".into(),
         work: "/w".into(),
         mount_point: "/m".into(),
+        volatile: false,
     };
     for (count, wanted) in [
         (0, "0 layers are not 1 to 500"),

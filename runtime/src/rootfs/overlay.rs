@@ -54,6 +54,12 @@ pub struct Overlay<'a> {
     pub users: Option<Owners<'a>>,
 }
 
+impl Overlay<'_> {
+    fn is_volatile(&self) -> bool {
+        self.upper.is_some_and(|upper| upper.volatile)
+    }
+}
+
 /// What takes the writes of an overlay.
 #[derive(Debug, Clone, Copy)]
 pub struct Upper<'a> {
@@ -61,6 +67,8 @@ pub struct Upper<'a> {
     pub directory: &'a Path,
     /// Work directory, on the filesystem of `directory`.
     pub work: &'a Path,
+    /// It is never synced.
+    pub volatile: bool,
 }
 
 /// Leaves out lower occurrences of a layer that lies twice in an image: overlayfs takes a directory only once (ELOOP), and what the upper
@@ -157,6 +165,10 @@ fn layer_by_layer(overlay: &Overlay<'_>) -> Result<OwnedFd, Error> {
     if let Some(upper) = &overlay.upper {
         set("upperdir", upper.directory)?;
         set("workdir", upper.work)?;
+    }
+    if overlay.is_volatile() {
+        rustix::mount::fsconfig_set_flag(context.as_fd(), c"volatile")
+            .map_err(|errno| error(overlay, &complaint(&context), errno))?;
     }
     for (key, value) in SETTINGS {
         set(key, Path::new(value))?;
@@ -340,6 +352,9 @@ impl Options {
         {
             rest.extend_from_slice(format!(",{key}=").as_bytes());
             escape(path, b",\\", &mut rest);
+        }
+        if overlay.is_volatile() {
+            rest.extend_from_slice(b",volatile");
         }
         for (key, value) in SETTINGS {
             rest.extend_from_slice(format!(",{key}={value}").as_bytes());

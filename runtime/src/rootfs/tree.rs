@@ -27,11 +27,13 @@ pub(crate) fn make(
             upper,
             work,
             mount_point,
+            volatile,
         } => overlay::mount(&Overlay {
             lowers: &overlay::without_repeats(lowers),
             upper: Some(Upper {
                 directory: upper,
                 work,
+                volatile: *volatile,
             }),
             mount_point,
             users: owners(users)?,

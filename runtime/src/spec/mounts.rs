@@ -18,6 +18,10 @@ pub enum Rootfs {
         work: PathBuf,
         /// An existing empty directory to mount on.
         mount_point: PathBuf,
+        /// Nothing that is written is synced, whatever its processes ask for, and unmounting waits for no disk (`volatile`, Linux 5.10): for what
+        /// counts only once it has been kept elsewhere. The work directory serves one mount.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        volatile: bool,
     },
     /// A directory of the host, bind-mounted on itself.
     Directory(PathBuf),

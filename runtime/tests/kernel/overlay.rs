@@ -16,6 +16,10 @@ pub(crate) const TESTS: &[Test] = &[
         many_layers_are_stacked_in_order_both_ways,
     ),
     (
+        "a_volatile_overlay_serves_one_mount_both_ways",
+        a_volatile_overlay_serves_one_mount_both_ways,
+    ),
+    (
         "an_overlay_of_one_text_is_written_and_leaves_no_trace",
         an_overlay_of_one_text_is_written_and_leaves_no_trace,
     ),
@@ -52,6 +56,7 @@ fn many_layers_are_stacked_in_order_both_ways() {
         upper: Some(Upper {
             directory: &upper,
             work: &work,
+            volatile: false,
         }),
         mount_point: &mount_point,
         users: None,
@@ -126,6 +131,38 @@ fn maps_mounts() -> bool {
     version >= (6, 3) || std::env::var_os(DISK).is_some()
 }
 
+/// The kernel leaves a mark in the work directory: what was not synced must not be mounted again.
+fn a_volatile_overlay_serves_one_mount_both_ways() {
+    let world = World::new();
+    let lowers = [world.path("image")];
+    let mount_point = world.path("root");
+    for (number, way) in ways().into_iter().enumerate() {
+        let (upper, work) = (
+            world.path(&format!("volatile-{number}/upper")),
+            world.path(&format!("volatile-{number}/work")),
+        );
+        fs::create_dir_all(&upper).unwrap();
+        fs::create_dir_all(&work).unwrap();
+        let overlay = Overlay {
+            lowers: &lowers,
+            upper: Some(Upper {
+                directory: &upper,
+                work: &work,
+                volatile: true,
+            }),
+            mount_point: &mount_point,
+            users: None,
+        };
+        let root = Root::from_fd(overlay::mount_by(&overlay, way).unwrap(), "overlay");
+        let file = root.create("etc/new", 0o644).unwrap();
+        rustix::fs::fsync(&file).unwrap();
+        drop((root, file));
+        assert!(upper.join("etc/new").exists(), "{way:?}");
+        assert!(work.join("work/incompat/volatile").is_dir(), "{way:?}");
+        assert!(overlay::mount_by(&overlay, way).is_err(), "{way:?}");
+    }
+}
+
 fn an_overlay_of_one_text_is_written_and_leaves_no_trace() {
     let world = World::new();
     let lowers = [world.path("image")];
@@ -135,6 +172,7 @@ fn an_overlay_of_one_text_is_written_and_leaves_no_trace() {
         upper: Some(Upper {
             directory: &upper,
             work: &work,
+            volatile: false,
         }),
         mount_point: &mount_point,
         users: None,

@@ -107,6 +107,7 @@ impl World {
             upper: self.path("upper"),
             work: self.path("work"),
             mount_point: self.path("root"),
+            volatile: false,
         };
         let mut spec = ContainerSpec::new("f00d", rootfs, process(argv));
         spec.hostname = "web-1".into();

@@ -86,6 +86,8 @@ impl StageRun<'_> {
             upper: upper.clone(),
             work,
             mount_point: room.directory("root").map_err(StepFailure::Prepare)?,
+            // The store writes the layer to the disk; one that does not become a layer is nobody's loss.
+            volatile: true,
         };
         let mut process = self.process(command.argv, env);
         process.groups.clone_from(&sandbox.devices.groups);

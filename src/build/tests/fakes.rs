@@ -261,6 +261,7 @@ impl StepRunner for Runner {
             upper,
             work,
             mount_point,
+            volatile: true,
         } = &spec.rootfs
         else {
             panic!("RUN needs an overlay");

@@ -86,12 +86,14 @@ impl Place {
                 upper,
                 work,
                 mount_point,
+                volatile,
             } => {
                 let mount = overlay::mount(&Overlay {
                     lowers,
                     upper: Some(Upper {
                         directory: upper,
                         work,
+                        volatile: *volatile,
                     }),
                     mount_point,
                     // Ids on disk are the container's, whatever they are on the host.

@@ -215,6 +215,7 @@ pub fn lower(input: &LowerInput<'_>) -> Result<Lowered, Vec<LowerError>> {
             upper: input.places.container.join("upper"),
             work: input.places.container.join("work"),
             mount_point: input.places.container.join("rootfs"),
+            volatile: false,
         },
         rootfs_read_only: service.read_only,
         process,

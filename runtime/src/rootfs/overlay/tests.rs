@@ -9,6 +9,7 @@ fn options(lowers: &[&str]) -> Options {
         upper: Some(Upper {
             directory: Path::new("/u,p"),
             work: Path::new("/w:x"),
+            volatile: true,
         }),
         mount_point: Path::new("/m"),
         users: None,
@@ -23,7 +24,7 @@ fn special_bytes_of_paths_are_escaped() {
     };
     assert_eq!(
         text.to_str().unwrap(),
-        "lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,p,workdir=/w:x,redirect_dir=off,metacopy=off,index=off"
+        "lowerdir=/a\\:b:/c\\,d:/e\\\\f,upperdir=/u\\,p,workdir=/w:x,volatile,redirect_dir=off,metacopy=off,index=off"
     );
 }
 

@@ -39,6 +39,7 @@ pub(super) fn start(bare: &Bare<'_>) -> Child {
         upper,
         work,
         mount_point,
+        ..
     } = bare.rootfs
     else {
         panic!("an overlay");

@@ -155,7 +155,10 @@ impl ImageStore {
         let trash = Workspace::create(&self.root.tmp(), None)?;
         for boot in lost()? {
             let marks = list(&boot)?;
-            self.give_up(&marks, &trash)?;
+            // A boot that ended well leaves an empty directory.
+            if !marks.is_empty() {
+                self.give_up(&marks, &trash)?;
+            }
             let removed = || -> io::Result<()> {
                 for mark in &marks {
                     fs::remove_file(boot.join(mark))?;
@@ -169,7 +172,8 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Files first, the index next: whenever this is cut off, no image is found that is not whole.
+    /// Files first, the index next: whenever this is cut off, no image is found that is not whole. What is whole of an image that is not stays for the
+    /// next pull, or goes with the next prune.
     fn give_up(&self, marks: &[String], trash: &Workspace) -> Result<(), ImageError> {
         let named = |kind: &str| -> HashSet<&str> {
             let names = marks.iter().filter_map(|mark| mark.split_once(kind));

@@ -206,6 +206,26 @@ fn what_the_disk_has_got_outlives_a_power_failure() {
     });
 }
 
+/// What lacks is told by marks alone: a boot that ended well takes nothing with it.
+#[test]
+fn the_boot_before_takes_nothing_that_it_has_not_marked() {
+    let world = World::new();
+    let image = world.image(&[&world.layer("a", "content")], "1", &["app:1"]);
+    world.store.flush().unwrap();
+    let unsynced = world.directory.path().join("unsynced");
+    fs::create_dir_all(unsynced.join("the boot before")).unwrap();
+    // Somebody took its config away: that is not for this to judge.
+    let config = world
+        .directory
+        .path()
+        .join("blobs/sha256")
+        .join(image.id.hex());
+    fs::remove_file(config).unwrap();
+    world.store.recover().unwrap();
+    assert_eq!(world.store.list().unwrap().len(), 1);
+    assert_eq!(world.names("unsynced"), [crate::store::boot_id()]);
+}
+
 /// Only what was written is without a mark, and what has none is whole: at whatever moment the power fails.
 #[test]
 fn a_power_failure_at_any_moment_leaves_images_whole_or_absent() {

@@ -86,7 +86,19 @@ impl Disk {
 
     fn mount(&self) {
         let path = self.path().display().to_string();
-        run("mount", &["-o", "loop", &self.image(), &path]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop", &self.image(), &path]);
+        // Another test may be quicker to take the loop device that was free.
+        loop {
+            let output = mount.output().unwrap();
+            if output.status.success() {
+                break;
+            }
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(Instant::now() < deadline, "{text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn unmount(&self) {

@@ -144,8 +144,7 @@ fn choose(root: &Root) -> Result<NetworkRecord, AttachError> {
         .iter()
         .map(|network| (network.subnet, network.prefix));
     let facts = network::host_facts()?;
-    let hosts = facts.subnets.iter().map(|used| (used.subnet, used.prefix));
-    let taken: Vec<_> = ours.chain(hosts).collect();
+    let taken: Vec<_> = ours.chain(facts.taken()).collect();
     let name = root.state().display().to_string();
     build_network(&observe::host_facts(), &taken, &name).ok_or(AttachError::NoSubnet)
 }

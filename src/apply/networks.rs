@@ -7,10 +7,9 @@ use tokio::sync::Mutex;
 
 use super::{Context, now};
 use crate::{
-    container::{self, ContainerError},
-    model::{EndpointRecord, NetworkNotFound, NetworkRecord},
+    model::{NetworkNotFound, NetworkRecord, ObservedNetwork},
     network::{self, NetworkError},
-    observe,
+    observe::{self, ObserveError},
     plan::{PlanError, standalone_network},
     protocol::NetworkRequest,
     store::{self, Root, StoreError},
@@ -51,15 +50,9 @@ pub enum NetworkChangeError {
     /// Records could not be read or written.
     #[error("networks")]
     Records(#[from] StoreError),
-    /// It is not known who is on it.
-    #[error("find out who uses network `{name}`")]
-    Users {
-        /// The network.
-        name: String,
-        /// What happened.
-        #[source]
-        source: ContainerError,
-    },
+    /// It is not known what there is and who uses it.
+    #[error("find out who uses the networks")]
+    Users(#[from] ObserveError),
     /// The host or the kernel.
     #[error(transparent)]
     Kernel(#[from] NetworkError),
@@ -136,10 +129,7 @@ fn create(root: &Root, wanted: &Network) -> Result<String, NetworkChangeError> {
     if known.iter().any(|known| known.name == *name) {
         return Err(NetworkChangeError::Exists(name.clone()));
     }
-    let facts = network::host_facts()?;
-    let subnets: Vec<_> = (facts.subnets.iter())
-        .map(|used| (used.subnet, used.prefix))
-        .collect();
+    let subnets: Vec<_> = network::host_facts()?.taken().collect();
     let record = standalone_network(wanted, &observe::host_facts(), (&known, &subnets), now())?;
     store::write_network(root, &record)?;
     Ok(record.name)
@@ -147,14 +137,14 @@ fn create(root: &Root, wanted: &Network) -> Result<String, NetworkChangeError> {
 
 /// The kernel objects go first, so that a record remains as long as anything does.
 async fn remove(context: &Context, text: &str) -> Result<String, NetworkChangeError> {
-    let known = store::read_networks(&context.root)?;
-    let record = NetworkRecord::find(&known, text, |record| record)?;
+    let known = observe::networks(&context.root)?;
+    let ObservedNetwork { record, users } =
+        NetworkRecord::find(&known, text, |network| &network.record)?;
     let name = &record.name;
-    let users = users(&context.root, name)?;
     if !users.is_empty() {
         return Err(NetworkChangeError::InUse {
             name: name.clone(),
-            users,
+            users: users.iter().map(|user| user.name.clone()).collect(),
         });
     }
     context.fabric.remove_network(record).await?;
@@ -180,15 +170,4 @@ async fn prune(
         Err(NetworkChangeError::InUse { .. } | NetworkChangeError::NotFound(_)) => Ok(None),
         result => result.map(Some),
     }
-}
-
-fn users(root: &Root, name: &str) -> Result<Vec<String>, NetworkChangeError> {
-    let containers = container::read_all(root).map_err(|source| NetworkChangeError::Users {
-        name: name.to_owned(),
-        source,
-    })?;
-    let is_on =
-        |endpoints: &[EndpointRecord]| endpoints.iter().any(|endpoint| endpoint.network == name);
-    let users = containers.into_iter().filter(|user| is_on(&user.endpoints));
-    Ok(users.map(|user| user.name).collect())
 }

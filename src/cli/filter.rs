@@ -11,6 +11,16 @@ pub(super) trait Filtered {
     fn labels(&self) -> IndexMap<String, String>;
     /// Whether a container has it.
     fn is_used(&self) -> bool;
+
+    /// Its labels in a cell of a table.
+    fn labels_text(&self) -> String {
+        let labels = self.labels();
+        let texts: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        texts.join(",")
+    }
 }
 
 impl Filtered for ObservedVolume {

@@ -31,3 +31,27 @@ pub(super) fn confirm(
     }
     Err(Failure::message("nothing was removed"))
 }
+
+/// Makes one call for each name: what was removed is printed although another one could not be.
+pub(super) fn each(
+    names: &[String],
+    mut remove: impl FnMut(String) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut failed: Option<Failure> = None;
+    for name in names {
+        match remove(name.clone()) {
+            Ok(()) => {}
+            Err(Failure::Reports { reports: more, .. }) => match &mut failed {
+                Some(Failure::Reports { reports, .. }) => reports.extend(more),
+                _ => {
+                    failed = Some(Failure::Reports {
+                        reports: more,
+                        code: None,
+                    });
+                }
+            },
+            Err(other) => return Err(other),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

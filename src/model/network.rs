@@ -1,13 +1,13 @@
 //! Networks: the record of a bridge that stack made.
 
-use std::{fmt::Write, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use compose_spec::model::{Network, ProjectName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Timestamp;
+use super::{Digest, Timestamp};
 
 /// `networks/<name>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,10 +54,7 @@ impl NetworkRecord {
     /// Returns what tells it from others that had its name: 64 hexadecimal digits, as Docker's ids have.
     pub fn id(&self) -> String {
         let sum = Sha256::digest(format!("{}\0{}", self.name, self.created.0));
-        sum.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes everything");
-            text
-        })
+        Digest::from_sha256(&sum.into()).hex().to_owned()
     }
 
     /// Finds a network by its name or the start of its id.

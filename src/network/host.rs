@@ -48,6 +48,13 @@ impl UsedSubnet {
     }
 }
 
+impl HostFacts {
+    /// Lists the subnets that are in use: base address and prefix length.
+    pub fn taken(&self) -> impl Iterator<Item = (Ipv4Addr, u8)> {
+        self.subnets.iter().map(|used| (used.subnet, used.prefix))
+    }
+}
+
 /// Reads the facts from the kernel and resolv.conf, in the calling thread's network namespace.
 pub fn host_facts() -> Result<HostFacts, NetworkError> {
     let error = |what| move |source| NetworkError::Host { what, source };

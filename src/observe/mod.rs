@@ -255,11 +255,7 @@ fn host_use(
     name: &ProjectName,
 ) -> Result<HostUse, ObserveError> {
     let facts = network::host_facts().map_err(ObserveError::Host)?;
-    let mut subnets: Vec<_> = facts
-        .subnets
-        .iter()
-        .map(|used| (used.subnet, used.prefix))
-        .collect();
+    let mut subnets: Vec<_> = facts.taken().collect();
     subnets.extend(
         networks
             .iter()

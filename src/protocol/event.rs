@@ -140,6 +140,16 @@ pub struct Outcome {
     pub identity: Option<Secret<String>>,
 }
 
+impl Outcome {
+    /// Of a call that was ended by one error.
+    pub fn failed(kind: FailureKind, error: &dyn std::error::Error) -> Self {
+        Self {
+            errors: vec![ErrorReport::of(kind, error)],
+            ..Self::default()
+        }
+    }
+}
+
 /// A repository that a search found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {

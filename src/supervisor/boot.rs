@@ -6,11 +6,11 @@ use compose_spec::model::ProjectName;
 use runtime::{monitor::protocol::Request, spec::ContainerState};
 use tracing::{info, warn};
 
-use super::desired;
+use super::{desired, images::blocking};
 use crate::{
     apply::{self, Context},
     container::{self, ContainerError},
-    image::{ImageError, ImageStore},
+    image::ImageStore,
     model::{ContainerRecord, NetworkRecord, chain},
     network::HeldSocket,
     store::{self, Root, StoreError},
@@ -71,11 +71,8 @@ pub(super) async fn adopt(context: &Context) -> Result<(), BootError> {
 ///
 /// Failing is no reason not to start: whoever wants to use an image tries again and says what is wrong.
 pub(super) async fn settle_images(images: &ImageStore) {
-    let recovered = on_thread(images, |images| {
-        images.recover()?;
-        images.write_back();
-        Ok(())
-    });
+    let images = images.clone();
+    let recovered = blocking(move || images.recover().map(|()| images.write_back()));
     if let Err(error) = recovered.await {
         warn!("{}", chain(&error).join(": "));
     }
@@ -83,18 +80,10 @@ pub(super) async fn settle_images(images: &ImageStore) {
 
 /// Waits for the disk: what it does not have when the machine stops is gone.
 pub(super) async fn flush_images(images: &ImageStore) {
-    if let Err(error) = on_thread(images, ImageStore::flush).await {
+    let images = images.clone();
+    if let Err(error) = blocking(move || images.flush()).await {
         warn!("{}", chain(&error).join(": "));
     }
-}
-
-async fn on_thread(
-    images: &ImageStore,
-    work: impl FnOnce(&ImageStore) -> Result<(), ImageError> + Send + 'static,
-) -> Result<(), ImageError> {
-    let images = images.clone();
-    let done = tokio::task::spawn_blocking(move || work(&images)).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// Notices a reboot for every project, before the first look at one.

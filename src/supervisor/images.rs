@@ -317,12 +317,7 @@ fn remove(context: &Context, request: &ImageRemoveRequest) -> Outcome {
     let mut outcome = Outcome::default();
     let containers = match prune::users_of_images(&context.root) {
         Ok(records) => records,
-        Err(error) => {
-            return Outcome {
-                errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
-                ..outcome
-            };
-        }
+        Err(error) => return Outcome::failed(FailureKind::Operation, &error),
     };
     let in_use: Vec<ImageId> = containers
         .iter()
@@ -388,8 +383,5 @@ pub(super) fn failed(text: String) -> Outcome {
 }
 
 pub(super) fn image_failure(error: &dyn std::error::Error) -> Outcome {
-    Outcome {
-        errors: vec![ErrorReport::of(FailureKind::Image, error)],
-        ..Outcome::default()
-    }
+    Outcome::failed(FailureKind::Image, error)
 }

@@ -10,12 +10,7 @@ use crate::{
 pub(super) async fn call(context: &Context, request: NetworkRequest) -> Outcome {
     let wanted = match wanted_projects(&context.root) {
         Ok(wanted) => wanted,
-        Err(error) => {
-            return Outcome {
-                errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
-                ..Outcome::default()
-            };
-        }
+        Err(error) => return Outcome::failed(FailureKind::Operation, &error),
     };
     let changes = apply::change_networks(context, request, &wanted).await;
     let report = |error: &NetworkChangeError| ErrorReport {

@@ -56,12 +56,7 @@ pub(super) async fn call(context: &Context, job: &Job, request: VolumeRequest) -
 async fn change(context: &Context, request: VolumeRequest) -> Outcome {
     let wanted = match wanted_projects(&context.root) {
         Ok(wanted) => wanted,
-        Err(error) => {
-            return Outcome {
-                errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
-                ..Outcome::default()
-            };
-        }
+        Err(error) => return Outcome::failed(FailureKind::Operation, &error),
     };
     let root = context.root.clone();
     let work = move || apply::change_volumes(&root, request, &wanted);

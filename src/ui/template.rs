@@ -42,6 +42,14 @@ impl FromStr for Format {
 }
 
 impl Format {
+    /// The form of `inspect`: docker prints one array there, whatever the number of objects.
+    pub fn of_inspect(given: Option<&Self>) -> &Self {
+        match given {
+            None | Some(Self::Json | Self::Table) => &Self::JsonArray,
+            Some(format) => format,
+        }
+    }
+
     /// Returns the text for objects that have a table of their own.
     pub fn render(
         &self,

@@ -73,14 +73,15 @@ fn projects_meet_on_a_network_that_belongs_to_none() {
 
     world.stack(&["up", "-d"]).ok();
     other(&["up", "-d"]).ok();
-    eventually("the other project finds the alias", SOON, || {
+    let finds_the_alias = || {
         let logs = other(&["logs", "--no-log-prefix", "client"]).ok().stdout;
         if logs == "from the image\n" {
             Ok(())
         } else {
             Err(logs)
         }
-    });
+    };
+    eventually("the other project finds the alias", SOON, finds_the_alias);
     let mtu = other(&["exec", "-T", "client", "cat", "/sys/class/net/eth0/mtu"]).ok();
     assert_eq!(mtu.stdout, "1400\n");
     let text = world
@@ -117,14 +118,7 @@ fn projects_meet_on_a_network_that_belongs_to_none() {
     }
     world.stack(&["up", "-d"]).ok();
     other(&["up", "-d"]).ok();
-    eventually("the alias is found again", SOON, || {
-        let logs = other(&["logs", "--no-log-prefix", "client"]).ok().stdout;
-        if logs == "from the image\n" {
-            Ok(())
-        } else {
-            Err(logs)
-        }
-    });
+    eventually("the alias is found again", SOON, finds_the_alias);
     world.stack(&["down", "-t", "0"]).ok();
     other(&["down", "-t", "0"]).ok();
     assert_eq!(

@@ -3,7 +3,7 @@
 use compose_spec::model::{IpamSubnet, Network};
 use indexmap::IndexMap;
 
-use super::{CreateArguments, map, unused};
+use super::{CreateArguments, unused};
 use crate::{
     cli::{
         failure::Failure,
@@ -33,20 +33,22 @@ pub(super) fn create(session: &Session<'_>, arguments: &CreateArguments) -> Resu
         name: arguments.name.clone(),
         external: false,
         driver: Some(arguments.driver.clone()),
-        driver_opts: map(&arguments.options),
+        driver_opts: arguments.options.iter().cloned().collect(),
         internal: arguments.internal,
         enable_ipv4: true,
         enable_ipv6: arguments.ipv6,
         subnets: subnet.into_iter().collect(),
-        labels: map(&arguments.labels),
+        labels: arguments.labels.iter().cloned().collect(),
     };
     let network = Box::new(network);
     call(session, "create", NetworkRequest::Create { network })
 }
 
 pub(super) fn remove(session: &Session<'_>, names: &[String], force: bool) -> Result<(), Failure> {
-    let names = names.to_vec();
-    call(session, "rm", NetworkRequest::Remove { names, force })
+    removal::each(names, |name| {
+        let names = vec![name];
+        call(session, "rm", NetworkRequest::Remove { names, force })
+    })
 }
 
 pub(super) fn prune(session: &Session<'_>, filters: &[Filter], force: bool) -> Result<(), Failure> {

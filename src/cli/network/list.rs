@@ -7,7 +7,7 @@ use crate::{
     cli::{
         clock::iso,
         failure::Failure,
-        filter::{self, Filter},
+        filter::{self, Filter, Filtered},
         session::Session,
     },
     model::{NetworkRecord, NetworkUser, ObservedNetwork},
@@ -65,12 +65,7 @@ pub(super) fn inspect(
             Err(error) => missing = missing.or(Some(error)),
         }
     }
-    // docker prints one array here, whatever the number.
-    let format = match format {
-        None | Some(Format::Json | Format::Table) => &Format::JsonArray,
-        Some(format) => format,
-    };
-    let text = format
+    let text = Format::of_inspect(format)
         .render(&objects, || Table::new(["NAME"]))
         .map_err(|error| Failure::Usage(error.to_string()))?;
     session.ui.data(text)?;
@@ -83,11 +78,6 @@ pub(super) fn inspect(
 /// One line of `ls --format json`: the fields of docker.
 fn row(network: &ObservedNetwork, id: &str) -> Value {
     let record = &network.record;
-    let labels = record.all_labels();
-    let labels: Vec<String> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     json!({
         "CreatedAt": iso(record.created),
         "Driver": "bridge",
@@ -95,7 +85,7 @@ fn row(network: &ObservedNetwork, id: &str) -> Value {
         "IPv4": "true",
         "IPv6": "false",
         "Internal": record.wanted.internal.to_string(),
-        "Labels": labels.join(","),
+        "Labels": network.labels_text(),
         "Name": record.name,
         "Scope": "local",
     })

@@ -6,7 +6,6 @@ mod list;
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use indexmap::IndexMap;
 
 use super::{failure::Failure, filter::Filter, session::Session, values::pair};
 use crate::{model::ObservedNetwork, observe, ui::template::Format};
@@ -128,10 +127,6 @@ pub(super) fn unused(session: &Session<'_>) -> Result<Vec<ObservedNetwork>, Fail
         network.users.is_empty() && !project.is_some_and(|name| root.project(name).exists())
     });
     Ok(networks)
-}
-
-fn map(pairs: &[(String, String)]) -> IndexMap<String, String> {
-    pairs.iter().cloned().collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use compose_spec::model::Network;
+use indexmap::IndexMap;
 
 use super::*;
 use crate::{

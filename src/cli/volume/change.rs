@@ -1,8 +1,8 @@
 //! `stack volume create|rm|mv|protect|unprotect`.
 
-use super::{VolumeCommand, map};
+use super::VolumeCommand;
 use crate::{
-    cli::{failure::Failure, session::Session},
+    cli::{failure::Failure, removal, session::Session},
     protocol::{Request, VolumeRequest},
     ui::{lines, progress::ProgressOptions},
 };
@@ -18,8 +18,8 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
             let request = VolumeRequest::Create {
                 name: name.clone(),
                 driver: Some(driver.clone()),
-                options: map(options),
-                labels: map(labels),
+                options: options.iter().cloned().collect(),
+                labels: labels.iter().cloned().collect(),
             };
             call(session, "create", request)
         }
@@ -32,7 +32,10 @@ pub(super) fn run(session: &Session<'_>, command: &VolumeCommand) -> Result<(), 
         }
         VolumeCommand::Protect { names } => protect(session, names, true),
         VolumeCommand::Unprotect { names } => protect(session, names, false),
-        VolumeCommand::Rm { names, force } => remove(session, names, *force),
+        VolumeCommand::Rm { names, force } => removal::each(names, |name| {
+            let (names, force) = (vec![name], *force);
+            call(session, "rm", VolumeRequest::Remove { names, force })
+        }),
         VolumeCommand::Backup(_)
         | VolumeCommand::Cp(_)
         | VolumeCommand::Df { .. }
@@ -47,28 +50,6 @@ fn protect(session: &Session<'_>, names: &[String], protected: bool) -> Result<(
     let names = names.to_vec();
     let verb = if protected { "protect" } else { "unprotect" };
     call(session, verb, VolumeRequest::Protect { names, protected })
-}
-
-/// One call a name: what was removed is printed although another one could not be.
-fn remove(session: &Session<'_>, names: &[String], force: bool) -> Result<(), Failure> {
-    let mut failed: Option<Failure> = None;
-    for name in names {
-        let names = vec![name.clone()];
-        match call(session, "rm", VolumeRequest::Remove { names, force }) {
-            Ok(()) => {}
-            Err(Failure::Reports { reports: more, .. }) => match &mut failed {
-                Some(Failure::Reports { reports, .. }) => reports.extend(more),
-                _ => {
-                    failed = Some(Failure::Reports {
-                        reports: more,
-                        code: None,
-                    });
-                }
-            },
-            Err(other) => return Err(other),
-        }
-    }
-    failed.map_or(Ok(()), Err)
 }
 
 /// Sends a call and prints the names that it was done to.

@@ -9,7 +9,8 @@ use crate::{
     cli::{
         clock::iso,
         failure::Failure,
-        filter, observed,
+        filter::{self, Filtered},
+        observed,
         session::{Session, service_names},
     },
     model::{Backing, ObservedVolume},
@@ -99,12 +100,7 @@ pub(super) fn inspect(
         }
         objects.push(object);
     }
-    // docker prints one array here, whatever the number.
-    let format = match format {
-        None | Some(Format::Json | Format::Table) => &Format::JsonArray,
-        Some(format) => format,
-    };
-    let text = format
+    let text = Format::of_inspect(format)
         .render(&objects, || Table::new(["NAME"]))
         .map_err(|error| Failure::Usage(error.to_string()))?;
     session.ui.data(text)?;
@@ -201,16 +197,11 @@ fn measured(session: &Session<'_>, name: &str) -> Result<u64, Failure> {
 
 /// One line of `ls --format json`: the fields of docker, of which those that it leaves to its daemon say N/A.
 fn row(volume: &ObservedVolume) -> Value {
-    let labels = volume.record.all_labels();
-    let labels: Vec<String> = labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     json!({
         "Availability": "N/A",
         "Driver": "local",
         "Group": "N/A",
-        "Labels": labels.join(","),
+        "Labels": volume.labels_text(),
         "Links": volume.users.len().to_string(),
         "Mountpoint": volume.mountpoint,
         "Name": volume.record.name,

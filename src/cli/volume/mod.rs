@@ -8,7 +8,6 @@ mod prune;
 
 use clap::{Args, Subcommand};
 use compose_spec::model::ProjectName;
-use indexmap::IndexMap;
 
 use super::{failure::Failure, filter::Filter, session::Session, values::pair};
 use crate::{model::ObservedVolume, observe, ui::template::Format};
@@ -160,10 +159,6 @@ pub(super) fn kept(session: &Session<'_>, project: &ProjectName) -> Result<Vec<S
     let mut kept = volumes(session)?;
     kept.retain(|volume| volume.record.protected || !volume.users.iter().all(is_own));
     Ok(kept.into_iter().map(|volume| volume.record.name).collect())
-}
-
-fn map(pairs: &[(String, String)]) -> IndexMap<String, String> {
-    pairs.iter().cloned().collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use compose_spec::model::Volume;
+use indexmap::IndexMap;
 
 use super::*;
 use crate::{

@@ -158,16 +158,16 @@ impl Watching {
             .map(|rule| rule.service.as_str())
             .collect();
         let services: Vec<&str> = services.into_iter().collect();
+        let there = self.tree.files().map(|path| (path, Change::Other));
+        let there: BTreeMap<PathBuf, Change> = there.collect();
         session.ui.say(&format!(
             "watching {} files for {}",
-            self.tree.files().count(),
+            there.len(),
             services.join(", ")
         ));
         let wanted: Vec<&Rule> = (self.rules.iter())
             .filter(|rule| rule.initial_sync && rule.action.target().is_some())
             .collect();
-        let there = self.tree.files().map(|path| (path, Change::Other));
-        let there: BTreeMap<PathBuf, Change> = there.collect();
         self.work(session, loaded, &Batch::new(wanted, &there))
     }
 

@@ -48,7 +48,7 @@ impl ImageStore {
             let bytes = meter.add(&self.layers().join(&name)).map_err(&failed)?;
             sizes.insert(name, bytes);
         }
-        let blobs = self.root.state().join("blobs").join("sha256");
+        let blobs = self.blobs();
         for name in list(&blobs)? {
             let bytes = meter.add(&blobs.join(&name)).map_err(&failed)?;
             sizes.insert(format!("blob {name}"), bytes);

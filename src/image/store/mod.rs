@@ -343,6 +343,10 @@ impl ImageStore {
         self.root.state().join("ingest")
     }
 
+    fn blobs(&self) -> PathBuf {
+        self.root.state().join("blobs").join("sha256")
+    }
+
     fn blob(&self, digest: &Digest) -> PathBuf {
         blob_path(self.root.state(), digest)
     }

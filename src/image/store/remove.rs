@@ -123,7 +123,7 @@ impl ImageStore {
             index.orphans.insert(entry);
         }
         let hex = |name: String| format!("sha256:{name}").parse::<Digest>().ok();
-        let stored = list(&self.root.state().join("blobs").join("sha256"))?;
+        let stored = list(&self.blobs())?;
         index
             .orphan_blobs
             .extend(stored.into_iter().filter_map(hex));
@@ -151,7 +151,7 @@ impl ImageStore {
     /// alone the index is written; blobs have temporary names only on file systems without `O_TMPFILE`.
     fn clear_unfinished(&self) -> Result<(), ImageError> {
         let state = self.root.state();
-        for directory in [state.to_owned(), state.join("blobs").join("sha256")] {
+        for directory in [state.to_owned(), self.blobs()] {
             for name in list(&directory)? {
                 let path = directory.join(&name);
                 let is_old = || {

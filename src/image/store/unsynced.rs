@@ -56,8 +56,7 @@ impl ImageStore {
     /// Makes the directories of layers and blobs. The disk has them before there is any name in them: a file system may write a new directory, with
     /// all that is in it, before its turn (Btrfs does at an fsync(2) of the directory above).
     pub(super) fn prepare(&self) -> Result<(), ImageError> {
-        let blobs = self.root.state().join("blobs").join("sha256");
-        let new: Vec<PathBuf> = [self.layers(), blobs]
+        let new: Vec<PathBuf> = [self.layers(), self.blobs()]
             .into_iter()
             .filter(|directory| !directory.is_dir())
             .collect();
@@ -112,7 +111,7 @@ impl ImageStore {
         let waiting = || WAITING.lock().expect("no holder of this lock panics");
         let root = self.root.state();
         while self.has_marks() && waiting().insert(root.to_owned()) {
-            let written = self.wait_until_quiet().and_then(|()| self.write_marked());
+            let written = self.wait_until_quiet().and_then(|()| self.flush());
             waiting().remove(root);
             written?;
         }
@@ -131,11 +130,6 @@ impl ImageStore {
             std::thread::park_timeout(QUIET);
         }
         Ok(())
-    }
-
-    /// Waits until everything in the store is on the disk. Blocks.
-    pub fn flush(&self) -> Result<(), ImageError> {
-        self.write_marked()
     }
 
     /// Gives up what the machine had not written when it stopped: images of such layers are no images any more, and are pulled or built again.
@@ -228,8 +222,8 @@ impl ImageStore {
             .map_err(ImageError::io("take a blob for a partial download"))
     }
 
-    /// Writes until nothing is marked.
-    fn write_marked(&self) -> Result<(), ImageError> {
+    /// Waits until everything in the store is on the disk: writes until nothing is marked. Blocks.
+    pub fn flush(&self) -> Result<(), ImageError> {
         let failed = || ImageError::io("write images to the disk");
         let boot = self.own_marks()?;
         while self.has_marks() {

@@ -28,10 +28,7 @@ pub(super) async fn call(
         Request::Run(request) => run::run(task, *request, events, cancel).await,
         other => Ok(failed(format!("call `{other:?}` is not one of a project"))),
     };
-    result.unwrap_or_else(|error| Outcome {
-        errors: vec![ErrorReport::of(FailureKind::Operation, &error)],
-        ..Outcome::default()
-    })
+    result.unwrap_or_else(|error| Outcome::failed(FailureKind::Operation, &error))
 }
 
 fn failed(text: String) -> Outcome {
